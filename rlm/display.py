@@ -67,12 +67,13 @@ def _terminal_writer() -> Callable[[str], None] | None:
         err.flush()
     return write
 
-# %% ../nbs/09_display.ipynb #786f60e5
+# %% ../nbs/09_display.ipynb #c1ce94b4
 class StatusLine:
     "The listener behind the default `verbose=None`."
     def __init__(self, write: Callable[[str], None] | None = None): # where to; by default the notebook or the terminal
         self.write = write or _notebook_writer() or _terminal_writer()
-        self.doing, self.sub_calls, self.spent, self.began, self.over = "starting", 0, Usage(), time.monotonic(), threading.Event()
+        self.doing, self.sub_calls, self.spent, self.began = "starting", 0, Usage(), time.monotonic()
+        self.over, self.writing = threading.Event(), threading.Lock()
 
     @property
     def line(self) -> str:
@@ -81,15 +82,18 @@ class StatusLine:
         return f"rlm: {self.doing}{sub} · {self.spent.total_tokens:,} tokens · {time.monotonic() - self.began:.0f} s"
 
     def _renew(self):
-        while not self.over.wait(0.5): self.write(self.line)
+        while not self.over.wait(0.5):
+            with self.writing:
+                if not self.over.is_set(): self.write(self.line)
 
     def __call__(self, event: Event):
         if self.write is None: return
         if isinstance(event, RunStarted): threading.Thread(target=self._renew, daemon=True).start()
         if isinstance(event, SubCallEnded): self.sub_calls += 1
         if isinstance(event, RunEnded):
-            self.over.set()
-            return self.write("")
+            with self.writing:
+                self.over.set()
+                return self.write("")
         self.doing, self.spent = describe_event(event) or self.doing, getattr(event, "spent", self.spent)
 
 # %% ../nbs/09_display.ipynb #ac772f4e

@@ -1,0 +1,51 @@
+# make demo | make test | make docs | make prepare
+# Each does its own set-up in $(VENV), and only when settings.ini or setup.py has changed since the last one.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+PY := $(BIN)/python
+# The real Quarto where there is one; README.md always comes from the stand-in, so that it is the same for everyone.
+STANDIN := $(CURDIR)/scripts/quarto-standin
+QUARTO := $(if $(shell command -v quarto),$(BIN),$(STANDIN):$(BIN))
+# nbdev warns where building the docs would run a cell that is more than imports
+export PYTHONWARNINGS := error:Found cells containing imports
+
+.PHONY: demo test docs prepare dev clean
+
+demo: $(VENV)/.local
+	$(BIN)/rlm_get_model
+	$(PY) scripts/demo.py
+
+test: $(VENV)/.dev
+	$(BIN)/rlm_get_model
+	$(PY) -m pytest tests -v
+
+# Modules from notebooks, notebooks without what changes at every run, README.md from nbs/index.ipynb
+prepare: $(VENV)/.dev
+	$(BIN)/nbdev_export
+	$(BIN)/nbdev_clean
+	@rm -rf _proc
+	PATH="$(STANDIN):$(BIN):$$PATH" nbdev_readme
+
+docs: prepare
+	PATH="$(QUARTO):$$PATH" nbdev_docs
+	@echo "The site: _docs/index.html"
+
+# The environment for work on the project
+dev: $(VENV)/.dev
+
+clean:
+	rm -rf _docs _proc build dist *.egg-info
+
+$(PY):
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.local: settings.ini setup.py | $(PY)
+	@echo "Installing what the demo needs in $(VENV) ..."
+	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[local]'
+	@touch $@
+
+$(VENV)/.dev: settings.ini setup.py | $(PY)
+	@echo "Installing what the tests and the docs need in $(VENV) ..."
+	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[local,dev]'
+	@touch $@ $(VENV)/.local

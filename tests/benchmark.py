@@ -1,0 +1,108 @@
+"""What this library adds to the work of the model and of Python, as ratios against a baseline of the same run.
+
+    python tests/benchmark.py
+
+Machines are noisy: the two sides of a ratio take turns, and the medians are compared. No test asserts these figures.
+"""
+import multiprocessing as mp, statistics as st, subprocess, sys, time
+
+MB = 1_000_000
+BLOCK = "```repl\nprint('" + "x" * 180 + "')\n```"   # a message of about 200 bytes
+
+def serve(pipe, replies):
+    "A server without delay, in a process of its own."
+    from server import ChatServer
+    with ChatServer(replies) as s:
+        pipe.send(s.base_url)
+        pipe.recv()
+
+def block_then_answer(body):
+    return "FINAL(done)" if len(body["messages"]) >= 6 + 2 * 99 else BLOCK
+
+class Serving:
+    def __init__(self, replies): self.replies = replies
+    def __enter__(self):
+        self.pipe, other = mp.Pipe()
+        self.process = mp.Process(target=serve, args=(other, self.replies))
+        self.process.start()
+        return self.pipe.recv()
+    def __exit__(self, *_):
+        self.pipe.send("stop")
+        self.process.join()
+
+def timed(f) -> float:
+    began = time.perf_counter()
+    f()
+    return time.perf_counter() - began
+
+def iterations(runs: int = 5):
+    "One iteration of a 100-iteration run beside one bare `create()` of the openai package."
+    import openai
+    from rlm import RLM
+    with Serving(block_then_answer) as url:
+        client = openai.OpenAI(base_url=url, api_key="none", http_client=openai.DefaultHttpxClient(trust_env=False))
+        message = [{"role": "user", "content": "x" * 200}]
+        bare = lambda: client.chat.completions.create(model="m", messages=message)
+        rlm = RLM(backend_kwargs={"model_name": "m", "base_url": url}, max_iterations=100, verbose=False)
+        for _ in range(20): bare()
+        rlm.completion("warm up", context="")
+        per_create, per_iteration = [], []
+        for _ in range(runs):
+            per_create.append(timed(lambda: [bare() for _ in range(100)]) / 100)
+            per_iteration.append(timed(lambda: rlm.completion("go", context="")) / 100)
+        client_time, iteration = st.median(per_create), st.median(per_iteration)
+        print(f"one iteration of 100           {iteration * 1e3:8.2f} ms   {iteration / client_time:5.2f} x one bare create() ({client_time * 1e3:.2f} ms)   bar 1.2")
+        steps = growth(url)
+        print(f"iteration 100 beside number 10 {steps[1] * 1e3:8.2f} ms   {steps[1] / steps[0]:5.2f} x ({steps[0] * 1e3:.2f} ms)   bar 1.5")
+
+def growth(url: str, runs: int = 8) -> tuple[float, float]:
+    "Seconds of an iteration around the 10th and around the 100th."
+    from rlm import RLM
+    from rlm.lm import OpenAILM
+    class Clocked(OpenAILM):
+        def complete(self, messages):
+            clock.append(time.perf_counter())
+            return super().complete(messages)
+    early, late = [], []
+    rlm = RLM(Clocked("m", url), max_iterations=100, verbose=False)
+    for _ in range(runs):
+        clock = []
+        rlm.completion("go", context="")
+        steps = [b - a for a, b in zip(clock, clock[1:])]
+        early += steps[5:15]
+        late += steps[-10:]
+    return st.median(early), st.median(late)
+
+def memory():
+    "What a context of 200 MB adds to the process, and how long until the model is asked. In a process of its own."
+    import resource
+    from rlm import RLM
+    from rlm.lm import ScriptedLM
+    asked = []
+    def note(messages):
+        asked.append(time.perf_counter())
+        return "FINAL(done)"
+    RLM(ScriptedLM(["FINAL(warm)"]), verbose=False).completion("warm up", context="x")
+    context = "a line of text that is not very long\n" * (200 * MB // 37)
+    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    before, began = peak(), time.perf_counter()
+    RLM(ScriptedLM([note]), verbose=False).completion("How long is it?", context=context)
+    print(f"a context of {len(context) / MB:.0f} MB           {(peak() - before) / MB:8.2f} MB added (bar 5), the model was asked after "
+          f"{(asked[0] - began) * 1e3:.1f} ms (bar 50)")
+
+def importing(runs: int = 15):
+    "`import rlm` beside an empty program."
+    python = lambda code: timed(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+    empty, ours = [], []
+    for _ in range(runs):
+        empty.append(python("pass"))
+        ours.append(python("import rlm"))
+    a, b = st.median(empty), st.median(ours)
+    print(f"import rlm                     {b * 1e3:8.2f} ms   {b / a:5.2f} x an empty program ({a * 1e3:.1f} ms)   bar 12")
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["memory"]: memory()
+    else:
+        importing()
+        subprocess.run([sys.executable, __file__, "memory"], check=True)
+        iterations()

@@ -1,0 +1,103 @@
+"""Questions with one right answer about texts too long to print, made from seeds: the same ones on every machine.
+
+Twelve *worlds* write a text (a log, a table, a novel, a dict, ...) and ask ten questions about it, two of each kind in
+`KINDS` but `arithmetic`, which has questions of its own. Six worlds are for tuning (`dev`), the other six for reporting
+(`test`), so a score on `test` is a score on formats and questions that no one tuned for.
+
+    python tests/evals/tasks.py          # list them all
+    python tests/evals/tasks.py ID       # one of them, with the head of its context
+"""
+import math, re, sys
+from dataclasses import dataclass
+from itertools import zip_longest
+from random import Random
+
+import dev_worlds, held_out_worlds
+from arithmetic import arithmetic
+from making import Tie
+
+KINDS = "count", "find", "sum", "look up", "follow-up", "arithmetic"
+ORDER = [kind for kind in KINDS[:5] for _ in range(2)]  # a world's ten questions, in this order
+
+
+@dataclass(frozen=True)
+class Task:
+    "One question, what it is about, and what counts as an answer."
+    id: str         # world and number, e.g. `orders-3`
+    kind: str       # one of `KINDS`
+    split: str      # "dev" or "test"
+    question: str   # one or two sentences
+    context: object # a str of 20,000 to 300,000 characters, a list or a dict; None or something tiny for arithmetic
+    answer: object  # a number, a str, or a (str, number) pair
+    others: tuple   # the values that would be wrong answers, so a reply that lists several is not one
+
+
+# What counts as an answer
+
+NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?!\d|[-.]\d)")  # no ids, dates, versions
+
+def numbers(text): return [float(n.replace(",", "")) for n in NUMBER.findall(text)]
+
+def plain(text): return re.sub(r"\s+", " ", text).strip(" .,;:!?'\"`*()[]{}<>$€%").casefold()
+
+def holds(text, value):
+    "Whether `value` stands in `text` as a word of its own."
+    return re.search(rf"(?<![\w-]){re.escape(plain(value))}(?![\w-])", text) is not None
+
+def same_number(reply, question, answer):
+    "The only number in the reply, or the last one of a sentence; numbers repeated from the question don't count."
+    close = lambda n: math.isclose(n, answer, rel_tol=1e-9, abs_tol=0.0051 if isinstance(answer, float) else 1e-6)
+    asked = [n for n in numbers(question) if not close(n)]
+    found = [n for n in numbers(reply) if n not in asked]
+    if not found: return False
+    return all(map(close, found)) or (reply.strip()[0] not in "[{(" and close(found[-1]))
+
+def same_text(reply, question, answer, others):
+    "The answer itself, or a sentence that holds it and none of the wrong ones."
+    reply, asked = plain(reply), plain(question)
+    if reply == plain(answer): return True
+    if not holds(reply, answer): return False
+    rest = re.sub(rf"(?<![\w-]){re.escape(plain(answer))}(?![\w-])", " ", reply)
+    return not any(holds(rest, o) for o in others if not holds(asked, o))
+
+def check(task, reply):
+    "Whether `reply` gives the answer to `task`, and no other beside it."
+    if reply is None or len(reply) > 300: return False
+    if isinstance(task.answer, tuple):
+        name, number = task.answer
+        return same_text(reply, task.question, name, task.others) and same_number(
+            re.sub(re.escape(name), " ", reply, flags=re.I), task.question, number)
+    if isinstance(task.answer, str): return same_text(reply, task.question, task.answer, task.others)
+    return same_number(reply, task.question, task.answer)
+
+
+# The tasks
+
+def make(world, j, split):
+    "Question `j` of a world, with a text of its own; drawn again while a superlative is tied."
+    for draw in range(100):
+        r = Random(f"{world.__name__} {j} {draw}")
+        try: context, asked = world(r, size=int(20_000 * 15 ** r.random()))
+        except Tie: continue
+        answer, others, *wordings = asked[j]
+        return Task(f"{world.__name__}-{j}", ORDER[j], split, r.choice(wordings), context, answer, tuple(others))
+
+def sums():
+    for i, (question, context, answer) in enumerate(arithmetic(Random("arithmetic"))):
+        yield Task(f"arithmetic-{i}", "arithmetic", "test" if i % 2 else "dev", question, context, answer, ())
+
+def tasks(split="all", n=None):
+    "The tasks of one split (`dev`, `test` or `all`); with `n`, a fixed sample with as many of each kind as can be."
+    worlds = {"dev": dev_worlds.WORLDS, "test": held_out_worlds.WORLDS}
+    found = [make(w, j, s) for s in worlds for w in worlds[s] for j in range(len(ORDER))] + list(sums())
+    found = [t for t in found if split in (t.split, "all")]
+    if n is None: return found
+    Random("sample").shuffle(found)
+    return [t for row in zip_longest(*([t for t in found if t.kind == k] for k in KINDS)) for t in row if t][:n]
+
+
+if __name__ == "__main__":
+    for t in tasks():
+        size = len(str(t.context or ""))
+        if len(sys.argv) == 1: print(f"{t.id:14}{t.split:6}{t.kind:11}{size:7}  {t.question}  -> {t.answer}")
+        elif t.id in sys.argv: print(f"{t.question} -> {t.answer}\n\n{str(t.context)[:1000]}")

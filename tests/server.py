@@ -1,0 +1,142 @@
+"""A small server on loopback that speaks enough of the OpenAI chat protocol to test a client over real HTTP.
+
+    with ChatServer(["FINAL(Blue)"]) as s:
+        client = openai.OpenAI(base_url=s.base_url, api_key="any")
+        ...
+    s.requests[0].body["messages"]   # what the client sent
+
+`replies` is one reply for every request, a list of replies to give in order, or a function from a request's body to a
+reply. A reply is the model's text as a `str`, a `dict` (a message, or a whole completion if it has "choices" or
+"error"), an `Http` (anything at all: a status, headers, a raw body, a delay, a broken connection), or a function like
+the above. Tokens are counted as words.
+"""
+from __future__ import annotations
+import json, socket, socketserver, struct, threading, time
+from dataclasses import dataclass, field
+
+@dataclass(frozen=True)
+class Http:
+    "A reply below the chat protocol."
+    status: int = 200
+    body: str | bytes | dict | list = b""   # dicts and lists are sent as JSON; text as it is
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0                      # seconds to wait before anything is sent
+    drop: bool = False                      # reset the connection instead of answering
+
+HANG = Http(delay=3600)   # never answers; gives up when the server closes
+RESET = Http(drop=True)
+
+@dataclass(frozen=True)
+class Request:
+    "A chat request as it came over the wire."
+    body: dict
+    headers: dict[str, str]   # names in lower case
+    path: str
+
+def words(messages: list[dict]) -> int:
+    return sum(len(str(m.get("content") or "").split()) for m in messages)
+
+def completion(message: str | dict, body: dict | None = None, finish_reason: str = "stop", **more) -> dict:
+    "A whole chat completion around one message, in answer to the request `body`."
+    if isinstance(message, str): message = {"content": message}
+    message = {"role": "assistant", **message}
+    body = body or {"model": "test-model", "messages": []}
+    sent, said = words(body["messages"]), words([message])
+    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000, "model": body.get("model"),
+            "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+            "usage": {"prompt_tokens": sent, "completion_tokens": said, "total_tokens": sent + said}, **more}
+
+class ChatServer:
+    "Serve `/v1/chat/completions` and `/v1/models` until the `with` block ends."
+    def __init__(self,
+        replies="ok",             # what to answer; see the module's docstring
+        models=("test-model",),   # what `/v1/models` lists; or an `Http`
+        delay: float = 0.0,       # seconds before each chat reply, as a model that takes its time
+    ):
+        self.replies, self.models, self.delay = replies, models, delay
+        self.requests: list[Request] = []   # the chat requests, in the order they came
+        self._lock, self._closing = threading.Lock(), threading.Event()
+
+    def __enter__(self) -> ChatServer:
+        self._server = _Server(("127.0.0.1", 0), _Connection)
+        self._server.chat = self
+        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def messages(self) -> list[list[dict]]:
+        "The messages of each request."
+        return [r.body["messages"] for r in self.requests]
+
+    def answer(self, method: str, path: str, headers: dict, raw: bytes) -> Http:
+        "What to send back for one HTTP request."
+        if (method, path) == ("GET", "/v1/models"):
+            if isinstance(self.models, Http): return self.models
+            return Http(body={"object": "list", "data": [{"id": m, "object": "model"} for m in self.models]})
+        if (method, path) != ("POST", "/v1/chat/completions"):
+            return Http(404, {"error": {"message": f"no such route: {method} {path}"}})
+        body = json.loads(raw)
+        with self._lock:
+            n = len(self.requests)
+            self.requests.append(Request(body, headers, path))
+        reply = self.replies
+        if isinstance(reply, (list, tuple)):
+            if n >= len(reply): return Http(400, {"error": {"message": f"the test's list of {n} replies has run out"}})
+            reply = reply[n]
+        if callable(reply): reply = reply(body)
+        if isinstance(reply, Http): return reply
+        if isinstance(reply, str) or not ("choices" in reply or "error" in reply): reply = completion(reply, body)
+        return Http(body=reply, delay=self.delay)
+
+    def wait(self, seconds: float) -> bool:
+        "Sleep; True if the server closed meanwhile."
+        return bool(seconds) and self._closing.wait(seconds)
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads, allow_reuse_address, request_queue_size = True, True, 256
+    block_on_close = False
+
+class _Connection(socketserver.StreamRequestHandler):
+    "One kept-alive HTTP/1.1 connection. Parsed by hand: `http.server` takes longer than a whole request may."
+    disable_nagle_algorithm, wbufsize = True, 0
+
+    def handle(self):
+        try:
+            while self.one_request(): pass
+        except OSError: pass   # the client went away
+
+    def one_request(self) -> bool:
+        "Serve one request; False when the connection is to be closed."
+        first = self.rfile.readline().split()
+        if len(first) < 2: return False
+        headers = {}
+        while (line := self.rfile.readline().strip()):
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+        raw = self.rfile.read(int(headers.get("content-length", 0)))
+        chat = self.server.chat
+        reply = chat.answer(first[0].decode(), first[1].decode(), headers, raw)
+        if chat.wait(reply.delay): return False
+        if reply.drop:
+            self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.request.close()
+            return False
+        self.send(reply)
+        return True
+
+    def send(self, reply: Http):
+        body = reply.body
+        if isinstance(body, (dict, list)): body = json.dumps(body)
+        if isinstance(body, str): body = body.encode()
+        headers = {"content-type": "application/json", **reply.headers, "content-length": len(body)}
+        lines = [f"HTTP/1.1 {reply.status} {'OK' if reply.status < 400 else 'Error'}",
+                 *(f"{k}: {v}" for k, v in headers.items()), "\r\n"]
+        self.request.sendall("\r\n".join(lines).encode() + body)

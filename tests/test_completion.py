@@ -1,0 +1,303 @@
+"""`RLM.completion()` from end to end: over real HTTP, in threads, in a terminal, and when things go wrong."""
+import os, pty, subprocess, sys, textwrap, time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from rlm import RLM
+from rlm.lm import ScriptedLM
+from rlm.types import *
+from server import HANG, ChatServer, Http, completion
+
+LOOK = "```repl\nprint(len(context))\n```"
+
+def rlm_for(server, **options) -> RLM:
+    kwargs = {"model_name": "test-model", "base_url": server.base_url, "max_retries": 0, **options.pop("backend_kwargs", {})}
+    return RLM(backend_kwargs=kwargs, verbose=False, **options)
+
+def scripted(*replies, **options) -> RLM: return RLM(ScriptedLM(list(replies)), verbose=False, **options)
+
+# -- what goes over the wire
+
+def test_two_turns_over_http():
+    with ChatServer([LOOK, "FINAL(1000)"]) as s:
+        result = rlm_for(s).completion("How long is it?", context="x" * 1_000)
+    assert (result.response, result.value, result.stop_reason, result.computed) == ("1000", 1000, "final", False)
+    assert [i.code_blocks[0].result.stdout for i in result.iterations if i.code_blocks] == ["1000\n"]
+    assert result.usage.calls == 2 == len(s.requests)
+    assert list(result.messages) == s.messages[-1] + [{"role": "assistant", "content": "FINAL(1000)"}]
+
+def test_each_request_extends_the_one_before():
+    with ChatServer([LOOK, "Hmm.", "FINAL(nope_nope)", LOOK + "\nFINAL(3)", "FINAL(1000)"]) as s:
+        rlm_for(s).completion("How long is it?", context="x" * 1_000)
+    for a, b in zip(s.messages, s.messages[1:]):
+        assert b[:len(a)] == a and len(b) == len(a) + 2
+        assert [m["role"] for m in b[-2:]] == ["assistant", "user"]
+
+def test_the_context_is_not_sent():
+    with ChatServer([LOOK, "FINAL(done)"]) as s:
+        rlm_for(s).completion("What is it about?", context="".join(f"line {i}\n" for i in range(50_000)))
+    assert all("line 25000" not in m["content"] for m in s.messages[-1])
+    assert sum(len(m["content"]) for m in s.messages[-1]) < 10_000
+
+def test_only_given_parameters_are_sent():
+    with ChatServer(["FINAL(x y)"]) as s: rlm_for(s, backend_kwargs={"temperature": 0}).completion("Pick a color.")
+    assert set(s.requests[0].body) == {"model", "messages", "temperature"}
+
+def test_a_short_prompt_costs_one_call():
+    with ChatServer(["FINAL(Blue)"]) as s: result = rlm_for(s).completion("Pick a color.")
+    assert result.response == "Blue" and len(s.requests) == 1
+    assert s.messages[0][-1]["content"] == "Task: Pick a color."
+
+def test_preview_is_the_first_request():
+    with ChatServer(["FINAL(Blue)"] * 4) as s:
+        rlm = rlm_for(s)
+        for ask in [dict(prompt="Pick one.", context=["red", "blue"]), dict(prompt=["red"], root_prompt="Pick one."),
+                    dict(prompt="Pick a color."), dict(prompt="x" * 9_000)]:
+            looked = rlm.preview(**ask)
+            rlm.completion(**ask)
+            assert s.messages[-1] == looked
+
+def test_schema_previews_send_no_values():
+    rlm = scripted(environment_kwargs={"preview": "schema"})
+    sent = rlm.preview("Who is it?", context="Ada Lovelace")[-1]["content"]
+    assert "context: str, 12 characters" in sent and "Ada" not in sent
+
+def test_secrets_in_the_data_stay_home():
+    sent = str(scripted().preview("Which user?", context={"user": "ada", "api_key": "abcdef-not-to-be-sent"}))
+    assert "ada" in sent and "not-to-be-sent" not in sent
+
+def test_reasoning_is_kept_but_not_sent_back():
+    think = {"content": LOOK, "reasoning_content": "I should look first."}
+    with ChatServer([think, "<think>FINAL(7)</think>\nFINAL(1000)"]) as s:
+        result = rlm_for(s).completion("How long?", context="x" * 1_000)
+    assert result.response == "1000"
+    assert result.iterations[0].reply.reasoning == "I should look first."
+    assert "look first" not in str(result.messages) and "FINAL(7)" not in str(result.messages)
+
+def test_a_reply_cut_by_length_does_not_run():
+    cut = completion("```repl\nprint(len(contex", finish_reason="length")
+    with ChatServer([cut, LOOK, "FINAL(5)"]) as s:
+        result = rlm_for(s).completion("How long?", context="abcde")
+    assert result.iterations[0].code_blocks == ()
+    assert "cut off" in s.messages[1][-1]["content"]
+
+@pytest.mark.parametrize("empty", ["", {"content": None}, {"tool_calls": [{"id": "1"}], "content": None}])
+def test_an_empty_reply_is_answered_with_what_to_do(empty):
+    with ChatServer([empty, "FINAL(Blue)"]) as s: result = rlm_for(s).completion("Pick a color.")
+    assert result.response == "Blue"
+    assert s.messages[1][-1]["content"].startswith("Nothing was run")
+
+# -- what the model's code can do
+
+def test_values_survive_as_objects():
+    result = scripted("```repl\nclass Point: x = 3\nFINAL(Point())\n```").completion("A point, please.")
+    assert result.value.x == 3 and result.computed
+
+def test_the_context_is_bound_by_reference():
+    basket = ["apple"]
+    scripted("```repl\ncontext.append('pear')\n```", "FINAL(done)").completion("Add a pear.", context=basket)
+    assert basket == ["apple", "pear"]
+
+def test_llm_query_and_its_accounts():
+    def reply(body): return "angry" if body["messages"][-1]["content"].startswith("Mood") else script.pop(0)
+    script = ["```repl\nmoods = llm_query_batched(['Mood of ' + r for r in context])\nprint(moods)\n```", "FINAL(angry)"]
+    with ChatServer(reply) as s: result = rlm_for(s).completion("What mood?", context=["r1", "r2", "r3"])
+    block = result.iterations[0].code_blocks[0]
+    assert block.result.stdout == "['angry', 'angry', 'angry']\n"
+    assert sorted(c.prompt for c in block.result.rlm_calls) == ["Mood of r1", "Mood of r2", "Mood of r3"]
+    assert result.usage.calls == 5 == len(s.requests)
+    counted = sum((i.reply.usage for i in result.iterations), Usage()) + sum((c.usage for c in block.result.rlm_calls), Usage())
+    assert counted == result.usage
+
+def test_a_failed_sub_call_is_the_codes_problem():
+    def reply(body): return Http(500, "boom") if len(body["messages"]) == 1 else script.pop(0)
+    script = ["```repl\nllm_query('hello')\n```", "FINAL(no luck)"]
+    with ChatServer(reply) as s: result = rlm_for(s).completion("Ask.")
+    assert result.response == "no luck"
+    assert "SubcallError" in result.iterations[0].code_blocks[0].result.error
+    assert result.iterations[0].code_blocks[0].result.rlm_calls[0].error
+
+def test_in_a_batch_the_others_survive():
+    def reply(body):
+        if len(body["messages"]) > 1: return script.pop(0)
+        return Http(500, "boom") if body["messages"][0]["content"] == "b" else "fine"
+    script = ["```repl\nr = llm_query_batched(['a', 'b', 'c'])\nprint(r)\n```", "FINAL(ok then)"]
+    with ChatServer(reply) as s: result = rlm_for(s).completion("Ask.")
+    done = result.iterations[0].code_blocks[0].result
+    assert done.stdout.startswith("['fine', \"[failed: llm_query failed: ") and done.stdout.endswith(", 'fine']\n")
+    assert done.stderr.startswith("1 of 3 sub-calls failed")
+
+def test_tools_and_reserved_names_are_restored():
+    def double(x): "Twice `x`."; return 2 * x
+    steal = "```repl\nllm_query = double = context = None\n```"
+    result = scripted(steal, "```repl\nFINAL([double(4), context, callable(llm_query)])\n```",
+                      custom_tools={"double": double}).completion("Go.", context="here")
+    assert result.value == [8, "here", True]
+    assert "context, double, llm_query: reserved" in result.messages[-2]["content"]
+
+def test_a_tool_that_is_a_value():
+    rlm = scripted("```repl\nFINAL(limit + 1)\n```", custom_tools={"limit": 41})
+    assert "limit: int = 41" in rlm.preview("Go.")[0]["content"]
+    assert rlm.completion("Go.").value == 42
+
+def test_what_escapes_from_a_run_says_that_it_is_over():
+    ask = scripted("```repl\ndef ask(): return llm_query('hi')\nFINAL(ask)\n```").completion("A function, please.").value
+    with pytest.raises(RunEndedError, match="ended"): ask()
+
+def test_the_reference_implementations_way_to_answer():
+    code = "```repl\nanswer['content'] = sum(context)\nanswer['ready'] = True\n```"
+    assert scripted(code).completion("Sum?", context=[1, 2, 3]).value == 6
+
+# -- limits
+
+def test_out_of_turns():
+    with ChatServer([LOOK, LOOK, "FINAL(perhaps 5)"]) as s:
+        result = rlm_for(s, max_iterations=2).completion("How long?", context="abcde")
+    assert (result.response, result.stop_reason, result.computed) == ("perhaps 5", "max_iterations", False)
+    assert "no turns left" in s.messages[2][-1]["content"] and len(result.iterations) == 3
+
+# -- bad input, before any request
+
+@pytest.mark.parametrize("call, said", [
+    (dict(prompt=["a", "list"]), "not list"), (dict(prompt=b"bytes"), "not bytes"), (dict(prompt=None), "not NoneType"),
+    (dict(prompt={"role": "user"}), "context=data"), (dict(prompt="  "), "empty"),
+    (dict(prompt="x", context="y", root_prompt="z"), "not both"), (dict(prompt="x" * 200_000, context="y"), "200,000")])
+def test_prompts_that_cannot_be_used(call, said):
+    with ChatServer() as s:
+        with pytest.raises(ConfigurationError, match=said): rlm_for(s).completion(**call)
+    assert s.requests == []
+
+@pytest.mark.parametrize("options, said", [
+    (dict(max_iterations=0), "at least 1"), (dict(max_iterations="3"), "at least 1"), (dict(max_iterations=True), "at least 1"),
+    (dict(environment="docker"), "Valid: 'local'"), (dict(environment="Local"), "Did you mean 'local'"),
+    (dict(custom_tools={"FINAL": print}), "can't be called 'FINAL'"), (dict(custom_tools={"a b": print}), "Python name"),
+    (dict(custom_tools={"class": print}), "Python name"), (dict(custom_tools=[print]), "dict"),
+    (dict(environment_kwargs={"preview": "none"}), "'schema'"), (dict(environment_kwargs={"previw": "schema"}), "'preview'"),
+    (dict(custom_system_prompt=5), "custom_system_prompt")])
+def test_configurations_that_cannot_be_used(options, said):
+    with pytest.raises(ConfigurationError, match=said): scripted(**options)
+
+@pytest.mark.parametrize("keyword, said", [("max_iteration", "'max_iterations'"), ("model_name", "backend_kwargs"),
+                                           ("sampling_args", "backend_kwargs"), ("temperature", "backend_kwargs")])
+def test_keywords_that_are_not_there(keyword, said):
+    with pytest.raises(TypeError, match=said): RLM(ScriptedLM([]), **{keyword: 1})
+
+def test_no_key(monkeypatch):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"): monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigurationError) as e: RLM(backend_kwargs={"model_name": "gpt-4o"})
+    assert all(way in str(e.value) for way in ("OPENAI_API_KEY", "base_url", 'backend="local"'))
+
+# -- servers that fail in the second turn lose nothing
+
+@pytest.mark.parametrize("fault, kind", [
+    (Http(401, {"error": {"message": "bad key"}}), LMAuthenticationError), (Http(404, {}), ModelNotFoundError),
+    (Http(429, {}), LMRateLimitError), (Http(503, "busy"), LMServerError), (Http(400, {}), LMRequestError),
+    (Http(200, "<html>"), LMResponseError), (Http(200, {"choices": []}), LMResponseError), (HANG, LMTimeoutError)])
+def test_faults_carry_the_run_so_far(fault, kind):
+    with ChatServer([LOOK, fault]) as s:
+        rlm = rlm_for(s, backend_kwargs={"timeout": 0.5})
+        with pytest.raises(kind) as e: rlm.completion("How long?", context="abcde")
+    partial = e.value.result
+    assert partial.stop_reason == "error" and partial is rlm.last_result
+    assert partial.iterations[0].code_blocks[0].result.stdout == "5\n"
+    assert partial.usage.calls == 1 and partial.messages[-1]["content"].startswith("Output:")
+
+def test_a_server_that_is_not_there():
+    with ChatServer() as s: rlm = rlm_for(s)
+    with pytest.raises(LMConnectionError, match="No server answers") as e: rlm.completion("Pick a color.")
+    assert e.value.result.iterations == ()
+
+def test_an_answer_held_back_is_in_the_partial_result():
+    with ChatServer([LOOK + "\nFINAL(4)", Http(503)]) as s:
+        with pytest.raises(LMServerError) as e: rlm_for(s).completion("How long?", context="abcde")
+    assert e.value.result.response == "4" and not e.value.result.computed
+
+def test_a_backend_of_ones_own():
+    class Echo:
+        model = "echo"
+        def complete(self, messages): return "FINAL(an echo)"
+    result = RLM(Echo(), verbose=False).completion("Anything?")
+    assert (result.response, result.root_model, result.usage.calls) == ("an echo", "echo", 1)
+
+# -- more than one at a time
+
+def test_one_rlm_in_many_threads():
+    def reply(body):
+        if len(body["messages"]) > 6: return "FINAL_VAR(mine)"
+        return "```repl\nimport time\nmine = context\nprint(mine)\ntime.sleep(.05)\nprint(mine)\n```"
+    with ChatServer(reply) as s:
+        rlm = rlm_for(s)
+        with ThreadPoolExecutor(8) as pool: results = list(pool.map(lambda i: rlm.completion("Which?", context=f"data {i}"), range(8)))
+    assert [r.response for r in results] == [f"data {i}" for i in range(8)]
+    assert [r.iterations[0].code_blocks[0].result.stdout for r in results] == [f"data {i}\n" * 2 for i in range(8)]
+
+def test_an_rlm_that_its_own_code_calls_refuses():
+    rlm = scripted("```repl\nask('hi')\n```", "FINAL(refused)", custom_tools={"ask": lambda q: rlm.completion(q)})
+    assert rlm.completion("Call yourself.").response == "refused"
+    assert "This RLM is running the code that calls it" in rlm.last_result.iterations[0].code_blocks[0].result.error
+
+def test_an_rlm_as_a_tool_of_another():
+    inner = scripted("FINAL(from inside)")
+    outer = scripted("```repl\nFINAL(ask('hi').response)\n```", custom_tools={"ask": inner.completion})
+    assert outer.completion("Ask the other.").response == "from inside"
+
+# -- what a person sees
+
+def test_verbose_prints_each_step(capsys):
+    RLM(ScriptedLM([LOOK, "FINAL(5)"]), verbose=True).completion("How long?", context="abcde")
+    out = capsys.readouterr().out
+    for said in ("How long?", "print(len(context))", "> 5", "answer: 5", "2 calls"): assert said in out
+
+def test_quiet_without_a_terminal(capsys):
+    RLM(ScriptedLM(["FINAL(5)"])).completion("How long?", context="abcde")
+    assert capsys.readouterr() == ("", "")
+
+def in_a_terminal(code: str) -> str:
+    "What a person at a terminal would see of a script's stderr."
+    master, slave = pty.openpty()
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], stderr=slave, stdout=subprocess.PIPE, timeout=60)
+    os.close(slave)
+    seen = b""
+    try:
+        while chunk := os.read(master, 65_536): seen += chunk
+    except OSError: pass   # the other end is closed: all has been read
+    assert done.returncode == 0, seen
+    return seen.decode()
+
+STATUS = """
+    import time
+    from rlm import RLM
+    from rlm.lm import ScriptedLM
+    def slow(messages): time.sleep(1.2); return "FINAL(Blue)"
+    RLM(ScriptedLM([slow]), verbose=%s).completion("Pick a color.")
+"""
+
+def test_the_status_line_comes_and_goes():
+    seen = in_a_terminal(STATUS % None)
+    assert "turn 1: asking the model · 0 tokens · 1 s" in seen
+    assert seen.rpartition("\x1b[K")[2] == ""   # the last thing written erases the line
+
+def test_verbose_false_shows_nothing(): assert in_a_terminal(STATUS % False) == ""
+
+# -- Ctrl-C
+
+INTERRUPT = """
+    import sys, threading, time, os, signal
+    from rlm import RLM
+    from rlm.lm import ScriptedLM
+    def slow(messages): time.sleep(30)
+    out = sys.stdout
+    rlm = RLM(ScriptedLM(["```repl\\nprint(len(context))\\n```", %s]), verbose=False)
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try: rlm.completion("How long?", context="abcde")
+    except KeyboardInterrupt: pass
+    r = rlm.last_result
+    print(r.stop_reason, r.iterations[0].code_blocks[0].result.stdout.strip(), len(r.iterations), sys.stdout is out)
+"""
+
+@pytest.mark.parametrize("second", ["slow", "'```repl\\nimport time\\ntime.sleep(30)\\n```'", "'```repl\\nllm_query(\"x\")\\n```', slow"])
+def test_ctrl_c_keeps_the_run_so_far(second):
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(INTERRUPT % second)], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("interrupted 5 ") and done.stdout.endswith("True\n"), done.stderr
+    assert time.monotonic() - began < 15

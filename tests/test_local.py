@@ -1,0 +1,778 @@
+"""The `local` environment: what a model's block does, and that nothing it does reaches the program around it."""
+import asyncio, contextlib, contextvars, gc, io, linecache, os, signal, subprocess, sys, textwrap, threading, time
+import tracemalloc, weakref
+
+import pytest
+from rlm.environments.base import RESERVED
+from rlm.environments.capture import KEEP
+from rlm.environments.execution import bounded_repr
+from rlm.environments.local import LocalEnvironment
+from rlm.types import CodeResult, RunEndedError
+
+@pytest.fixture(autouse=True)
+def the_process_is_as_it_was():
+    def state(): return sys.stdin, sys.stdout, sys.stderr, threading.Thread.start, signal.getsignal(signal.SIGINT)
+    before = state()
+    yield
+    assert state() == before
+    gc.collect()
+    assert not [name for name in sys.modules if name.startswith("rlm_repl")]
+    assert not [name for name in linecache.cache if name.startswith("<rlm ")]
+
+@pytest.fixture
+def env():
+    env = LocalEnvironment("one two three", {"llm_query": lambda prompt: f"said {prompt}", "double": lambda x: 2 * x})
+    yield env
+    env.close()
+
+def run(env, code, name="iteration 1") -> CodeResult: return env.run(textwrap.dedent(code), name)
+
+def ok(env, code) -> CodeResult:
+    result = run(env, code)
+    assert result.error is None, result.error
+    return result
+
+def script(code, **options) -> subprocess.CompletedProcess:
+    "Run a program of its own, with an `env` and its `run`."
+    start = "import os, sys, signal, time, threading\nfrom rlm.environments.local import LocalEnvironment\n" \
+            "env = LocalEnvironment('the context')\ndef run(code): return env.run(code, 'iteration 1')\n"
+    options = {"stdin": subprocess.DEVNULL, **options}
+    return subprocess.run([sys.executable, "-c", start + textwrap.dedent(code)], capture_output=True, text=True,
+        timeout=60, **options)
+
+# Namespace
+
+def test_one_namespace(env):
+    result = ok(env, """
+        def even(n): return n == 0 or odd(n - 1)
+        def odd(n): return n != 0 and even(n - 1)
+        limit = 3
+        squares = [x * limit for x in range(limit)]
+        class Base:
+            size = limit
+            def grown(self): return Base.size + limit + later
+        even(10), squares""")
+    assert result.shown == "(True, [0, 3, 6])"
+    assert ok(env, "later = 100\nlimit = 5\nBase().grown()").shown == "108"
+    assert ok(env, "def setter():\n    global made\n    made = 1\nsetter()\nmade").shown == "1"
+
+def test_modules_see_its_classes(env):
+    assert ok(env, """
+        from __future__ import annotations
+        import pickle, enum, copy, typing
+        from dataclasses import dataclass, field
+        @dataclass
+        class Point:
+            x: int = 0
+            kind: typing.ClassVar[str] = "point"
+            tags: list[str] = field(default_factory=list)
+        class Color(enum.Enum): RED = 1
+        back = pickle.loads(pickle.dumps([Point(3), Color.RED]))
+        back, typing.get_type_hints(Point)["x"] is int""").shown == "([Point(x=3, tags=[]), <Color.RED: 1>], True)"
+
+def test_a_main_guard_holds_and_nothing_else_is_changed(env):
+    assert ok(env, "if __name__ == '__main__':\n    print('main')\nelse:\n    print('no')\nx = 1").stdout == "main\n"
+    assert ok(env, "if x == 2: print('two')\nif '__main__' == __name__: print('other')").stdout == ""
+
+def test_source_can_be_inspected(env):
+    source = "def f():\n    return 1  # one\n"
+    assert ok(env, f"import inspect\n{source}print(inspect.getsource(f))").stdout == source + "\n"
+
+def test_it_sees_nothing_of_the_callers(env):
+    assert "NameError: name 'pytest' is not defined" in run(env, "pytest").error
+
+def test_the_context_is_bound_by_reference():
+    context = {"big": "x" * 50_000_000}
+    tracemalloc.start()
+    try:
+        with contextlib.closing(LocalEnvironment(context)) as env:
+            ok(env, "context['big']\ncontext")
+            assert env.variables()["context"] is context
+            assert env.resolve("context", variable=True).answer.value is context
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally: tracemalloc.stop()
+
+def test_variables(env):
+    ok(env, "import json, sys\nb = 1\na = 'x'\n_hidden = 2\ncontext_2 = 3\nclass Thing: pass\nglobals()[3] = 4")
+    assert list(env.variables()) == ["context", "b", "a", "context_2", "Thing"]
+    assert ok(env, "SHOW_VARS()").shown == "context: str\nb: int\na: str\ncontext_2: int\nThing: type"
+    assert ok(env, "print(SHOW_VARS())").stdout == "context: str\nb: int\na: str\ncontext_2: int\nThing: type\n"
+    ok(env, "for i in range(5000): globals()[f'name_{i}'] = i")
+    assert len(ok(env, "SHOW_VARS()").shown) < 2_500
+
+# Helpers
+
+def test_helpers_are_builtins_of_the_block(env):
+    assert ok(env, "llm_query('hi'), double(4), answer").shown == "('said hi', 8, {'content': '', 'ready': False})"
+    assert not {"llm_query", "double", "FINAL", "answer", "display"} & set(ok(env,
+        "list(globals())").shown.replace("'", " ").split())
+    ok(env, "def later(): return llm_query('later')")
+    assert env.variables()["later"]() == "said later"
+    with pytest.raises(NameError): eval("llm_query")
+
+@pytest.mark.parametrize("code", ["{} = 1", "def {}(x): return 1", "for {} in 'ab': pass", "import json as {}",
+    "class {}: pass",
+    "globals()['{}'] = None", "__builtins__['{}'] = None", "def f():\n    global {}\n    {} = 1\nf()",
+    "{} = 1\n1 / 0", "{} = 1\nexit()",
+    "{0} = {0}"])
+@pytest.mark.parametrize("name", ["llm_query", "double", "FINAL", "FINAL_VAR", "SHOW_VARS"])
+def test_an_overwritten_helper_is_restored_and_named(env, code, name):
+    before = ok(env, name).shown
+    result = run(env, code.format(name, name) if code.count("{}") < 2 else code.replace("{}", name))
+    assert result.restored == (() if "__builtins__" in code else (name,))
+    assert ok(env, name).shown == before
+    assert name not in env.variables()
+    assert run(env, "x = 1").restored == ()
+
+@pytest.mark.parametrize("code", ["context = context.upper()", "for context in 'ab': pass", "del context",
+    "globals().pop('context')", "context = 1\n1/0"])
+def test_the_context_is_restored(env, code):
+    assert run(env, code).restored == ("context",)
+    assert ok(env, "context").shown == "'one two three'"
+    assert ok(env, "context = context").restored == ()
+
+def test_several_restored_names_and_the_modules_own(env):
+    assert run(env, "FINAL = context = double = 1\n__name__ = '__main__'\n__builtins__ = {}").restored == ("FINAL",
+        "context", "double")
+    assert ok(env, "import pickle\nclass A: pass\npickle.loads(pickle.dumps(A)) is A").shown == "True"
+
+def test_names_the_model_may_take(env):
+    result = ok(env, "answer = 42\ndisplay = input = exit = 1\nanswer")
+    assert (result.shown, result.restored, result.answer) == ("42", (), None)
+    assert env.variables()["answer"] == 42
+
+def test_reserved_names_are_those_a_block_has(env):
+    assert set(RESERVED) == {"context", "llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched",
+        "SHOW_VARS", "FINAL", "FINAL_VAR", "answer"}
+
+# What it shows
+
+@pytest.mark.parametrize("code, shown", [("1 + 1", "2"), ("'a'", "'a'"), ("None", ""), ("x = 5", ""),
+    ("x = 5\nx", "5"), ("x = 5;x", "5"), ("", ""),
+    ("# only a comment", ""), ("print('a')", ""), ("'''doc'''", "'doc'"), ("[i for i in range(3)]",
+        "[0, 1, 2]"), ("lambda: 1", None), ("(\n1,\n)", "(1,)"),
+    ("1\r\n2", "2"), ("import os", ""), ("if True:\n    5", "")])
+def test_echo(env, code, shown):
+    result = ok(env, code)
+    assert result.shown == shown if shown is not None else "<lambda>" in result.shown
+    for output in result.outputs: assert (output["output_type"], *output["data"]) == ("execute_result", "text/plain")
+    assert "_" not in env.namespace
+
+def test_display_is_shown_to_the_model(env):
+    assert ok(env, "display([1], 'a')").stdout == "[1]\n'a'\n"
+
+BROKEN = """
+class Raises:
+    def __repr__(self): raise ValueError("no repr")
+class Meta(type):
+    __name__ = property(lambda cls: 1 / 0)
+    def __repr__(cls): raise RuntimeError
+    def __hash__(cls): raise RuntimeError
+    def __instancecheck__(cls, x): raise RuntimeError
+class Worse(metaclass=Meta):
+    __class__ = property(lambda self: 1 / 0)
+    def __getattribute__(self, name): raise RuntimeError(name)
+    def __repr__(self): return 3
+class Text(str):
+    def __len__(self): raise RuntimeError
+    def __getitem__(self, i): raise RuntimeError
+    def __repr__(self): return Text("text")
+class BadError(Exception):
+    def __str__(self): raise ValueError
+    def __repr__(self): raise ValueError
+class Deep:
+    def __repr__(self): return repr(self)
+class Prints:
+    def __repr__(self):
+        print("from repr")
+        return "<Prints>"
+"""
+
+@pytest.mark.parametrize("value, shown", [("Raises()", "<Raises whose repr raised ValueError>"),
+    ("Worse()", "<Worse whose repr raised "),
+    ("[1, Raises()]", "<list whose repr raised ValueError>"), ("Text('x')", "text"), ("BadError()",
+        "<BadError whose repr raised ValueError>"),
+    ("Deep()", "<Deep whose repr raised RecursionError>"), ("Prints()", "<Prints>"), ("10 ** 10_000", None), ("Worse",
+        "<Meta whose repr raised ")])
+def test_a_broken_repr_hurts_nobody(env, value, shown):
+    ok(env, BROKEN)
+    result = ok(env, value)
+    assert result.shown.startswith(shown or "<int whose repr raised ValueError>" if sys.version_info >= (3, 11) else "")
+    assert ok(env, f"x = {value}\nSHOW_VARS()").shown.endswith(("x: " + ok(env,
+        "type.__dict__['__name__'].__get__(type(x))").shown.strip("'")))
+    assert run(env, "display(x)").error is None
+
+def test_a_broken_exception_hurts_nobody(env):
+    ok(env, BROKEN)
+    assert "BadError" in run(env, "raise BadError").error
+    assert "BadError" in run(env, "try: raise BadError\nexcept Exception as e: raise ValueError(Raises()) from e").error
+    assert run(env, "class E(Exception):\n    __notes__ = 5\nraise E('x')").error
+    assert run(env, "e = SyntaxError('m'); e.text, e.lineno, e.offset, e.filename = 5, 'x', [], 3\nraise e").error
+    class_with_loop = "e = ValueError(1); f = KeyError(2); e.__cause__ = f; f.__cause__ = e\nraise e"
+    assert run(env, class_with_loop).error.endswith("ValueError: 1")
+    assert "KeyError" in run(env, """
+        class E(Exception):
+            def __bool__(self): raise RuntimeError
+        try: raise E
+        except E: raise KeyError(1)""").error
+    assert "its text could not be made" in run(env, """
+        class Leaves(SystemExit):
+            def __str__(self): raise SystemExit(5)
+        raise Leaves""").error
+
+def test_a_huge_echo_is_cut_and_cheap(env):
+    ok(env, "big = 'x' * 50_000_000\nnumbers = list(range(2_000_000))\nnested = {'a': [numbers] * 3, 'b': (big,)}")
+    start = time.perf_counter()
+    for name in ("big", "numbers", "nested", "big.encode()", "set(numbers)"):
+        assert 1000 < len(ok(env, name).shown) < 2 * KEEP + 200
+    assert time.perf_counter() - start < 2
+    assert "[49,980,000 cut]" in ok(env, "big").shown
+    assert "2,000,000 items" in ok(env, "numbers").shown
+
+@pytest.mark.parametrize("value", [[], (), {}, set(), frozenset(), (1,), [(1,), {2}], frozenset({3}),
+    {"b": 1, "a": [None]}, "a'b", b"\0", range(3), {1: {2: {3: [4]}}}, [[]] * 3])
+def test_a_small_repr_is_the_repr(value): assert bounded_repr(value) == repr(value)
+
+def test_a_list_in_itself(env):
+    assert ok(env, "a = [1]; a.append(a); d = {}; d['d'] = d\na, d").shown == "([1, ...], {'d': ...})"
+
+def test_stdout_and_stderr_and_warnings(env):
+    result = ok(env, "import sys\nprint('out')\nprint('err', file=sys.stderr)")
+    assert (result.stdout, result.stderr) == ("out\n", "err\n")
+
+def test_a_warning_is_shown_again_in_the_next_block_and_is_only_a_warning():
+    done = script("""
+        from rlm.environments.capture import only_warnings
+        for _ in range(2):
+            result = run("import warnings\\nwarnings.warn('two\\\\nlines')")
+            assert "two\\nlines\\n  warnings.warn(" in result.stderr and only_warnings(result.stderr), result
+        result = run("1 is 1")
+        assert "SyntaxWarning" in result.stderr and only_warnings(result.stderr), result""")
+    assert (done.returncode, done.stderr) == (0, "")
+
+# Errors
+
+def test_an_error_is_short_plain_and_shows_the_models_lines_only(env):
+    result = run(env, """
+        import json
+        kept = 1
+        def parse(text):
+            return json.loads(text)
+        print("before")
+        parse("{")
+        print("after")""")
+    assert result.error == textwrap.dedent("""\
+        Traceback (most recent call last):
+          File "<rlm iteration 1>", line 7, in <module>
+            parse("{")
+          File "<rlm iteration 1>", line 5, in parse
+            return json.loads(text)
+        json.decoder.JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)""")
+    assert (result.stdout, env.variables()["kept"]) == ("before\n", 1)
+
+def test_an_error_in_an_earlier_blocks_function_shows_its_line(env):
+    env.run("def f():\n    return missing  # here", "iteration 1")
+    error = env.run("f()", "iteration 2").error
+    assert '"<rlm iteration 2>", line 1' in error
+    assert '"<rlm iteration 1>", line 2, in f\n    return missing  # here' in error
+
+def test_blocks_and_environments_of_the_same_name_keep_their_lines_apart():
+    envs = [LocalEnvironment(None, label="rlm") for _ in range(3)]
+    for i, env in enumerate(envs): env.run(f"def f(): return {i} / 0", "iteration 1")
+    for i, env in enumerate(envs): assert f"return {i} / 0" in env.run("f()", "iteration 1").error
+    for env in envs: env.close()
+
+def test_chained_errors(env):
+    error = run(env, "try: 1 / 0\nexcept ZeroDivisionError as e: raise ValueError('bad') from e").error
+    assert "ZeroDivisionError: division by zero\n\nThe above exception was the direct cause" in error
+    assert error.endswith("ValueError: bad")
+    error = run(env, "try: 1 / 0\nexcept ZeroDivisionError: {}['x']").error
+    assert "During handling" in error and error.endswith("KeyError: 'x'")
+    error = run(env, "try: 1 / 0\nexcept ZeroDivisionError: raise ValueError('bad') from None").error
+    assert "division by zero" not in error
+
+def test_what_the_caller_was_handling_is_not_told(env):
+    try: raise RuntimeError("the user's secret")
+    except RuntimeError: result = run(env, "try: 1 / 0\nexcept ZeroDivisionError: {}['x']")
+    assert "ZeroDivision" in result.error and "secret" not in result.error
+
+def test_the_first_of_two_errors_inside_a_tool_is_not_told():
+    def tool():
+        try: {}["inner"]
+        except KeyError as e: raise ValueError("outer") from e
+    with contextlib.closing(LocalEnvironment(None, {"tool": tool})) as env: error = run(env, "tool()").error
+    assert error.splitlines()[1:] == ['  File "<rlm iteration 1>", line 1, in <module>', "    tool()", "ValueError: outer"]
+
+def test_exception_groups(env):
+    if sys.version_info < (3, 11): pytest.skip("Python 3.11 and later")
+    error = run(env, "raise ExceptionGroup('several', [ValueError('first'), KeyError('second')])").error
+    for line in ("ExceptionGroup: several (2 sub-exceptions)", "  | ValueError: first", "  | KeyError: 'second'"):
+        assert line in error.splitlines()
+
+@pytest.mark.parametrize("code", ["x = = 1", "def f(:", "print('a", "if True:\nx = 1", "return 5", "\0", "\ud800",
+    "(" * 1000, "x = 1\n  y = 2", "%time x", "!ls"])
+def test_code_that_is_no_python(env, code):
+    result = run(env, code)
+    assert result.error.splitlines()[-1].split(":")[0] in ("SyntaxError", "IndentationError", "ValueError",
+        "UnicodeEncodeError", "MemoryError")
+    assert "Traceback" not in result.error and "compile" not in result.error
+    assert ok(env, "1").shown == "1"
+
+def test_a_syntax_error_points_at_its_place(env):
+    assert run(env, "y = 1\nx = = 1").error.splitlines() == [
+        '  File "<rlm iteration 1>", line 2', "    x = = 1", "        ^", "SyntaxError: invalid syntax"]
+
+LONG_ERRORS = {
+    "a recursion": "def f(n): return f(n + 1)\nf(0)",
+    "of two functions": "def f(n): return g(n)\ndef g(n): return f(n + 1)\nf(0)",
+    "with an error at each level": """
+        def f(n):
+            try: f(n + 1)
+            except RecursionError: f(n)
+            finally: 1 / 0
+        import sys
+        sys.setrecursionlimit(400)
+        try: f(0)
+        finally: sys.setrecursionlimit(1000)""",
+    "a long text": "raise ValueError('x' * 10_000_000)",
+    "a large group": """
+        group = getattr(__import__('builtins'), 'ExceptionGroup', ValueError)
+        raise group('g', [ValueError('x' * 100_000)] * 1000)"""}
+
+@pytest.mark.parametrize("code", LONG_ERRORS.values(), ids=LONG_ERRORS)
+def test_an_error_is_bounded(env, code):
+    limit, start = sys.getrecursionlimit(), time.perf_counter()
+    try: result = run(env, code)
+    finally: sys.setrecursionlimit(limit)
+    assert 10 < len(result.error) < 4_200
+    assert time.perf_counter() - start < 5
+
+def test_a_recursion_is_folded(env):
+    error = run(env, "def f(n):\n    return f(n + 1)\nf(0)").error
+    assert "Previous line repeated" in error and len(error.splitlines()) < 16
+    assert error.splitlines()[-1].startswith("RecursionError: maximum recursion depth exceeded")
+
+# Nothing it does reaches the host
+
+@pytest.mark.parametrize("code", ["exit()", "quit()", "exit(3)", "import sys; sys.exit('bye')", "raise SystemExit",
+    "import asyncio\nawait asyncio.sleep(0)\nexit(1)"])
+def test_exit_ends_the_block_only(env, code):
+    result = run(env, "kept = 1\nprint('before')\n" + code + "\nprint('after')")
+    assert "SystemExit" in result.error and "ended the block" in result.error
+    assert (result.stdout, ok(env, "kept").shown) == ("before\n", "1")
+    assert not sys.stdin.closed
+
+def test_other_base_exceptions_end_the_block_only(env):
+    for code in ("raise BaseException('odd')", "raise GeneratorExit", "import asyncio\nraise asyncio.CancelledError",
+        "raise MemoryError"):
+        assert run(env, code).error.startswith("Traceback")
+
+def test_input_does_not_wait(env):
+    assert "EOFError: nobody is there to type" in run(env, "name = input('Your name? ')").error
+    assert ok(env, "import sys\nsys.stdin.read()").shown == "''"
+
+def test_a_terminal_that_stays_silent_is_not_waited_for():
+    read, write = os.pipe()
+    done = script("""
+        for code in ("input()", "import sys; sys.stdin.readline() == ''", "breakpoint()", "help()",
+            "import getpass\\nsys.stdin.read(1)"):
+            result = run(code)
+            print(result.error.splitlines()[-1] if result.error else result.shown)""", stdin=read)
+    os.close(read), os.close(write)
+    assert done.stdout.splitlines() == ["EOFError: nobody is there to type: input() has nothing to read", "True",
+        "bdb.BdbQuit", "", "''"]
+
+def test_endless_output_is_stopped(env):
+    start = time.perf_counter()
+    result = run(env, "n = 0\nwhile True:\n    n += 1\n    try: print('more ' * 20)\n    except Exception: pass")
+    assert "OutputLimit: more than 10,000,000 characters printed; the block was stopped here" in result.error
+    assert "print('more ' * 20)" in result.error and len(result.stdout) < 2 * KEEP + 100
+    assert time.perf_counter() - start < 10
+    assert ok(env, "print(n > 1000)").stdout == "True\n"
+
+def test_a_stream_that_the_code_replaces_is_put_back(env):
+    before = sys.stdout
+    run(env, "import sys, io\nsys.stdout = io.StringIO()\nprint('lost')\n1 / 0")
+    assert sys.stdout is before
+    assert ok(env, "print('heard')").stdout == "heard\n"
+    ok(env, "def swap(): sys.stdout = sys.stderr = io.StringIO()")
+    ok(env, "swap()")
+    assert sys.stdout is before
+    assert ok(env, """
+        import contextlib
+        with contextlib.redirect_stdout(io.StringIO()) as f: print('in')
+        f.getvalue()""").shown == "'in\\n'"
+
+FORKS = {
+    "pid = os.fork()": 0,
+    "pid = os.fork()\nif pid == 0: raise ValueError": 1,
+    "pid = os.fork()\nif pid == 0: sys.exit(7)": 7,
+    "pid = os.fork()\nif pid == 0: FINAL('child')": 1,
+    "import asyncio\nawait asyncio.sleep(0)\npid = os.fork()": 0,
+    "import threading\ndef f(): globals().update(pid=os.fork())\n"
+        "t = threading.Thread(target=f)\nt.start()\nt.join()": 0}
+
+@pytest.mark.parametrize("fork, status", FORKS.items())
+def test_a_forked_child_ends_with_its_block(fork, status):
+    code = f"import os, sys\nprint('in the block')\n{fork}\nprint('parent')"
+    done = script(f"""
+        sys.stdout.write("host starts; ")
+        result = run({code!r})
+        print(repr(result.stdout), result.error, result.answer)
+        print("status", os.waitpid(env.variables()["pid"], 0)[1] >> 8)""")
+    assert done.stdout == f"host starts; 'in the block\\nparent\\n' None None\nstatus {status}\n"
+    assert done.stderr == ""
+
+def test_multiprocessing_children_do_not_come_back():
+    code = textwrap.dedent("""
+        import multiprocessing
+        fork = multiprocessing.get_context('fork')
+        queue = fork.SimpleQueue()
+        p = fork.Process(target=lambda: (print('lost'), queue.put(context.upper())))
+        p.start(); p.join()
+        queue.get()""")
+    done = script(f"result = run({code!r})\nprint(result.shown, repr(result.stdout))")
+    assert (done.stdout, done.stderr) == ("'THE CONTEXT' ''\n", "")
+
+# Answers
+
+@pytest.mark.parametrize("code, value", [("FINAL(6 * 7)", 42), ("x = [1]\nFINAL_VAR('x')", [1]),
+    ("FINAL(None)", None), ("x = 3\nFINAL_VAR(x)", 3),
+    ("try: FINAL(1)\nexcept: pass\nprint('on')", 1), ("try: FINAL(1)\nexcept: FINAL(2)",
+        1), ("try: FINAL(1)\nfinally: 1 / 0", 1),
+    ("try: FINAL(1)\nfinally: exit()", 1), ("def f():\n    FINAL('deep')\n[f() for _ in range(3)]",
+        "deep"), ("_x = 5\nFINAL_VAR('_x')", 5),
+    ("import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    FINAL('async')\nawait asyncio.gather(f(), f())",
+        "async"),
+    ("import threading\nt = threading.Thread(target=lambda: FINAL('thread')); t.start(); t.join()", "thread"),
+    ("from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor() as p: list(p.map(FINAL, [8, 8]))",
+        8),
+    ("answer['content'] = 'dict'\nanswer['ready'] = True", "dict"), ("answer = {'content': 9, 'ready': True}", 9),
+    ("answer['content'], answer['ready'] = 1, True\nFINAL(2)", 2), ("FINAL('a' * 10)\nprint('never')",
+        "a" * 10), ("FINAL(context)", "one two three")])
+def test_an_answer_ends_the_block_and_stands(env, code, value):
+    result = run(env, code)
+    assert (result.answer.value, result.answer.computed, result.error) == (value, True, None)
+    assert "never" not in result.stdout and result.stderr == "" and result.outputs == ()
+    assert run(env, "1").answer is None
+
+def test_an_answer_in_a_task_group(env):
+    if sys.version_info < (3, 11): pytest.skip("Python 3.11 and later")
+    result = run(env, """
+        import asyncio
+        async def f(): FINAL(1)
+        async with asyncio.TaskGroup() as g: g.create_task(f())""")
+    assert (result.answer.value, result.error) == (1, None)
+
+@pytest.mark.parametrize("code, error", [
+    ("FINAL()", "TypeError: FINAL() missing 1 required positional argument: 'value'"),
+    ("total = 1\nFINAL_VAR('totl')", "NameError: no variable named totl; there are: context, total"),
+    ("FINAL_VAR('llm_query')", "NameError: no variable named llm_query"),
+    ("FINAL_VAR('answer')", "NameError: no variable named answer"),
+    ("for i in range(1000): globals()[f'n{i}'] = i\nFINAL_VAR('x')", "and 982 more")])
+def test_no_answer(env, code, error):
+    result = run(env, code)
+    assert result.answer is None and error in result.error.splitlines()[-1] and len(result.error) < 600
+
+def test_an_answer_dict_that_is_not_ready_or_whose_block_failed(env):
+    for code in ("answer['content'] = 5", "answer = {'ready': True}", "answer = {'ready': [1], 'content': 1}",
+        "answer = 5"): assert ok(env, code).answer is None
+    result = run(env, "del answer\nanswer['content'] = 'early'; answer['ready'] = True\n1 / 0")
+    assert result.answer is None and "ZeroDivisionError" in result.error
+    assert ok(env, "print(answer)").answer is None
+
+def test_escaped_helpers(env):
+    ok(env, "keep = FINAL, FINAL_VAR, SHOW_VARS\ndef total(): return sum(range(4))")
+    final, final_var, show, total = *env.variables()["keep"], env.variables()["total"]
+    for call in (lambda: final(1), lambda: final_var("context"), show):
+        with pytest.raises(RunEndedError): call()
+    env.close()
+    env.close()
+    assert total() == 6
+    with pytest.raises(RunEndedError): env.run("1", "iteration 2")
+
+# Answers outside code
+
+SETUP = """total = 42
+count = 6
+ratio = 0.5
+cities = ['Oslo', 'Bergen']
+table = {'Oslo': 7}
+text = 'roads'
+nothing = None
+import re
+def area(r): return 3 * r
+class Item: name = 'chair'
+item = Item()
+_private = 1"""
+
+@pytest.mark.parametrize("source, value", [("total", 42), (" total ", 42), ("cities", ["Oslo", "Bergen"]),
+    ("cities[0]", "Oslo"), ("table['Oslo']", 7), ("item.name", "chair"),
+    ("len(cities)", 2), ("', '.join(cities)", "Oslo, Bergen"), ("f'{total} km'",
+        "42 km"), ("', '.join(c.upper() for c in cities)", "OSLO, BERGEN"), ("area(total)", 126),
+    ("str(total) + ' km'", "42 km"), ("'km: ' + text", "km: roads"), ("total / count", 7), ("total + 1",
+        43), ("round(total / count, 1)", 7.0), ("double(total)", 84),
+    ("[c for c in cities if c != 'Oslo']", ["Bergen"]), ("{'total': total}",
+        {"total": 42}), ("'yes' if total > 1 else 'no'", "yes"), ("sorted(cities, key=lambda c: c[1])", ["Bergen",
+        "Oslo"]),
+    ("text.title()", "Roads"), ("llm_query(text)", "said roads"), ("double(4)", 8), ("len(\n  cities\n)",
+        2), ("nothing", None), ("_private", 1), ("answer['content']", "")])
+def test_a_value_written_outside_code(env, source, value):
+    ok(env, SETUP)
+    result = env.resolve(source, variable=False)
+    assert result.error is None and result.answer.value == value and result.answer.computed
+
+PROSE = ["Paris", "42", "'total'", "total is 42", "total: 42", "The total is 42", "total and count", "not total",
+    "total, count", "total > 1", "x.y", "Oslo (Norway)", "Oslo / Bergen", "cities.csv", "text.md", "missing(total)",
+    "total(s)", "total-s", "text-count", "cities - table", "-total", "*cities", "[Oslo]", "total for total in cities",
+    "len", "print", "llm_query", "FINAL", "answer", "display", "exit", "re", "__name__", "__builtins__",
+    "len('abc')", "[1, 2]", "lambda: total", "total = 42",
+    "", "(", "a\nb", "\0", "5and 3", "'\\d'", "(" * 500, "x" * 100_000, "\ud800"]
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("source", PROSE)
+def test_text_written_outside_code(env, source, capfd):
+    ok(env, SETUP)
+    result = env.resolve(source, variable=False)
+    assert (result.answer, result.error, result.stdout, result.stderr) == (None, None, "", "")
+    assert capfd.readouterr() == ("", "")
+
+def test_warnings_about_text_reach_nobody():
+    done = script("print(env.resolve('5and 3', False).answer, env.resolve(r\"'\\d'\", False).answer)")
+    assert (done.stdout, done.stderr) == ("None None\n", "")
+
+@pytest.mark.parametrize("source, error", [("cities[7]", "IndexError: list index out of range"),
+    ("table['x']", "KeyError: 'x'"), ("area()", "TypeError: area() missing"),
+    ("print(total)", "ValueError: this has no value"), ("total / 0", "ZeroDivisionError"), ("int(text)",
+        "ValueError"), ("exit(total)", "ended the block")])
+def test_an_error_outside_code(env, source, error):
+    ok(env, SETUP)
+    result = env.resolve(source, variable=False)
+    assert result.answer is None and error in result.error
+    assert "print" in source or '"<rlm answer>", line 1' in result.error and source in result.error
+
+@pytest.mark.parametrize("source, value", [("total", 42), ("'total'", 42), ('"total"', 42), (" `total` ", 42),
+    ("_private", 1), ("cities[1]", "Bergen"), ("len(cities)", 2)])
+def test_a_variable_named_outside_code(env, source, value):
+    ok(env, SETUP)
+    assert env.resolve(source, variable=True).answer.value == value
+
+@pytest.mark.parametrize("source", ["totl", "Paris", "", "the total", "llm_query", "__name__", "len", "x" * 100_000])
+def test_a_variable_that_is_not_there(env, source):
+    ok(env, SETUP)
+    result = env.resolve(source, variable=True)
+    assert result.answer is None and len(result.error) < 400
+    assert result.error.startswith("no variable named ") and "there are: context, total, count" in result.error
+
+def test_resolving_restores_too(env):
+    ok(env, "x = 1\ndef take():\n    global context\n    context = 5\n    return 7")
+    result = env.resolve("take()", variable=False)
+    assert (result.answer.value, result.restored, env.variables()["context"]) == (7, ("context",), "one two three")
+
+# Awaiting
+
+TWICE = """
+import asyncio
+async def twice(x):
+    await asyncio.sleep(0.001)
+    print('twice', x)
+    return 2 * x
+result = await twice(4)
+await twice(result)
+"""
+
+def test_await_outside_a_loop(env):
+    result = ok(env, TWICE)
+    assert (result.shown, result.stdout, env.variables()["result"]) == ("16", "twice 4\ntwice 8\n", 8)
+    assert ok(env, "[await twice(i) for i in range(2)]").shown == "[0, 2]"
+    assert ok(env, "async with asyncio.Lock(): print('locked')").stdout == "locked\n"
+    assert "1 / 0" in run(env, "await asyncio.sleep(0)\n1 / 0").error
+
+def test_one_loop_for_all_blocks(env):
+    ok(env, """
+        import asyncio
+        queue = asyncio.Queue()
+        async def fill():
+            for i in range(3):
+                await asyncio.sleep(0.001)
+                await queue.put(i)
+        await asyncio.sleep(0)
+        task = asyncio.create_task(fill())""")
+    assert ok(env, "[await queue.get() for _ in range(3)]").shown == "[0, 1, 2]"
+    async def inside(): return ok(env, """
+        task.done() or await task
+        async def f(): await queue.put(7)
+        t = asyncio.create_task(f())
+        await queue.get()""")
+    assert asyncio.run(inside()).shown == "7"
+
+def test_await_inside_a_running_loop():
+    async def one(i):
+        env = LocalEnvironment(i)
+        result = ok(env, TWICE + "\nprint('context', context)")
+        await asyncio.sleep(0)
+        assert "ZeroDivision" in run(env, "await asyncio.sleep(0)\n1 / 0").error
+        assert run(env, "await asyncio.sleep(0)\nFINAL(context)").answer.value == i
+        env.close()
+        return result.stdout
+    async def main(): return await asyncio.gather(*(one(i) for i in range(5)),
+        *(asyncio.to_thread(asyncio.run, one(i)) for i in range(5, 10)))
+    assert asyncio.run(main()) == [f"twice 4\ntwice 8\ncontext {i}\n" for i in range(10)]
+
+def test_plain_code_inside_a_running_loop_runs_on_the_calling_thread(env):
+    async def main(): return ok(env, "import threading\nthreading.get_ident()").shown
+    assert asyncio.run(main()) == str(threading.get_ident())
+
+def test_context_variables_reach_awaiting_code(env):
+    name = contextvars.ContextVar("name", default="nobody")
+    env.namespace["name"] = name
+    async def main():
+        name.set("somebody")
+        return ok(env, "import asyncio\nawait asyncio.sleep(0, name.get())").shown
+    assert asyncio.run(main()) == "'somebody'"
+
+def test_a_task_that_exits_ends_the_block(env):
+    code = """
+        import asyncio
+        async def leave(): raise SystemExit(3)
+        try:
+            t = asyncio.create_task(leave())
+            await asyncio.sleep(30)
+        finally: print('tidied')"""
+    async def main(): return run(env, code)
+    for result in (run(env, code), asyncio.run(main())):
+        assert "SystemExit: 3" in result.error and result.stdout == "tidied\n"
+        assert ok(env, "await asyncio.sleep(0, 5)").shown == "5"
+
+def test_closing_cancels_what_is_pending(capfd):
+    env = LocalEnvironment(None)
+    ok(env, """
+        import asyncio
+        log = []
+        async def forever():
+            try: await asyncio.sleep(1000)
+            finally:
+                print('over')
+                log.append('over')
+        t = asyncio.create_task(forever())
+        await asyncio.sleep(0.01)""")
+    log = env.variables()["log"]
+    env.close()
+    assert (log, capfd.readouterr()) == (["over"], ("", ""))
+
+# Concurrency
+
+def test_blocks_at_once_in_threads_and_tasks_do_not_mix():
+    lines, mine = 200, io.StringIO()
+    code = f"for i in range({lines}): print(context, i)\nfrom concurrent.futures import ThreadPoolExecutor\n" \
+           f"with ThreadPoolExecutor(3) as p: list(p.map(lambda i: print(context, 'pool'), range(10)))"
+    def block(i):
+        with contextlib.closing(LocalEnvironment(i)) as env: return ok(env, code).stdout
+    async def task(i): return await asyncio.to_thread(block, i)
+    async def tasks(): return await asyncio.gather(*(task(i) for i in range(8)), asyncio.to_thread(user))
+    def user():
+        for i in range(1000): print("mine", i)
+    with contextlib.redirect_stdout(mine): *results, _ = asyncio.run(tasks())
+    for i, stdout in enumerate(results):
+        assert stdout == "".join(f"{i} {n}\n" for n in range(lines)) + f"{i} pool\n" * 10
+    assert mine.getvalue() == "".join(f"mine {i}\n" for i in range(1000))
+
+def test_a_run_inside_a_block(env):
+    inner = LocalEnvironment("inner context")
+    env.namespace["child"] = inner
+    result = ok(env, """
+        print('outer')
+        r = child.run('print(context); FINAL(7)', 'iteration 1')
+        print('outer again')
+        r.stdout, r.answer.value""")
+    assert (result.stdout, result.shown, result.answer) == ("outer\nouter again\n", "('inner context\\n', 7)", None)
+    inner.close()
+
+def test_a_pool_that_outlives_its_block_prints_into_the_block_that_uses_it(env):
+    ok(env, "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)")
+    assert ok(env, "pool.submit(print, 'one').result()").stdout == "one\n"
+    assert ok(env, "pool.submit(print, 'two').result()").stdout == "two\n"
+    ok(env, "pool.shutdown()")
+
+# Interrupts
+
+STATE = """
+def state(): return sys.stdout, sys.stderr, sys.stdin, threading.Thread.start, signal.getsignal(signal.SIGINT)
+before = state()
+"""
+BUSY = {
+    "a loop": "while True: pass",
+    "a sleep": "time.sleep(30)",
+    "an endless print": "try:\n    while True: print('x')\nexcept Exception: pass",
+    "a repr": "class Slow:\n    def __repr__(self): time.sleep(30)\nSlow()",
+    "an await": "await asyncio.sleep(30)",
+    "a loop in an awaiting block": "await asyncio.sleep(0)\nwhile True: pass",
+    "a sleep in an awaiting block": "await asyncio.sleep(0)\ntime.sleep(30)"}
+
+@pytest.mark.parametrize("caller", ["run(code)", "asyncio.run(main())"])
+@pytest.mark.parametrize("busy", BUSY)
+def test_an_interrupt_reaches_the_caller_with_everything_in_order(busy, caller):
+    code = f"import time, asyncio\nkept = 1\ncontext = 2\nprint('partial')\n{BUSY[busy]}"
+    done = script(STATE + f"""
+import asyncio
+code = {code!r}
+async def main(): run(code)
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try: {caller}
+except KeyboardInterrupt: print("interrupted")
+print(env.variables()["kept"], env.variables()["context"])
+print(run("await asyncio.sleep(0, 'awaited')").shown)
+print(state() == before, repr(run("print('next')").stdout))""")
+    assert done.stdout.startswith("interrupted\n1 the context\n'awaited'\n")
+    left_behind = "main" in caller and busy.endswith("awaiting block")  # a thread that can't be stopped
+    if not left_behind: assert (done.stdout.splitlines()[3:], done.stderr) == (["True 'next\\n'"], "")
+
+def test_random_interrupts_leave_nothing_behind():
+    done = script(STATE + r"""
+import random
+random.seed(1)
+hits = 0
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+for i in range(2000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 3e-4))
+        run("context = 1\nFINAL = 2\nprint('x')")
+        for _ in range(100): pass
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt: hits += 1
+    assert state() == before, i
+    assert env.variables() == {"context": "the context"}, i
+result = run("print('clean')")
+print(hits > 200, result.stdout, result.error, result.restored)""")
+    assert (done.stdout, done.stderr) == ("True clean\n None ()\n", "")
+
+def test_an_interrupt_handler_of_the_users_is_called():
+    done = script("""
+        def mine(signum, frame): raise TimeoutError("mine")
+        signal.signal(signal.SIGINT, mine)
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        print(run("import time\\ntime.sleep(30)").error.splitlines()[-1], signal.getsignal(signal.SIGINT) is mine)""")
+    assert (done.stdout, done.stderr) == ("TimeoutError: mine True\n", "")
+
+# Letting go
+
+def test_an_environment_that_is_dropped_is_collected():
+    env = LocalEnvironment("x")
+    ok(env, "import asyncio\nclass A: pass\na = A()\ndef f(): FINAL(1)\nawait asyncio.sleep(0)")
+    gone, thing = weakref.ref(env), weakref.ref(env.variables()["a"])
+    del env
+    gc.collect()
+    assert gone() is None and thing() is None
+
+def test_a_block_costs_little():
+    env, times = LocalEnvironment("x" * 1_000_000), []
+    def cost(code, n=300):
+        start = time.perf_counter()
+        for i in range(n): env.run(code, f"{code[:5]} {len(times)} {i}")
+        times.append((time.perf_counter() - start) / n)
+        return times[-1]
+    small = min(cost("x = 1\nx + 1") for _ in range(5))
+    ok(env, "globals().update({f'name_{i}': i for i in range(100_000)})")
+    large = min(cost("x = 1\nx + 1") for _ in range(5))
+    assert small < 0.001 and large < 3 * small
+    env.close()

@@ -1,0 +1,40 @@
+"Every notebook runs from top to bottom, in a process of its own, and counts under its own name."
+import json
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NBS = ROOT / "nbs"
+NAMES = sorted(p.relative_to(NBS).with_suffix("").as_posix() for p in NBS.rglob("*.ipynb")
+               if not re.search(r"/[._]", p.as_posix().removeprefix(NBS.as_posix())))
+
+IN_A_KERNEL = """
+import re, sys, nbformat
+from nbclient import NotebookClient
+nb = nbformat.read(sys.argv[1], 4)
+nb.cells = [c for c in nb.cells if not re.search(r"^#[|] *(eval: *false|notest|slow)", c.source, re.M)]
+NotebookClient(nb, timeout=300, resources={"metadata": {"path": sys.argv[2]}}).execute()
+"""
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebook(name):
+    nb = NBS / f"{name}.ipynb"
+    if find_spec("nbdev"): run = [Path(sys.executable).with_name("nbdev_test"), "--path", nb]
+    else: run = [sys.executable, "-c", IN_A_KERNEL, nb, nb.parent]
+    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    said = re.sub(r"\x1b\[[\d;]*m", "", done.stdout + done.stderr)
+    assert done.returncode == 0, f"{name}.ipynb\n{said}"
+
+def test_title_cells_hold_a_title_and_a_sentence():
+    "nbdev makes a page's title and description of that cell, and drops whatever else is in it."
+    first = {name: json.loads((NBS / f"{name}.ipynb").read_text())["cells"][0]["source"] for name in NAMES}
+    assert [name for name, lines in first.items() if not re.fullmatch(r"# .+\n\n> .+\n?", "".join(lines))] == []
+
+def test_sidebar_lists_every_chapter():
+    listed = re.findall(r"- (?:text: .*\n *href: |href: )?(\S+)\.ipynb", (ROOT / "_quarto.yml").read_text())
+    assert sorted(listed) == NAMES

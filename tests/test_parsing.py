@@ -1,0 +1,146 @@
+"Parsing: a corpus of replies, and what must hold for any text."
+import ast
+import signal
+import sys
+import warnings
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parsing_corpus import CORPUS, REASONING, Var
+
+from rlm.parsing import parse_reply
+
+any_pace = settings(deadline=None, max_examples=200)
+
+
+# The corpus
+
+def found(reply):
+    final = reply.final and (Var(reply.final.name) if reply.final.variable else reply.final.text)
+    blocks = tuple((b.language, b.code) for b in reply.blocks)
+    return dict(blocks=blocks, final=final, reasoning=reply.reasoning, cut=reply.cut)
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda c: c.name.replace(" ", "-"))
+def test_corpus(case):
+    expected = dict(blocks=case.blocks, final=case.final, reasoning=case.reasoning, cut=case.cut)
+    assert found(parse_reply(case.reply, case.finish_reason)) == expected
+
+def test_the_corpus_is_as_large_as_it_says():
+    assert len({c.reply for c in CORPUS}) == len(CORPUS) >= 70
+    assert sum(c.reasoning is not None for c in REASONING) >= 10
+    assert sum(c.reasoning is not None and c.finish_reason == "length" and not c.cut for c in REASONING) == 2
+
+@pytest.mark.parametrize("case", [c for c in CORPUS if c.reasoning is None], ids=lambda c: c.name.replace(" ", "-"))
+def test_a_reply_without_reasoning_is_kept_as_it_came(case):
+    assert parse_reply(case.reply).text == case.reply.removeprefix("<think>\n\n</think>\n\n")
+
+def test_reasoning_is_not_kept_in_the_text():
+    for case in REASONING:
+        if case.reasoning: assert case.reasoning not in parse_reply(case.reply, case.finish_reason).text
+
+
+# What must hold for any text
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
+SCRAPS = st.sampled_from([
+    "\n", "\n```", "```repl\n", "```python\n", "```json\n", "\n````\n", "~~~\n", "`", "FINAL(", "\nFINAL(",
+    "\n**FINAL_VAR(", "FINAL", ")", "(", "))", '"', "'", '"""', "'''", "\\", "#", "<think>", "</think>",
+    "\n</think>\n", " ", "\t", "x", "5", "it's", "1,2", "[", "]", "\r\n", "\0", "\ud800", "é", "- ", "1. ", "1) a",
+    "> ", "**", "_", "...", "print(1)\n", "\\_VAR", "%%bash\n", "\x0c", "\u2028"])
+MESS = st.lists(SCRAPS | ANY_TEXT, max_size=40).map("".join)
+FINISH = st.sampled_from([None, "stop", "length"])
+
+@any_pace
+@given(MESS, FINISH)
+def test_no_text_makes_the_parser_raise(text, finish_reason):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reply = parse_reply(text, finish_reason)
+        if final := reply.final:
+            assert isinstance(final.text, str) and final.source == final.source.strip()
+            assert final.name is None or final.name.isidentifier()
+            assert final.literal or final.value == final.text or final.value == final.source
+    assert all(b.code.strip() and b.language in ("repl", "python") for b in reply.blocks)
+    assert set(reply.code) <= {b.code for b in reply.blocks}
+
+@any_pace
+@given(MESS.filter(lambda s: "\r" not in s and s.strip()), st.sampled_from(["repl", "Python", "py  ", "PYTHON3 x=1"]),
+       st.sampled_from("`~"), MESS.filter(lambda s: not s.lstrip().startswith("<think") and "</think" not in s))
+def test_code_in_a_proper_fence_comes_out_as_it_went_in(code, language, mark, before):
+    if "</think" in code: return  # an unclosed fence before it may make that a real tag
+    fence = mark * (max(map(len, "".join(c if c == mark else " " for c in before + code).split()), default=0) + 3)
+    before = before.replace("`", "").replace("~", "")
+    reply = parse_reply(f"{before}\n{fence}{language}\n{code}\n{fence}\nThat is all.")
+    assert [b.code for b in reply.blocks] == [code]
+
+LINES = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\"'`~\n"), max_size=20) | st.sampled_from(
+    ["FINAL(1)", "**FINAL(2)**", 'FINAL_VAR("x")', "  FINAL(3)", "x = (", ")", "FINAL(", "print(')')", "</b>", "don't"])
+FENCED = st.tuples(
+    st.sampled_from(["```", "````", "~~~", "   ```"]),
+    st.sampled_from(["", "json", "text", "output", "repl", "python"]),
+    st.lists(LINES, max_size=6)).map(lambda f: "\n".join([f[0] + f[1], *f[2], f[0]]))
+PROSE = st.lists(st.sampled_from(
+    ["So FINAL(4) is near.", "(", ") it's", "Let me (look", "> FINAL(5)", "`FINAL(6)` ends it", "", '"Yes']),
+    max_size=3).map("\n".join)
+
+@any_pace
+@given(st.lists(PROSE | FENCED, min_size=1, max_size=8).map("\n".join))
+def test_what_is_inside_a_fence_never_becomes_an_answer(text):
+    assert parse_reply(text).final is None
+
+@any_pace
+@given(st.lists(PROSE, max_size=2), FENCED, st.lists(PROSE, max_size=2))
+def test_a_fence_does_not_hide_the_answer_after_it(before, fence, after):
+    reply = parse_reply("\n".join([*before, fence, *after, "FINAL(here)"]))
+    assert reply.final and reply.final.text == "here"
+
+CODE_LINES = st.sampled_from([
+    'x = """', '"""', "y = '''a", "'''", "print('it''s')", "# it's \"\"\"", "```", "```", "  ```", "z = 1", "(", ")",
+    's = "a\\"b"', "'a\\", "'", r'"\\"', 'f("""a""", "b")', "if z:", "    z", "await z", "b'''"])
+
+def compiles(code):
+    try: compile(code, "reply", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST)
+    except SyntaxError: return False
+    return True
+
+@settings(deadline=None, max_examples=800)
+@given(st.lists(CODE_LINES, max_size=14))
+def test_a_block_ends_at_the_first_closing_fence_at_which_its_code_compiles(lines):
+    "The parser never compiles; whoever does finds the same end."
+    lines = [*lines, "```"]
+    ends = ["\n".join(lines[:i]) for i, line in enumerate(lines) if line.strip() == "```"]
+    whole = next(filter(compiles, ends), None)
+    if whole is None or not whole.strip(): return
+    assert parse_reply("```repl\n" + "\n".join(lines) + "\nThat is all.").blocks[0].code == whole
+
+
+# Time
+
+@contextmanager
+def cpu_seconds(limit):
+    "Fail, rather than hang, if the block takes more processor time than `limit`."
+    def stop(*_): raise AssertionError(f"took more than {limit} s of processor time")
+    previous = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, limit)
+    try: yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, previous)
+
+UNITS = [
+    "`", "```\n", "``` ", "(", ")", "()", "[", "FINAL(", "FINAL(\n", "`FINAL(x) y\n", "FINAL(...)\n", "'a ", '"a ',
+    '"""', "'''\n", "\\", '\\"', "```repl\n", "```repl\n```\n", '```repl\n\\"""\n```\n',
+    '```repl\n\\"""\n```json\n```\n', "```repl\n'''\n```json\n", "```json\n", "x```\n", "~~~\n```\n", "<think>",
+    "</think>", "`</think>`", "</think> a", "- ```\n", "1+", "-", "1,", "(1,)", " ", "\n", "*", "_", "a", "\0", "#",
+    "1) a\n"]
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs setitimer")
+@pytest.mark.parametrize("start", ["", "FINAL('", '```repl\n"""\n'], ids=["alone", "in-an-answer", "in-code"])
+@pytest.mark.parametrize("unit", UNITS, ids=ascii)
+def test_time_grows_with_the_size_of_the_reply_and_no_faster(unit, start):
+    "A reply of 300 KB takes a fraction of a second; going over it once for each of its parts would take minutes."
+    with cpu_seconds(10):
+        final = parse_reply(start + unit * (300_000 // len(unit))).final
+        assert final is None or isinstance(final.text, str)
