@@ -34,12 +34,13 @@ class Resolve:
     source: str     # what stood between the brackets
     variable: bool  # True for `FINAL_VAR`
 
-# %% ../nbs/06_engine.ipynb #bc78bb85
+# %% ../nbs/06_engine.ipynb #e7ed5175
 @dataclass
 class Trajectory:
     "A run so far."
     messages: list[dict]                                      # the conversation; only ever appended to
     iterations: list[Iteration] = field(default_factory=list) # the turns, the last perhaps unfinished
+    unseen: bool = False                                      # there is data that the conversation does not show whole
     held: Answer | None = None                                # an answer given before its evidence was seen
     refused: set[str] = field(default_factory=set)            # names in answers that were fed back once
 
@@ -56,10 +57,14 @@ def _code_to_run(parsed: ParsedReply) -> Generator:
     known = yield Resolve(parsed.final.source, parsed.final.variable)
     return [] if known.answer else python
 
-# %% ../nbs/06_engine.ipynb #f6827959
+# %% ../nbs/06_engine.ipynb #34b598d0
 def _evidence(r: CodeResult) -> bool:
     "True if running the block showed the model something it had not seen; warnings aside."
     return bool(r.error or r.stdout.strip() or r.outputs or (r.stderr and not only_warnings(r.stderr)))
+
+def _looked(t: Trajectory, blocks: list[CodeBlock]) -> bool:
+    "True once any block of the run has ended without an error."
+    return any(not b.result.error for b in [b for i in t.iterations for b in i.code_blocks] + blocks)
 
 def _missing_name(t: Trajectory, final: Final, blocks: list[CodeBlock]) -> bool:
     "True if a bare name that is bound nowhere was meant as a variable: it looks like one, or the run's code has it."
@@ -80,11 +85,20 @@ def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Gener
         t.refused.add(final.name)
         return None, prompts.no_such_variable(final.name)
     answer = Answer(final.value, written=final.text)
-    if not any(_evidence(b.result) for b in blocks): return answer, ""
+    if any(_evidence(b.result) for b in blocks): note = prompts.confirm(answer.text)
+    elif t.unseen and not _looked(t, blocks): note, t.unseen = prompts.LOOK_FIRST, False
+    else: return answer, ""
     t.held = answer
-    return None, prompts.confirm(answer.text)
+    return None, note
 
-# %% ../nbs/06_engine.ipynb #3c97a5ab
+# %% ../nbs/06_engine.ipynb #3c7aceef
+def _advice(t: Trajectory, parsed: ParsedReply, blocks: list[CodeBlock]) -> str:
+    "What to tell a model whose reply had no answer to judge; nothing, if its code just ran."
+    if parsed.cut: return prompts.CUT
+    if not blocks: return prompts.NOTHING_TO_RUN
+    if blocks[-1].code in [b.code for i in t.iterations for b in i.code_blocks]: return prompts.AGAIN
+    return prompts.FAILED if blocks[-1].result.error else ""
+
 def _turn(t: Trajectory, number: int, last: bool) -> Generator:
     "Play turn `number`; the `Answer` that it ends the run with, or None."
     reply = yield AskModel(t.messages, number)
@@ -100,7 +114,7 @@ def _turn(t: Trajectory, number: int, last: bool) -> Generator:
             if blocks[-1].result.error: break
         answer, note = yield from _judge(t, parsed.final, blocks)
         if answer: return answer
-        notes = [note] if note else [prompts.CUT] if parsed.cut else [] if blocks else [prompts.NOTHING_TO_RUN]
+        notes = [note or _advice(t, parsed, blocks)]
         if last and not t.held: notes.append(prompts.OUT_OF_TURNS)
         t.say("user", prompts.feedback(blocks, len(code) - len(blocks), notes))
     finally:

@@ -15,7 +15,7 @@ from .types import (ConfigurationError, LMAuthenticationError, LMConnectionError
                        LMRequestError, LMResponseError, LMServerError, LMTimeoutError, ModelNotFoundError, Reply, Usage)
 
 # %% auto #0
-__all__ = ['OPENAI_URL', 'BACKENDS', 'LM', 'ask', 'ScriptedLM', 'to_reply', 'OpenAILM', 'create_lm']
+__all__ = ['OPENAI_URL', 'BACKENDS', 'LM', 'name_of', 'ask', 'ScriptedLM', 'to_reply', 'OpenAILM', 'create_lm']
 
 # %% ../nbs/04_lm.ipynb #7faf2709
 class LM(Protocol):
@@ -25,7 +25,11 @@ class LM(Protocol):
     def complete(self, messages: list[dict]) -> Reply | str:
         "What the model says after `messages`."
 
-# %% ../nbs/04_lm.ipynb #6c1d292c
+# %% ../nbs/04_lm.ipynb #a70fbe40
+def name_of(lm: LM) -> str:
+    "The name a model goes by: its `model`, or that of its class."
+    return getattr(lm, "model", None) or type(lm).__name__
+
 def ask(lm: LM,               # the model
         messages: list[dict], # the conversation so far
        ) -> Reply:            # with `model` and `execution_time` filled in where the model left them out
@@ -37,8 +41,7 @@ def ask(lm: LM,               # the model
     if not isinstance(said, Reply):
         raise LMResponseError(f"{type(lm).__name__}.complete() returned a {type(said).__name__}. "
                               "It must return the model's text as a str, or an rlm.types.Reply.")
-    model = said.model or getattr(lm, "model", None) or type(lm).__name__
-    return replace(said, model=model, execution_time=said.execution_time or seconds)
+    return replace(said, model=said.model or name_of(lm), execution_time=said.execution_time or seconds)
 
 # %% ../nbs/04_lm.ipynb #e423814e
 class ScriptedLM:
@@ -66,13 +69,11 @@ class ScriptedLM:
 
     def __repr__(self): return f"ScriptedLM({len(self.replies)} replies, {len(self.calls)} given)"
 
-# %% ../nbs/04_lm.ipynb #ceed6737
+# %% ../nbs/04_lm.ipynb #bd1c9255
 def _usage(sent: Any) -> Usage:
     "What one request cost, from the `usage` field of its completion."
-    sent = sent if isinstance(sent, dict) else {}
-    cost = sent.get("cost")
-    return Usage(sent.get("prompt_tokens") or 0, sent.get("completion_tokens") or 0, 1,
-                 float(cost) if isinstance(cost, (int, float)) else None)
+    numbers = {k: v for k, v in sent.items() if isinstance(v, (int, float))} if isinstance(sent, dict) else {}
+    return Usage(numbers.get("prompt_tokens", 0), numbers.get("completion_tokens", 0), 1, numbers.get("cost"))
 
 def _text(content: Any) -> str:
     "The text of a message's content, which may come in parts."
@@ -182,14 +183,14 @@ def _connect(self: OpenAILM):
             self._client = openai.OpenAI(base_url=self.base_url, api_key=self._key or "no-key", **options)
     return self._client
 
-# %% ../nbs/04_lm.ipynb #9dced049
+# %% ../nbs/04_lm.ipynb #36e06459
 @patch
 def _send(self: OpenAILM, body: dict) -> Any:
     "The server's answer to one request; a dict if all is well."
     client = self._connect()
     if self._ours:
         body = body | body.pop("extra_body", {})
-        return client.post("/chat/completions", cast_to=dict[str, object], body=body)
+        return client.post("/chat/completions", cast_to=object, body=body)
     try: completion = client.chat.completions.create(**body)
     except TypeError as e:
         if "unexpected keyword" not in str(e): raise

@@ -69,10 +69,8 @@ def get_model():
     try: print(fetch_weights())
     except ConfigurationError as e: sys.exit(str(e))
 
-# %% ../nbs/05_local_lm.ipynb #5372c585
-_SERVE = """
-import json, os, sys
-import xllamacpp
+# %% ../nbs/05_local_lm.ipynb #ae45b6ff
+_SERVE = """import json, os, sys, xllamacpp
 o = json.loads(sys.stdin.readline())
 p = xllamacpp.CommonParams()
 p.model.path, p.model_alias = o["path"], {o["name"]}
@@ -136,15 +134,16 @@ final ::= "FINAL(" item{1,200} ")"
 item  ::= [^`\n()] | "(" [^`\n()]{0,60} ")"
 '''
 
-# %% ../nbs/05_local_lm.ipynb #d0376eff
+# %% ../nbs/05_local_lm.ipynb #9ba5150d
 def grammar_for(messages: list[dict], # the conversation so far
                ) -> str:              # in llama.cpp's notation, GBNF
-    "What the next reply may look like: code, or after code also an answer."
-    said = [m["content"] for m in messages if m["role"] == "assistant"]
-    if said and "```" in said[-1]: return "root ::= block | final" + _BLOCK + _FINAL
-    return "root ::= block" + _BLOCK
+    "What the next reply may look like: code first; then code or an answer; an answer when it repeats itself."
+    said, heard = ([m["content"] for m in messages if m["role"] == role] for role in ("assistant", "user"))
+    if not said or "```" not in said[-1]: return "root ::= block" + _BLOCK
+    if said[-1:] == said[-2:-1] or heard[-1:] == heard[-2:-1]: return "root ::= final" + _FINAL
+    return "root ::= block | final" + _BLOCK + _FINAL
 
-# %% ../nbs/05_local_lm.ipynb #f8cf6bca
+# %% ../nbs/05_local_lm.ipynb #28000bc7
 class LocalLM:
     "A model that runs on this machine: SmolLM2, or any GGUF file."
     def __init__(self,
@@ -156,8 +155,8 @@ class LocalLM:
         **sampling,                # more options, sent with each request as they are
     ):
         if wrong := {"model_name", "model", "base_url", "api_key", "client"} & sampling.keys():
-            raise ConfigurationError(f"backend='local' has no {', '.join(sorted(wrong))}: it serves a GGUF file on this "
-                                     "machine, backend_kwargs={'model_path': ...}, or without one the bundled SmolLM2.")
+            raise ConfigurationError(f"backend='local' has no {', '.join(sorted(wrong))}: it serves a GGUF file, "
+                                     "backend_kwargs={'model_path': ...}, or without one the bundled SmolLM2.")
         self.path, self.n_ctx, self.constrained = _check_file(model_path), n_ctx, constrained
         self.model = self.path.stem
         self._sampling = {"max_tokens": max_tokens, "temperature": temperature, **sampling}

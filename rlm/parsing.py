@@ -133,23 +133,14 @@ def split_reasoning(content: str,  # a reply as the model sent it
     text = content[:before] + content[tag.end():]
     return content[start:tag.start()].strip() or None, text[re.match(r"([ \t\r]*\n)*", text).end():]
 
-# %% ../nbs/01_parsing.ipynb #ac729d83
-_STRING = re.compile("[rbuRBU]{0,2}(?:" + "|".join(
-    [rf"{q * 3}[^{q}\\]*(?:(?:\\.|{q}(?!{q * 2}))[^{q}\\]*)*(?:{q * 3}|\Z)" for q in "\"'"] +
-    [rf"{q}[^{q}\\\n]*(?:\\.[^{q}\\\n]*)*(?:{q}|$)" for q in "\"'"]) + ")", re.S | re.M)
-_ATOM = re.compile(r"[-+]?(?:\d\w*(?:\.\w*)?|\.\d\w*)(?:[-+]\d\w*(?:\.\w*)?)?|True|False|None")
+# %% ../nbs/01_parsing.ipynb #b6461372
 _GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
+_LONGEST = 50_000        # characters; on a longer chain of operators Python's own parser can overflow the stack
 _warnings_lock = Lock()  # `catch_warnings` swaps a list that all threads share
-
-def _is_data(source: str) -> bool:
-    "True if `source` is made of strings, numbers and brackets: a long chain of operators can crash Python's parser."
-    bare = _STRING.sub(" 0 ", source)
-    return (all(_ATOM.fullmatch(w) for w in re.split(r"[\s,:()\[\]{}]+", bare) if w)
-            and not re.search(r"[\w\])}]\s*[(\[{]", bare))
 
 def _evaluate(source: str) -> tuple[bool, Any]:
     "Whether `source` is a Python literal, and its value: the literal's, or the text without quotes around it."
-    if not _GROUPED.fullmatch(source) and _is_data(source):
+    if len(source) <= _LONGEST and not _GROUPED.fullmatch(source):
         with _warnings_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try: return True, ast.literal_eval(source)

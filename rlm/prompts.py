@@ -11,16 +11,17 @@ from .preview import clip, describe, describe_all
 from .types import CodeBlock
 
 # %% auto #0
-__all__ = ['SYSTEM_PROMPT', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'OUT_OF_TURNS', 'system_prompt', 'task_message', 'prompt_message',
-           'first_messages', 'feedback', 'confirm', 'no_such_variable', 'answer_failed']
+__all__ = ['SYSTEM_PROMPT', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'FAILED', 'AGAIN', 'OUT_OF_TURNS', 'LOOK_FIRST', 'system_prompt',
+           'task_message', 'prompt_message', 'first_messages', 'feedback', 'confirm', 'no_such_variable',
+           'answer_failed']
 
-# %% ../nbs/03_prompts.ipynb #0951f4de
+# %% ../nbs/03_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = """\
 You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its variables from block to block, \
 and you are shown what it printed.
 
-The data is in the REPL's variables, not in this conversation. They can be far too long to print: you see only the \
-beginning and the end of a long value. Compute on the whole of it with code.
+The data is in the REPL's variables, such as `context`, not in this conversation. Of a long value you see only the \
+beginning and the end, so compute on the whole of it with code.
 
 Also in the REPL:
 - llm_query(prompt): ask a language model. It sees only the string you pass, so put the text it needs into it (up to \
@@ -30,11 +31,11 @@ count, find, sort and calculate.
 then combine.
 - SHOW_VARS(): the variables there are.
 {tools}
-Each turn, write one short ```repl block that prints what you need to know, and stop. You will get its output. Fix what \
-failed, go on step by step.
-When the output shows the answer, reply with FINAL(the answer) on a line of its own, without code. FINAL_VAR(name) \
-answers with the value of a variable. Give exactly what the task asks for, taken from the output: never guess, never \
-answer before you have seen it."""
+Each turn, write one short ```repl block that prints what you need to know. You will get its output. If it failed, look \
+at the data and write different code.
+When the output shows the answer, reply with FINAL(...), the answer between the brackets, on a line of its own, without \
+code. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task asks for, taken from the output: \
+never guess, never answer before you have seen it."""
 
 # %% ../nbs/03_prompts.ipynb #b9b8bb2a
 def system_prompt(tools: Mapping[str, Any] = {},  # the user's own tools, name -> function or value
@@ -44,42 +45,41 @@ def system_prompt(tools: Mapping[str, Any] = {},  # the user's own tools, name -
     listed = "".join(f"- {describe(name, tool)}\n" for name, tool in tools.items())
     return (SYSTEM_PROMPT if template is None else template).replace("{tools}", listed)
 
-# %% ../nbs/03_prompts.ipynb #f4af4e50
+# %% ../nbs/03_prompts.ipynb #bbe4aee5
 def task_message(question: str,   # what to do, in words
                  previews: str,   # what there is to do it with, from `describe_all`
                 ) -> dict:
     "The user message that opens a run."
-    have = f"\n\nVariables in the REPL:\n{previews}" if previews else ""
-    return {"role": "user", "content": f"Task: {question}{have}"}
+    have = f"Variables in the REPL:\n{previews}\n\n" if previews else ""
+    return {"role": "user", "content": f"{have}Task: {question}"}
 
-# %% ../nbs/03_prompts.ipynb #d99ee3e8
+# %% ../nbs/03_prompts.ipynb #f0e8b9a5
 def prompt_message(prompt: str, limit: int = 4_000) -> dict:
     "The user message for a prompt that is task and `context` in one; longer than `limit` characters, it is shown in part."
     if len(prompt) <= limit: return task_message(prompt, "")
     return task_message("do what the text in `context` asks for. It is long; look for its instructions at its beginning and end.",
-                        describe("context", prompt, tail=1_000))
+                        describe("context", prompt, head=1_000, tail=1_000))
 
-# %% ../nbs/03_prompts.ipynb #5c9b3cbf
+# %% ../nbs/03_prompts.ipynb #a856ee0b
 EXAMPLE = [
     {"role": "user", "content": """\
-Task: Which word of the diary is the longest?
-
 Variables in the REPL:
 context: str, 48,112 characters, 903 lines
 ```
-Monday. The ferry left at dawn and the harbour was quiet.
-Tuesday. Rain. We read all day.
-… [47,921 characters cut] …
-Sunday. Home again, at last.
-```"""},
+Mon 2 May. Anna took the ferry to Skagen, 40 crowns.
+Mon 2 May. Rain in the evening.
+…
+Sun 29 May. Anna took the train home, 95 crowns.
+```
+
+Task: Where did Tom spend a night in a tent?"""},
     {"role": "assistant", "content": """\
 ```repl
-words = [w.strip(".,!?") for w in context.split()]
-longest = max(words, key=len)
-print(len(words), longest)
+found = [line for line in context.splitlines() if "Tom" in line and "tent" in line]
+print(len(found), found[:5])
 ```"""},
-    {"role": "user", "content": "Output:\n8412 lighthouse-keeper"},
-    {"role": "assistant", "content": "FINAL(lighthouse-keeper)"},
+    {"role": "user", "content": "Output:\n1 ['Wed 18 May. Tom slept in a tent at Raabjerg, 15 crowns.']"},
+    {"role": "assistant", "content": "FINAL(Raabjerg)"},
 ]
 
 # %% ../nbs/03_prompts.ipynb #ae1b809b
@@ -90,7 +90,7 @@ def first_messages(task: dict,                   # from `task_message` or `promp
     "System prompt, worked example, task."
     return [{"role": "system", "content": system_prompt(tools, template)}, *EXAMPLE, task]
 
-# %% ../nbs/03_prompts.ipynb #446233b7
+# %% ../nbs/03_prompts.ipynb #3a23d92c
 def _outcome(block: CodeBlock) -> str:
     "What one block did, in words for the model."
     r = block.result
@@ -108,14 +108,19 @@ def feedback(blocks: Sequence[CodeBlock], # the blocks that ran
     many = len(blocks) + skipped > 1
     parts = [f"Output{f' of block {i}' if many else ''}:\n{_outcome(b)}" for i, b in enumerate(blocks, 1)]
     if skipped: parts.append(f"({skipped} more block{'s' * (skipped > 1)} did not run, because this one failed.)")
-    return "\n\n".join([*parts, *notes])
+    return "\n\n".join(part for part in [*parts, *notes] if part)
 
-# %% ../nbs/03_prompts.ipynb #3a6671aa
-NOTHING_TO_RUN = ("Nothing was run: your reply held no ```repl block and no FINAL(...). Write Python in a ```repl block, or "
-                  "answer with FINAL(your answer).")
+# %% ../nbs/03_prompts.ipynb #9c35a41d
+NOTHING_TO_RUN = ("Nothing was run: your reply held no ```repl block and no FINAL(...). Write Python code in a ```repl block, "
+                  "or answer with FINAL and the answer in brackets.")
 CUT = "Your reply was cut off at its length limit, so its last block was not run. Write shorter code, one step at a time."
-OUT_OF_TURNS = ("There are no turns left and no more code will be run. Reply with FINAL(your best answer), from what you have "
-                "seen so far.")
+FAILED = "The code failed. Look at the data if its form is not clear, then write different code."
+AGAIN = "This is code that you ran before, and it will not do better now. Write different code."
+OUT_OF_TURNS = ("There are no turns left and no more code will be run. Reply now with FINAL and, in brackets, the best answer "
+                "that the output so far allows.")
+
+LOOK_FIRST = ("You answered without having computed anything from the data. Write a ```repl block that finds the answer in "
+              "it and prints it.")
 
 def confirm(answer: str) -> str:
     "Ask for an answer again that was given before its evidence was seen."

@@ -1,6 +1,7 @@
 """Replies as models write them, and what is in each. The ugly ones come first.
 
-Those of `QWEN` are verbatim from Qwen2.5-Coder-0.5B-Instruct; the others were written after habits of many models.
+Those of `QWEN` are verbatim from Qwen2.5-Coder-0.5B-Instruct (the last one from SmolLM2-135M-Instruct); the others were
+written by hand after the habits of many models.
 `blocks` are `(language, code)`, `final` is the answer's text, or `Var(name)`, `reasoning` what was thought.
 """
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ Then, once we have seen it:
 ```repl
 print(len(context))
 ```''', repl('print("""Looking at the context', "print(len(context))")),
+    Case("two strings never closed", "```repl\nx = \"\"\"a\n```\nand\n```repl\ny = \"\"\"b\n```",
+         repl('x = """a', 'y = """b')),
     Case("closing fence forgotten", """\
 ```repl
 n = context.count("Oslo")
@@ -134,6 +137,7 @@ print(2)
 """, (("repl", "lines = context.splitlines()\nfor l in lines:\n    print(l)"), ("python", "print(len(lines))"))),
     Case("indented fence, code that is not", "   ```repl\nif True:\n    print(1)\n   ```",
          repl("if True:\n    print(1)")),
+    Case("code deeper than its fence", " ```repl\n     x = 1\n ```", repl("    x = 1")),
     Case("tabs", "\t```repl\n\tif x:\n\t\tprint(x)\n\t```", repl("if x:\n\tprint(x)")),
     Case("shouting, spaces and attributes",
          "```REPL   title=\"step 1\" \nprint(1)\n```   \n``` Python {.numberLines}\nprint(2)\n```",
@@ -161,8 +165,8 @@ FINAL(42)""", repl('print(context.count("a"))'), "42"),
     Case("answer in a repl block is code", '```repl\nFINAL("Paris")\n```', repl('FINAL("Paris")')),
     Case("answer on a line with three backticks", "```FINAL(Paris)```", final="Paris"),
     Case("empty block", "```repl\n```\n\n```repl\n   \n```\nI have nothing to run."),
-    Case("comment with quotes before the closing fence", "```repl\nx = 1  # it's \"\"\" odd\n```\nFINAL_VAR(x)",
-         repl("x = 1  # it's \"\"\" odd"), Var("x")),
+    Case("comment with quotes before the closing fence", "```repl\nx = 1  # odd \"\"\" C:\\\n```\nFINAL_VAR(x)\n```\n",
+         repl('x = 1  # odd """ C:\\'), Var("x")),
     Case("code that is no Python", "```repl\nprint 'hello\n```\nWell.\n```python\nx = = 1\n```",
          (("repl", "print 'hello"), ("python", "x = = 1"))),
     Case("magics", "```python\n%timeit sum(range(10))\n!echo it's\n```\nDone.",
@@ -335,6 +339,8 @@ SHOW_VARS()''')),
     Case("name as the answer", "FINAL(order_quantity)", final="order_quantity"),
     Case("answer of words", "Final answer: 421"),
     Case("tags for emphasis", "Therefore, the number of words in `context` is <think>1 word<think>"),
+    Case("thought and answered at once", "<think>17*23 = 421</think>\nFINAL(answer) = 421", final="answer",
+         reasoning="17*23 = 421"),
     Case("made-up output, then a variable", '''\
 ```python
 context = """
@@ -405,6 +411,10 @@ Lima,3
 Oslo,5
 Rome,12
 Oslo,""", finish_reason="length", cut=True),
+    Case("lost",
+         "You can use `*` to unpack the `context` variable to get a list of its length.  The list is the length "
+         "of the output returned by `fences` will have length of the output returned by `repl.fences.FINAL()`."),
 ]
+
 
 CORPUS = UGLY + ANSWERS + REASONING + QWEN

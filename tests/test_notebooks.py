@@ -17,14 +17,14 @@ IN_A_KERNEL = """
 import re, sys, nbformat
 from nbclient import NotebookClient
 nb = nbformat.read(sys.argv[1], 4)
-nb.cells = [c for c in nb.cells if not re.search(r"^#[|] *(eval: *false|notest|slow)", c.source, re.M)]
+nb.cells = [c for c in nb.cells if not re.search(r"^#[|] *(eval: *false|notest)", c.source, re.M)]
 NotebookClient(nb, timeout=300, resources={"metadata": {"path": sys.argv[2]}}).execute()
 """
 
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook(name):
     nb = NBS / f"{name}.ipynb"
-    if find_spec("nbdev"): run = [Path(sys.executable).with_name("nbdev_test"), "--path", nb]
+    if find_spec("nbdev"): run = [Path(sys.executable).with_name("nbdev_test"), "--path", nb, "--flags", "slow"]  # the cells that need the weights too
     else: run = [sys.executable, "-c", IN_A_KERNEL, nb, nb.parent]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=600)
     said = re.sub(r"\x1b\[[\d;]*m", "", done.stdout + done.stderr)

@@ -1,6 +1,8 @@
 "Parsing: a corpus of replies, and what must hold for any text."
 import ast
+import re
 import signal
+import subprocess
 import sys
 import warnings
 from contextlib import contextmanager
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parsing_corpus import CORPUS, REASONING, Var
 
-from rlm.parsing import parse_reply
+from rlm.parsing import Final, parse_reply
 
 any_pace = settings(deadline=None, max_examples=200)
 
@@ -41,6 +43,42 @@ def test_reasoning_is_not_kept_in_the_text():
         if case.reasoning: assert case.reasoning not in parse_reply(case.reply, case.finish_reason).text
 
 
+# What an answer is worth
+
+@pytest.mark.parametrize("source, value", [
+    ("42", 42), ("-1.5e3", -1500.0), ("1,234", "1,234"), ("1,024.5", "1,024.5"),
+    ("1, 2", (1, 2)), ("[1, 'a']", [1, "a"]),
+    ("{'a': {1: None}}", {"a": {1: None}}), ("True", True), ("'a' 'b'", "ab"),
+    ("x", "x"), ("007", "007"), ("5in", "5in"),
+    ("{[]: 1}", "{[]: 1}"), ("9" * 5_000, "9" * 5_000),
+    ("\0", "\0"), ("\ud800", "\ud800"), ('"a" or "b"', '"a" or "b"')])
+def test_value(source, value):
+    final = Final(source)
+    assert (type(final.value), final.value) == (type(value), value)
+    assert final.literal == (value != source)
+
+def test_an_odd_escape_in_an_answer_warns_nobody():
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        assert Final(r'"C:\dir"').text == r"C:\dir"
+    assert not seen
+
+@pytest.mark.parametrize("chain", ["1+", "-", "()", "x.", "not ", "lambda:", "[", "{1:"])
+def test_no_answer_crashes_the_interpreter(chain):
+    "On long chains Python's own parser can overflow the stack, first in a thread, whose stack is small."
+    code = f"""
+import threading
+from rlm.parsing import parse_reply
+def work(): print(parse_reply("FINAL(" + {chain!r} * 200_000 + "1").final.literal)
+threading.stack_size(2 << 20)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "False\n", done.stderr
+
+
 # What must hold for any text
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # lone surrogates too
@@ -66,13 +104,11 @@ def test_no_text_makes_the_parser_raise(text, finish_reason):
     assert set(reply.code) <= {b.code for b in reply.blocks}
 
 @any_pace
-@given(MESS.filter(lambda s: "\r" not in s and s.strip()), st.sampled_from(["repl", "Python", "py  ", "PYTHON3 x=1"]),
-       st.sampled_from("`~"), MESS.filter(lambda s: not s.lstrip().startswith("<think") and "</think" not in s))
-def test_code_in_a_proper_fence_comes_out_as_it_went_in(code, language, mark, before):
-    if "</think" in code: return  # an unclosed fence before it may make that a real tag
-    fence = mark * (max(map(len, "".join(c if c == mark else " " for c in before + code).split()), default=0) + 3)
-    before = before.replace("`", "").replace("~", "")
-    reply = parse_reply(f"{before}\n{fence}{language}\n{code}\n{fence}\nThat is all.")
+@given(MESS.filter(lambda s: s.strip() and "\r" not in s and "</think" not in s), st.sampled_from("`~"),
+       st.sampled_from(["repl", "Python", "py  ", "PYTHON3 x=1"]))
+def test_code_in_a_proper_fence_comes_out_as_it_went_in(code, mark, language):
+    fence = mark * max(3, 1 + max(map(len, re.findall(f"{mark}+", code)), default=0))
+    reply = parse_reply(f"So (it's:\n{fence}{language}\n{code}\n{fence}\nThat is all.")
     assert [b.code for b in reply.blocks] == [code]
 
 LINES = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\"'`~\n"), max_size=20) | st.sampled_from(
@@ -96,9 +132,13 @@ def test_a_fence_does_not_hide_the_answer_after_it(before, fence, after):
     reply = parse_reply("\n".join([*before, fence, *after, "FINAL(here)"]))
     assert reply.final and reply.final.text == "here"
 
-CODE_LINES = st.sampled_from([
-    'x = """', '"""', "y = '''a", "'''", "print('it''s')", "# it's \"\"\"", "```", "```", "  ```", "z = 1", "(", ")",
-    's = "a\\"b"', "'a\\", "'", r'"\\"', 'f("""a""", "b")', "if z:", "    z", "await z", "b'''"])
+ODD_LINES = st.sampled_from([
+    "```", "```", "  ```", "it's", "# odd \"\"\"", "print('it''s')",
+    's = "a\\"b"', "'a\\", "'", r'"\\"', 'f("""a""", "b")',
+    "z = 1", "(", ")", "await z", 'x = """', "'''"])
+STRINGS = st.tuples(st.sampled_from(['"""', "'''"]), st.lists(ODD_LINES, max_size=4)).map(
+    lambda s: "\n".join(["x = " + s[0], *(l.replace(s[0], "") for l in s[1]), s[0]]))
+CODE = st.lists(STRINGS | ODD_LINES, min_size=1, max_size=4).map("\n".join)
 
 def compiles(code):
     try: compile(code, "reply", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST)
@@ -106,13 +146,13 @@ def compiles(code):
     return True
 
 @settings(deadline=None, max_examples=800)
-@given(st.lists(CODE_LINES, max_size=14))
-def test_a_block_ends_at_the_first_closing_fence_at_which_its_code_compiles(lines):
+@given(CODE)
+def test_a_block_ends_at_the_first_closing_fence_at_which_its_code_compiles(code):
     "The parser never compiles; whoever does finds the same end."
-    lines = [*lines, "```"]
+    lines = [*code.split("\n"), "```"]
     ends = ["\n".join(lines[:i]) for i, line in enumerate(lines) if line.strip() == "```"]
-    whole = next(filter(compiles, ends), None)
-    if whole is None or not whole.strip(): return
+    whole = next(filter(compiles, ends), "")
+    if not whole.strip(): return
     assert parse_reply("```repl\n" + "\n".join(lines) + "\nThat is all.").blocks[0].code == whole
 
 

@@ -95,14 +95,15 @@ class Environment(Protocol):
     def close(self) -> None:
         "Let go of everything. Running code after that raises `RunEndedError`."
 
-# %% ../../nbs/environments/01_base.ipynb #adf081ee
+# %% ../../nbs/environments/01_base.ipynb #a8c9ca9c
 class BaseEnvironment:
     "Runs blocks in one namespace and remembers what tracebacks need."
     def __init__(self,
         namespace: dict[str, Any],  # what the code sees and binds
         label: str,                 # the run's name, the first word in its tracebacks
+        values: bool = True,        # show what names stood for in the tracebacks
     ):
-        self.namespace, self.label = namespace, label
+        self.namespace, self.label, self.values = namespace, label, values
         self._slot, self._capture, self._loop, self._files = AnswerSlot(), Capture(), EventLoop(), set()
         self.helpers = repl_helpers(namespace, self._slot)
         self._cleanup = ExitStack()  # refers to nothing that refers to this object, so that it can be collected
@@ -159,7 +160,7 @@ class BaseEnvironment:
             except KeyboardInterrupt: raise
             except BaseException as e:
                 self._take_answer_dict(False)
-                return (), format_error(e, self._files)
+                return (), format_error(e, self._files, self.values)
         finally: gate.open = False
 
     def _take_answer_dict(self, succeeded: bool) -> None:

@@ -22,16 +22,17 @@ def new_namespace() -> ModuleType:
         n += 1
         name = f"rlm_repl_{n}"
 
-# %% ../../nbs/environments/02_local.ipynb #27b438fd
+# %% ../../nbs/environments/02_local.ipynb #131ad9d0
 class LocalEnvironment(BaseEnvironment):
     "Runs blocks in a private namespace of this process."
     def __init__(self,
         context: Any,                  # what the code finds under the name `context`, by reference
         tools: dict[str, Any] = {},    # what else it finds by name: `llm_query` and its like, your own functions
         label: str = "rlm",            # the first word of the blocks' names in tracebacks
+        values: bool = True,           # show what names stood for in the tracebacks
     ):
         module = new_namespace()
-        super().__init__(vars(module), label)
+        super().__init__(vars(module), label, values)
         self._cleanup.callback(sys.modules.pop, module.__name__, None)
         self.helpers |= tools
         # Models use these names as they like: they may cover a helper, but are not put back.

@@ -4,7 +4,7 @@ The system runs in a process of its own, one per worker. Every request it makes 
 sampling options and writes down messages, reply and tokens, so all systems are asked for and measured the same way.
 """
 import argparse, collections, contextlib, json, math, queue, socket, subprocess, sys, threading, time
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -35,12 +35,15 @@ class Recorder(BaseHTTPRequestHandler):
         self.server.calls.append(call)
         upstream = HTTPConnection(self.server.upstream.netloc)
         path = self.server.upstream.path.rstrip("/") + self.path.removeprefix("/v1")
-        upstream.request("POST", path, json.dumps(body | SAMPLING), {"Content-Type": "application/json"})
-        self.server.waiting.add(sock := upstream.sock)
+        sock = None
         try:
+            upstream.request("POST", path, json.dumps(body | SAMPLING), {"Content-Type": "application/json"})
+            self.server.waiting.add(sock := upstream.sock)
             response = upstream.getresponse()
             status, data = response.status, response.read()
-        except OSError: return  # cut short by `Worker.stop`
+        except (OSError, HTTPException) as e:  # the server is gone, or `Worker.stop` cut this short
+            call.update(unreachable=repr(e))
+            return
         finally: self.server.waiting.discard(sock)
         reply = json.loads(data)
         if status == 200: call.update(reply=reply["choices"][0]["message"]["content"], usage=reply.get("usage") or {})
@@ -50,6 +53,9 @@ class Recorder(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+
+class ServerLost(Exception): "No server, no score: what was solved before stays on file."
 
 
 class Worker:
@@ -85,6 +91,8 @@ class Worker:
         try: line = self.lines.get(timeout=self.o.timeout)
         except queue.Empty: line = json.dumps(dict(reply=None, error=f"no answer within {self.o.timeout:g} s"))
         seconds = time.monotonic() - began
+        lost = next((c["unreachable"] for c in calls if "unreachable" in c), None)
+        if lost: raise ServerLost(f"{self.o.base_url}: {lost}")
         result = json.loads(line) if line else dict(reply=None, error="the process died")
         if self.process.poll() is not None or seconds >= self.o.timeout:
             self.stop()
@@ -109,7 +117,7 @@ def news(calls):
 def wilson(k, n, z=1.96):
     "The 95 % interval of a share of `k` in `n`."
     mid, half = k / n + z * z / (2 * n), z * math.sqrt(k * (n - k) / n ** 3 + z * z / (4 * n * n))
-    return (mid - half) / (1 + z * z / n), (mid + half) / (1 + z * z / n)
+    return max(0, mid - half) / (1 + z * z / n), min(1 + z * z / n, mid + half) / (1 + z * z / n)
 
 def table(rows):
     "A Markdown table of records: a line for each kind, and one for all."
@@ -150,20 +158,25 @@ def main():
     if not (o.base_url or o.gguf): p.error("give a server (--base-url) or a model to serve (--gguf)")
     if o.gguf: o.base_url = serve(o.gguf, o.workers)
     todo = queue.SimpleQueue()
-    for t in tasks(o.split, o.n):
-        if not o.ids or t.id in o.ids: todo.put(t)
+    chosen = [t for t in tasks(o.split, o.n) if not o.ids or t.id in o.ids]
+    for t in chosen: todo.put(t)
     with open(o.out, "w", encoding="utf-8") as out:
         threads = [threading.Thread(target=work, args=(o, todo, out)) for _ in range(o.workers)]
         for t in threads: t.start()
         for t in threads: t.join()
-    report(o.out)
+    done = len(Path(o.out).read_text(encoding="utf-8").splitlines())
+    if done: report(o.out)
+    if done < len(chosen): sys.exit(f"Only {done} of {len(chosen)} tasks were run.")
 
 def work(o, todo, out):
     worker = Worker(o)
     while True:
         try: task = todo.get_nowait()
         except queue.Empty: return worker.stop()
-        row = worker.run(task)
+        try: row = worker.run(task)
+        except ServerLost as e:
+            print(f"Stopped at {task.id}: {e}", file=sys.stderr)
+            return worker.stop()
         out.write(json.dumps(row, ensure_ascii=False) + "\n")
         out.flush()
         print("solved" if row["solved"] else "  -   ", f"{task.id:14} {row['seconds']:6.1f} s {row['calls']:2} calls  "
