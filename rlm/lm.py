@@ -102,7 +102,7 @@ def to_reply(completion: dict,            # a chat completion, as the server sen
                  _usage(completion.get("usage")), choice.get("finish_reason"),
                  reasoning if isinstance(reasoning, str) else None, execution_time, extra)
 
-# %% ../nbs/04_lm.ipynb #97d69cfd
+# %% ../nbs/04_lm.ipynb #84b3f96c
 OPENAI_URL = "https://api.openai.com/v1"
 _NO_KEY = """There is no API key. Three ways out:
 - set the environment variable OPENAI_API_KEY, or give backend_kwargs={"model_name": ..., "api_key": ...};
@@ -135,8 +135,6 @@ class OpenAILM:
         **sampling,                     # sent with each request as they are: `temperature=0`, `max_tokens=500`, ...
     ):
         _check_sampling(sampling)
-        if not isinstance(model_name, str) or not model_name:
-            raise ConfigurationError('Which model? Give its name: backend_kwargs={"model_name": "gpt-4o-mini"}')
         self.model, self.sampling, self.timeout, self.max_retries = model_name, sampling, timeout, max_retries
         self._client, self._ours = client, client is None
         self._lock, self._length_name = threading.Lock(), "max_tokens"
@@ -148,6 +146,8 @@ class OpenAILM:
             raise ConfigurationError(f"{kind} can't be used from threads. Give its counterpart without 'Async'.")
         else:
             self.base_url, self._key = str(getattr(client, "base_url", "the server")), getattr(client, "api_key", None)
+        if not isinstance(model_name, str) or not model_name:
+            raise ConfigurationError('Which model? Give its name: backend_kwargs={"model_name": "gpt-4o-mini"}')
 
     def _set_address(self, base_url, api_key):
         base_url = base_url or os.environ.get("OPENAI_BASE_URL")

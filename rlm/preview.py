@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 # %% auto #0
-__all__ = ['clip', 'looks_secret', 'type_name', 'brief', 'signature', 'describe', 'describe_all']
+__all__ = ['clip', 'looks_secret', 'type_name', 'brief', 'signature', 'describe', 'shows_whole', 'describe_all']
 
 # %% ../nbs/02_preview.ipynb #c8487e4c
 def clip(text: str,          # any text
@@ -152,6 +152,12 @@ def _fenced(text: str) -> str:
     longest = max((len(m) for m in re.findall(r"`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}\n{text}\n{fence}"
+
+# %% ../nbs/02_preview.ipynb #a214ffc8
+def shows_whole(x: Any) -> bool:
+    "True if `describe` with values shows all of `x`."
+    if isinstance(x, str): return len(x) <= 650
+    return type(x) in (int, float, complex, bool, type(None), list, tuple, dict, set, frozenset) and "..." not in brief(x)
 
 # %% ../nbs/02_preview.ipynb #c334b846
 def describe_all(variables: Mapping[str, Any],  # name -> object, the most important first

@@ -60,26 +60,25 @@ def prompt_message(prompt: str, limit: int = 4_000) -> dict:
     return task_message("do what the text in `context` asks for. It is long; look for its instructions at its beginning and end.",
                         describe("context", prompt, head=1_000, tail=1_000))
 
-# %% ../nbs/03_prompts.ipynb #a856ee0b
+# %% ../nbs/03_prompts.ipynb #b82687a4
 EXAMPLE = [
     {"role": "user", "content": """\
 Variables in the REPL:
 context: str, 48,112 characters, 903 lines
 ```
 Mon 2 May. Anna took the ferry to Skagen, 40 crowns.
-Mon 2 May. Rain in the evening.
+Mon 2 May. It began to rain in the evening.
 …
 Sun 29 May. Anna took the train home, 95 crowns.
 ```
 
-Task: Where did Tom spend a night in a tent?"""},
+Task: How many times does the word rain occur?"""},
     {"role": "assistant", "content": """\
 ```repl
-found = [line for line in context.splitlines() if "Tom" in line and "tent" in line]
-print(len(found), found[:5])
+print(context.count("rain"))
 ```"""},
-    {"role": "user", "content": "Output:\n1 ['Wed 18 May. Tom slept in a tent at Raabjerg, 15 crowns.']"},
-    {"role": "assistant", "content": "FINAL(Raabjerg)"},
+    {"role": "user", "content": "Output:\n31"},
+    {"role": "assistant", "content": "FINAL(31)"},
 ]
 
 # %% ../nbs/03_prompts.ipynb #ae1b809b

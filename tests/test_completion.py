@@ -57,10 +57,30 @@ def test_preview_is_the_first_request():
             rlm.completion(**ask)
             assert s.messages[-1] == looked
 
-def test_schema_previews_send_no_values():
-    rlm = scripted(environment_kwargs={"preview": "schema"})
-    sent = rlm.preview("Who is it?", context="Ada Lovelace")[-1]["content"]
-    assert "context: str, 12 characters" in sent and "Ada" not in sent
+def test_schema_sends_no_values_on_its_own():
+    with ChatServer(["```repl\nname = context\nname[99]\n```", "FINAL(nobody)", "FINAL(nobody)"]) as s:
+        rlm_for(s, environment_kwargs={"preview": "schema"}).completion("Who is it?", context="Ada Lovelace")
+    assert "context: str, 12 characters" in s.messages[0][-1]["content"]
+    assert "IndexError" in s.messages[1][-1]["content"] and "Ada" not in str(s.messages)
+
+def test_a_traceback_shows_the_values_of_its_last_line():
+    code = "```repl\npassword = 'hunter2'\nfor row in context: total = int(row.split(',')[0]) + len(password)\n```"
+    result = scripted(code, "FINAL(no luck)").completion("Sum?", context=["x,1", "y,2"])
+    error = result.iterations[0].code_blocks[0].result.error
+    assert "row = 'x,1'" in error and "password = <hidden>" in error and "hunter2" not in error
+
+def test_an_answer_about_data_that_was_never_looked_at_is_asked_about_once():
+    guess = "FINAL(about 70)"
+    with ChatServer([guess, LOOK, "FINAL(1000)"]) as s: result = rlm_for(s).completion("How long?", context="x" * 1_000)
+    assert result.response == "1000" and "without having computed" in s.messages[1][-1]["content"]
+    assert scripted(guess, guess).completion("How long?", context="x" * 1_000).response == "about 70"
+    assert scripted(guess).completion("How long?", context="short").response == "about 70"
+
+def test_code_that_fails_again_is_said_to_be_the_same():
+    bad = "```repl\n1/0\n```"
+    result = scripted(bad, bad, "FINAL(x y)").completion("Go.")
+    said = [m["content"] for m in result.messages if m["role"] == "user"]
+    assert said[-2].endswith("different code.") and "ran before" in said[-1] and "ran before" not in said[-2]
 
 def test_secrets_in_the_data_stay_home():
     sent = str(scripted().preview("Which user?", context={"user": "ada", "api_key": "abcdef-not-to-be-sent"}))

@@ -385,7 +385,8 @@ def test_unknown_backends(backend, words):
     assert words in str(e.value)
 
 @pytest.mark.parametrize("kwargs, words", [
-    ({}, '"model_name": "gpt-4o-mini"'), ({"model_name": ""}, "Which model?"),
+    ({}, "There is no API key"), ({"api_key": "k"}, '"model_name": "gpt-4o-mini"'),
+    ({"api_key": "k", "model_name": ""}, "Which model?"),
     ({"model": "gpt-4o"}, "'model' is called 'model_name'"),
     ({"model_name": "m", "apikey": "x"}, "is called 'api_key'"),
     ({"model_name": "m", "base_ulr": "x"}, "is called 'base_url'"),
