@@ -23,25 +23,28 @@ def clip(text: str,          # any text
     if cut <= 0: return text
     return f"{text[:head]}\n… [{cut:,} characters cut] …\n{text[len(text) - tail:]}"
 
-# %% ../nbs/02_preview.ipynb #655aa328
-_SECRET_NAME = re.compile(r"(?<![a-z])(api|private|access|auth)?_?(key|token|secret|password|passwd|pwd|credentials?)(?![a-z])", re.I)
-_SECRET_VALUE = re.compile(r"\s*(sk|pk|rk|gh[opsu]|github_pat|xox[abp]|hf|AKIA|ASIA|AIza|eyJ|glpat|Bearer)[-_ ]?[\w\-.=/+]{12,}\s*")
+# %% ../nbs/02_preview.ipynb #357a863b
+_SECRET_NAME = re.compile(r"(?<![a-z])(api|private|access|auth)?_?(key|token|secret|password|passphrase|passwd|pwd|credential)s?(?![a-z])")
+_SECRET_VALUE = re.compile(r"\s*((sk|pk|rk|gsk|gh[opsu]|github_pat|xox[a-z]|hf|r8|glpat)[-_]|AKIA|ASIA|AIza|eyJ|Bearer |"
+                           r"-----BEGIN [A-Z ]*PRIVATE KEY)[\w\-.=/+\s]{12,}")
+_HOLDERS = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
 def looks_secret(name: Any,   # a variable's name or a dict's key
                  value: Any,  # what it holds
                 ) -> bool:    # whether a preview should hide the value
-    "True for a string or bytes that its name or its own form marks as a credential."
-    if not isinstance(value, (str, bytes)): return False
-    if isinstance(name, str) and _SECRET_NAME.search(name): return True
+    "True for text, bytes or a container that its name marks as a credential, and for text that its own form marks."
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name[:200]).lower() if isinstance(name, str) else ""
+    if _SECRET_NAME.search(words) and isinstance(value, _HOLDERS): return True
+    if not isinstance(value, (str, bytes, bytearray)): return False
     head = value[:400]
     return bool(_SECRET_VALUE.fullmatch(head if isinstance(head, str) else head.decode("latin-1")))
 
-# %% ../nbs/02_preview.ipynb #d71280b4
+# %% ../nbs/02_preview.ipynb #ec9e7af7
 class _Brief(reprlib.Repr):
     "An abbreviating `repr` that runs no code but the builtin types' own."
     def __init__(self):
         super().__init__()
-        self.maxstring, self.maxother, self.maxlong = 80, 80, 40
+        self.maxlevel, self.maxstring, self.maxother, self.maxlong = 3, 80, 80, 40
         self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 6
 
     def repr1(self, x, level):
@@ -50,6 +53,14 @@ class _Brief(reprlib.Repr):
         if type(x) in (type(None), bool, float, complex, bytes, bytearray): return self.repr_bytes(x, level)
         if type(x) in (int, str, list, tuple, dict, set, frozenset): return super().repr1(x, level)
         return f"<{type_name(x)}>"
+
+    def repr_set(self, x, level): return self._some(x, level, "{", "}")   # the base class would sort all of it
+    def repr_frozenset(self, x, level): return self._some(x, level, "frozenset({", "})")
+
+    def _some(self, x, level, first, last):
+        if level <= 0 or not x: return f"{first}{'...' if x else ''}{last}"
+        items = [self.repr1(o, level - 1) for o in islice(x, self.maxset)]
+        return first + ", ".join(items + ["..."] * (len(x) > self.maxset)) + last
 
     def repr_bytes(self, x, level):
         s = repr(x[:200] if isinstance(x, (bytes, bytearray)) else x)
@@ -71,30 +82,43 @@ def brief(x: Any) -> str:
     "One short line for a builtin value; `<type>` for anything else."
     return _Brief().repr(x)
 
-# %% ../nbs/02_preview.ipynb #1d730d9e
+# %% ../nbs/02_preview.ipynb #747fc66f
 def _count(n: int, what: str) -> str: return f"{n:,} {what}{'s' * (n != 1)}"
 
 def signature(f: Callable) -> str:
     "`f`'s parameters as written in its definition, `(...)` where Python can't tell."
-    try: return re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(f)))  # annotations kept as strings lose their quotes
+    short = lambda p: p if p.default is p.empty or _plain(p.name, p.default) else p.replace(default=...)
+    try:
+        sig = inspect.signature(f)
+        text = str(sig.replace(parameters=[short(p) for p in sig.parameters.values()])).replace("Ellipsis", "...")
     except (TypeError, ValueError): return "(...)"
+    return clip(re.sub(r"(: |-> )'([^']*)'", r"\1\2", text), 300, 0)  # annotations kept as strings lose their quotes
+
+def _plain(name: str, x: Any) -> bool:
+    "True for a default that can be shown: short, builtin and no secret."
+    if looks_secret(name, x): return False
+    return type(x) in (bool, int, float, type(None)) or type(x) is str and len(x) <= 40
 
 def _records(text: str) -> str:
     "The fields of a text whose lines are records, CSV or JSON; an empty string for any other text."
     lines = text[:10_000].splitlines()[:5]
     if len(lines) < 5: return ""
     try: keys = [tuple(json.loads(line)) for line in lines if line.startswith("{")]
-    except ValueError: return ""
-    if len(keys) == 5 and set(keys[0]) & set(keys[1]): return f"each a JSON object with the keys {', '.join(keys[0][:30])}"
-    rows = max((list(csv.reader(lines, delimiter=d)) for d in ",;\t|"), key=lambda rows: len(rows[0]))
-    named = all(re.fullmatch(r"[^\W\d][\w ]*", name.strip()) for name in rows[0])
-    if not (named and 3 <= len(rows[0]) <= 60 and {len(r) for r in rows} == {len(rows[0])}): return ""
+    except (ValueError, RecursionError): return ""
+    if len(keys) == 5 and set(keys[0]) & set(keys[1]):
+        return f"each a JSON object with the keys {', '.join(key[:40] for key in keys[0][:30])}"
+    try: rows = max((list(csv.reader(lines, delimiter=d)) for d in ",;\t|"), key=lambda rows: len(rows[0]))
+    except (csv.Error, IndexError): return ""
+    is_name = lambda cell: re.fullmatch(r"[^\W\d][\w ]{0,40}", cell.strip())
+    header = all(map(is_name, rows[0])) and not all(is_name(cell) for row in rows[1:] for cell in row)
+    if not (header and 3 <= len(rows[0]) <= 60 and {len(r) for r in rows} == {len(rows[0])}): return ""
     return "CSV with the columns " + ", ".join(f"{i} {name.strip()}" for i, name in enumerate(rows[0]))
 
 def _columns(x: Any, most: int = 40) -> str:
     "The columns of a table with their dtypes."
     try: pairs = [f"{c} ({t})" for c, t in islice(zip(x.columns, x.dtypes), most)]
     except Exception as e: return f"columns unknown: {type(e).__name__}"   # a table of somebody else's making
+    pairs = [clip(pair, 60, 10) for pair in pairs]
     more = len(x.columns) - len(pairs)
     return "columns " + ", ".join(pairs) + (f", … {more:,} more" if more > 0 else "")
 
@@ -115,7 +139,7 @@ def _size(x: Any) -> str:
         return f"shape {shape}" + (f", {x.dtype}" if hasattr(x, "dtype") else "")
     return ""
 
-# %% ../nbs/02_preview.ipynb #8a5c3e82
+# %% ../nbs/02_preview.ipynb #9d75a797
 def describe(name: str,             # what the model calls it
              x: Any,                # the object
              values: bool = True,   # show values, or only names, types and sizes
@@ -124,6 +148,10 @@ def describe(name: str,             # what the model calls it
              tail: int = 150,       # characters of its end
             ) -> str:               # a line, and under it a taste of the value
     "What a model is told about the variable `name`."
+    try: return _description(name, x, values, own_repr, head, tail)
+    except Exception: return f"{name}: {type.__dict__['__name__'].__get__(type(x))}"  # an object that can't be asked
+
+def _description(name, x, values, own_repr, head, tail) -> str:
     if isinstance(x, ModuleType): return f"{name}: module {x.__name__}"
     if isinstance(x, type): return f"{name}: class {x.__name__}{signature(x)}"
     if inspect.isroutine(x):
@@ -153,13 +181,13 @@ def _fenced(text: str) -> str:
     fence = "`" * (longest + 1)
     return f"{fence}\n{text}\n{fence}"
 
-# %% ../nbs/02_preview.ipynb #249fd614
+# %% ../nbs/02_preview.ipynb #a7ff425a
 def shows_whole(x: Any) -> bool:
     "True if `describe` with values shows all of `x`."
-    if isinstance(x, str): return len(x) <= 650
+    if type(x) is str: return len(x) <= 650
     return type(x) in (int, float, complex, bool, type(None), list, tuple, dict, set, frozenset) and not re.search(r"\.\.\.|<", brief(x))
 
-# %% ../nbs/02_preview.ipynb #c334b846
+# %% ../nbs/02_preview.ipynb #6948c995
 def describe_all(variables: Mapping[str, Any],  # name -> object, the most important first
                  values: bool = True,           # show values, or only names, types and sizes
                  own_repr: frozenset = frozenset(),  # names whose own `repr` may be called
@@ -170,7 +198,8 @@ def describe_all(variables: Mapping[str, Any],  # name -> object, the most impor
     for name, x in variables.items():
         entry = describe(name, x, values, name in own_repr)
         if len(entry) > left: entry = describe(name, x, values=False)
-        if len(entry) > left or len(entries) == 100: break
+        if len(entry) > left and not entries: entry = clip(entry, left, 0)
+        elif len(entry) > left or len(entries) == 100: break
         entries.append(entry)
         left -= len(entry) + 1
     more = len(variables) - len(entries)

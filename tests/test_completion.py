@@ -49,13 +49,13 @@ def test_a_short_prompt_costs_one_call():
     assert s.messages[0][-1]["content"] == "Task: Pick a color."
 
 def test_preview_is_the_first_request():
-    with ChatServer(["FINAL(Blue)"] * 4) as s:
+    with ChatServer("FINAL(Blue)") as s:
         rlm = rlm_for(s)
         for ask in [dict(prompt="Pick one.", context=["red", "blue"]), dict(prompt=["red"], root_prompt="Pick one."),
                     dict(prompt="Pick a color."), dict(prompt="x" * 9_000)]:
-            looked = rlm.preview(**ask)
+            looked, before = rlm.preview(**ask), len(s.requests)
             rlm.completion(**ask)
-            assert s.messages[-1] == looked
+            assert s.messages[before] == looked
 
 def test_schema_sends_no_values_on_its_own():
     with ChatServer(["```repl\nname = context\nname[99]\n```", "FINAL(nobody)", "FINAL(nobody)"]) as s:
@@ -167,6 +167,85 @@ def test_what_escapes_from_a_run_says_that_it_is_over():
 def test_the_reference_implementations_way_to_answer():
     code = "```repl\nanswer['content'] = sum(context)\nanswer['ready'] = True\n```"
     assert scripted(code).completion("Sum?", context=[1, 2, 3]).value == 6
+
+# -- answers that are hard to take
+
+HOSTILE = "class A:\n    def __str__(self): raise SystemExit(3)\n"
+
+@pytest.mark.parametrize("code, said", [(HOSTILE + "FINAL(A())", "<A; its str() raised SystemExit>"),
+                                        ("FINAL(2**20000)", str(__import__("decimal").Decimal(2**20000)))])
+def test_a_value_without_a_str_is_still_an_answer(code, said):
+    assert scripted(f"```repl\n{code}\n```").completion("Go.").response == said
+
+def test_a_task_that_dies_badly_does_not_take_the_answer_along():
+    code = """
+import asyncio
+async def t():
+    try: await asyncio.sleep(100)
+    except asyncio.CancelledError: raise SystemExit(1)
+task = asyncio.create_task(t())
+await asyncio.sleep(0)
+FINAL(5)"""
+    assert scripted(f"```repl{code}\n```").completion("Go.").value == 5
+
+def test_an_answer_that_a_python_block_computes():
+    assert scripted("```python\nname = 'Bob'\n```\nFINAL(f'Hi {name}')").completion("Go.").response == "Hi Bob"
+
+def test_an_answer_that_asks_a_model_asks_once():
+    result = scripted("FINAL(llm_query('a'))", "sub one").completion("Go.")
+    assert (result.response, result.usage.calls) == ("sub one", 2)
+    assert [c.response for c in result.iterations[0].code_blocks[0].result.rlm_calls] == ["sub one"]
+
+def test_a_best_answer_that_cannot_be_had_is_empty():
+    result = scripted("Hmm.", "FINAL_VAR(total_sum)", max_iterations=1).completion("Go.")
+    assert (result.response, result.value, result.stop_reason) == ("", None, "max_iterations")
+
+# -- data that is hard to show
+
+class Closed:
+    def __getattr__(self, name): raise RuntimeError("closed")
+
+class Lazy: shape, columns, dtypes = ("Delayed", 3), ["a"], ["int"]
+
+class Wide: shape, columns, dtypes = (10, 40), [f"Q{i} " + "w" * 200 for i in range(40)], ["int64"] * 40
+
+@pytest.mark.parametrize("make", [Closed, Lazy, Wide] + [lambda data=data: data for data in [ '{"a":' * 9 + "[" * 3_000, "a\0b,c,d\n" * 9, {1, "a", None},
+                                  "\udcff in a file name", [Closed], type("T", (dict,), {"__len__": lambda s: 1 / 0})()]])
+def test_every_object_can_be_a_context(make):
+    with ChatServer(["```repl\nprint(1)\n```", "FINAL(seen)"]) as s:
+        assert rlm_for(s).completion("What is it?", context=make()).response == "seen"
+    assert "context: " in s.messages[0][-1]["content"] and len(s.messages[0][-1]["content"]) < 8_000
+
+def test_a_large_set_costs_nothing():
+    many = {f"{i * 7919 % 1_000_003:07}" for i in range(300_000)}
+    assert "{" in scripted().preview("Which?", context=many)[-1]["content"]
+
+def test_defaults_of_tools_are_not_sent_blindly():
+    def ask(q, key="sk-abcdefghijklmnopqrstuvwx", table=list(range(100_000)), n=3): "Ask."
+    sent = scripted(custom_tools={"ask": ask}).preview("Go.")[0]["content"]
+    assert "ask(q, key=..., table=..., n=3)" in sent
+
+def test_a_preview_can_be_changed_without_harm():
+    rlm = scripted()
+    rlm.preview("Go.")[1]["content"] = "changed"
+    assert rlm.preview("Go.")[1]["content"] != "changed"
+
+def test_a_thread_that_outlives_the_run_leaves_stdout_alone():
+    code = """if True:
+        import io, sys, time
+        from rlm import RLM
+        from rlm.lm import ScriptedLM
+        class Slow(io.StringIO):
+            def write(s, t): time.sleep(.3); return len(t)
+        sys.stdout = Slow()
+        block = "import threading, time\\nthreading.Thread(target=time.sleep, args=(.2,)).start()\\nFINAL(1)"
+        RLM(ScriptedLM([f"```repl\\n{block}\\n```"]), verbose=False).completion("q")
+        print("hello")
+        sys.stderr.write("alive")
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "PYTHONMALLOC": "debug"})
+    assert (done.returncode, done.stderr) == (0, "alive")
 
 # -- limits
 

@@ -122,7 +122,14 @@ class StreamProxy:
         target = self._target()
         return getattr(target if hasattr(target, name) else self._outside, name)
 
-# %% ../../nbs/environments/00_capture.ipynb #8d1db3f6
+# %% ../../nbs/environments/00_capture.ipynb #917b17e9
+_proxies: dict[str, StreamProxy] = {}  # kept for good: `print` in another thread may be using one that has left `sys`
+
+def _proxy_of(name: str, stream) -> StreamProxy:
+    "The proxy for this stream; the same one each time, as long as the stream stays."
+    if name not in _proxies or _proxies[name]._original is not stream: _proxies[name] = StreamProxy(name, stream)
+    return _proxies[name]
+
 def _hold() -> list[StreamProxy]:
     "The proxies now in `sys`, put there where needed, with one more holder each."
     with _lock:
@@ -130,7 +137,7 @@ def _hold() -> list[StreamProxy]:
         for name in _STREAMS:
             stream = getattr(sys, name)
             if not isinstance(stream, StreamProxy):
-                stream = StreamProxy(name, stream)
+                stream = _proxy_of(name, stream)
                 setattr(sys, name, stream)
             stream._holders += 1
             proxies.append(stream)
