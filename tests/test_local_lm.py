@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from rlm import local_lm
+from rlm import RLM, local_lm
 from rlm.lm import OpenAILM, ask, create_lm
 from rlm.local_lm import LocalLM, cache_dir, fetch_weights, get_model, grammar_for, weights_path
 from rlm.prompts import first_messages, task_message
@@ -126,10 +126,11 @@ def test_it_writes_code_for_a_sum(lm):
     assert reply.model == lm.model == "SmolLM2-135M-Instruct.Q4_1"
     assert reply.finish_reason == "stop" and reply.usage.input_tokens > 100 and reply.usage.output_tokens > 5
 
-def test_it_answers_from_what_it_saw(lm):
-    code = {"role": "assistant", "content": "```repl\nprint(12345 * 6789)\n```"}
-    reply = ask(lm, [*TASK, code, {"role": "user", "content": "Output:\n83810205"}])
-    assert reply.content == "FINAL(83810205)"
+def test_it_counts_a_name_in_two_novels_that_it_never_saw(lm):
+    text = (Path(__file__).parent.parent/"nbs"/"data"/"two_novels.txt").read_text()
+    result = RLM(lm, verbose=False, max_iterations=4).completion("How many times does the name Willoughby occur?", context=text)
+    assert result.response == str(text.count("Willoughby")) == result.iterations[0].code_blocks[0].result.stdout.strip()
+    assert result.usage.input_tokens < 5_000 < len(text)
 
 def test_it_says_the_same_each_time(lm):
     assert ask(lm, TASK).content == ask(lm, TASK).content
