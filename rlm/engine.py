@@ -103,13 +103,13 @@ def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Gener
     t.held = answer
     return None, note
 
-# %% ../nbs/06_engine.ipynb #103cdf0d
+# %% ../nbs/06_engine.ipynb #68c795a0
 def _advice(t: Trajectory, parsed: ParsedReply, blocks: list[CodeBlock]) -> str:
     "What to tell a model whose reply had no answer to judge; nothing, if its code just ran."
     if parsed.cut: return prompts.CUT
     if not blocks: return prompts.NOTHING_TO_RUN
     did = lambda b: (b.code, b.result.stdout, bool(b.result.error))
-    if did(blocks[-1]) in [did(b) for i in t.iterations for b in i.code_blocks]: return prompts.AGAIN
+    if did(blocks[-1]) in [did(b) for i in t.iterations[-5:] for b in i.code_blocks]: return prompts.AGAIN
     return prompts.FAILED if blocks[-1].result.error else ""
 
 def _turn(t: Trajectory, number: int, last: bool) -> Generator:

@@ -81,7 +81,7 @@ def memory():
     asked = []
     def note(messages):
         asked.append(time.perf_counter())
-        return "FINAL(done)"
+        return "```repl\nFINAL(len(context))\n```"
     RLM(ScriptedLM(["FINAL(warm)"]), verbose=False).completion("warm up", context="x")
     context = "a line of text that is not very long\n" * (200 * MB // 37)
     peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
