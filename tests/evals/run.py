@@ -98,7 +98,7 @@ class Worker:
             self.stop()
             self.start()
         spent = lambda key: sum(c.get("usage", {}).get(key, 0) for c in calls)
-        return dict(id=task.id, kind=task.kind, split=task.split, system=self.o.system, question=task.question,
+        return dict(id=task.id, kind=task.kind, split=task.split, level=task.level, system=self.o.system, question=task.question,
             answer=task.answer, reply=result["reply"], solved=check(task, result["reply"]), error=result.get("error"),
             calls=len(calls), input_tokens=spent("prompt_tokens"), output_tokens=spent("completion_tokens"),
             seconds=round(seconds, 2), transcript=news(calls))
@@ -129,7 +129,8 @@ def table(rows):
     head = ["| kind | solved | share | 95 % interval | model calls | tokens in | tokens out | seconds |",
             "|---|" + "---:|" * 7]
     kinds = [line(k, of) for k in KINDS if (of := [r for r in rows if r["kind"] == k])]
-    return "\n".join(head + kinds + [line("**all**", rows)])
+    levels = [line(f"*{x}*", of) for x in ("plain", "long", "arithmetic") if (of := [r for r in rows if r["level"] == x])]
+    return "\n".join(head + kinds + levels + [line("**all**", rows)])
 
 def report(path):
     rows = [json.loads(line) for line in open(path, encoding="utf-8")]
