@@ -68,7 +68,7 @@ def _bound(code: str) -> set[str]:
             | {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
             | {n.asname or n.name for n in nodes if isinstance(n, ast.alias)})
 
-# %% ../nbs/06_engine.ipynb #35e59736
+# %% ../nbs/06_engine.ipynb #99067aef
 def _evidence(r: CodeResult) -> bool:
     "True if running the block showed the model something it had not seen; warnings aside."
     return bool(r.error or r.stdout.strip() or r.outputs or (r.stderr and not only_warnings(r.stderr)))
@@ -88,6 +88,7 @@ def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Gener
     "The answer if `final` counts as one, else None; and a sentence to feed back."
     if final is None: return None, ""
     found = yield Resolve(final.name or final.source, final.variable)
+    if found.interrupted: raise KeyboardInterrupt
     if found.rlm_calls: blocks.append(CodeBlock(f"FINAL({final.source})", found))
     if found.answer:
         return (None, "") if any(b.result.error for b in blocks) else (found.answer, "")
@@ -103,11 +104,12 @@ def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Gener
     t.held = answer
     return None, note
 
-# %% ../nbs/06_engine.ipynb #68c795a0
+# %% ../nbs/06_engine.ipynb #09bab7c7
 def _advice(t: Trajectory, parsed: ParsedReply, blocks: list[CodeBlock]) -> str:
     "What to tell a model whose reply had no answer to judge; nothing, if its code just ran."
     if parsed.cut: return prompts.CUT
     if not blocks: return prompts.NOTHING_TO_RUN
+    if blocks[-1].result.ran == "": return prompts.REFUSED
     did = lambda b: (b.code, b.result.stdout, bool(b.result.error))
     if did(blocks[-1]) in [did(b) for i in t.iterations[-5:] for b in i.code_blocks]: return prompts.AGAIN
     return prompts.FAILED if blocks[-1].result.error else ""
@@ -122,9 +124,11 @@ def _turn(t: Trajectory, number: int, last: bool) -> Generator:
         code = _code_to_run(parsed)
         for i, source in enumerate(code, 1):
             name = f"iteration {number}" + (f" block {i}" if len(code) > 1 else "")
-            blocks.append(CodeBlock(source, (yield RunCode(source, name))))
-            if blocks[-1].result.answer: return blocks[-1].result.answer
-            if blocks[-1].result.error: break
+            result = yield RunCode(source, name)
+            blocks.append(CodeBlock(result.ran or source, result))
+            if result.interrupted: raise KeyboardInterrupt
+            if result.answer: return result.answer
+            if result.error: break
         answer, note = yield from _judge(t, parsed.final, blocks)
         if answer: return answer
         notes = [note or _advice(t, parsed, blocks)]

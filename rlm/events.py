@@ -11,9 +11,9 @@ from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, SubCall, Usag
 
 # %% auto #0
 __all__ = ['Event', 'RunStarted', 'ModelAsked', 'ModelReplied', 'BlockStarted', 'BlockEnded', 'SubCallStarted', 'SubCallEnded',
-           'RunEnded', 'Listeners']
+           'Notice', 'RunEnded', 'Listeners']
 
-# %% ../nbs/07_events.ipynb #380ff03d
+# %% ../nbs/07_events.ipynb #a82920dc
 @dataclass(frozen=True)
 class RunStarted:
     "A run begins."
@@ -62,11 +62,17 @@ class SubCallEnded:
     spent: Usage
 
 @dataclass(frozen=True)
+class Notice:
+    "Something that you may want to know, such as a variable that your question names and the model can't see."
+    text: str  # a sentence or two
+
+@dataclass(frozen=True)
 class RunEnded:
     "The run is over; `result.stop_reason` says why."
     result: RLMChatCompletion
 
-Event = (RunStarted | ModelAsked | ModelReplied | BlockStarted | BlockEnded | SubCallStarted | SubCallEnded | RunEnded)
+Event = (RunStarted | ModelAsked | ModelReplied | BlockStarted | BlockEnded | SubCallStarted | SubCallEnded | Notice
+         | RunEnded)
 
 # %% ../nbs/07_events.ipynb #eac5ded4
 class Listeners:

@@ -11,9 +11,9 @@ from .preview import clip, describe, describe_all
 from .types import CodeBlock
 
 # %% auto #0
-__all__ = ['SYSTEM_PROMPT', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'FAILED', 'AGAIN', 'OUT_OF_TURNS', 'LOOK_FIRST', 'system_prompt',
-           'task_message', 'prompt_message', 'sendable', 'first_messages', 'feedback', 'confirm', 'no_such_variable',
-           'answer_failed']
+__all__ = ['SYSTEM_PROMPT', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'FAILED', 'REFUSED', 'AGAIN', 'OUT_OF_TURNS', 'LOOK_FIRST',
+           'system_prompt', 'task_message', 'prompt_message', 'sendable', 'first_messages', 'feedback', 'confirm',
+           'no_such_variable', 'answer_failed']
 
 # %% ../nbs/03_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = """\
@@ -54,12 +54,17 @@ def task_message(question: str,   # what to do, in words
     have = f"Variables in the REPL:\n{previews}\n\n" if previews else ""
     return {"role": "user", "content": f"{have}Task: {question}"}
 
-# %% ../nbs/03_prompts.ipynb #f0e8b9a5
-def prompt_message(prompt: str, limit: int = 4_000) -> dict:
-    "The user message for a prompt that is task and `context` in one; longer than `limit` characters, it is shown in part."
-    if len(prompt) <= limit: return task_message(prompt, "")
-    return task_message("do what the text in `context` asks for. It is long; look for its instructions at its beginning and end.",
-                        describe("context", prompt, head=1_000, tail=1_000))
+# %% ../nbs/03_prompts.ipynb #40c0c523
+def prompt_message(prompt: str,             # task and data in one
+                   name: str = "context",   # the variable that holds it
+                   previews: str = "",      # what else there is in the REPL, from `describe_all`
+                   limit: int = 4_000,      # characters up to which it is shown whole
+                  ) -> dict:
+    "The user message that opens a run whose prompt is its own data; of a long prompt it shows both ends."
+    if len(prompt) <= limit: return task_message(prompt, previews)
+    task = f"do what the text in `{name}` asks for. It is long; look for its instructions at its beginning and end."
+    described = describe(name, prompt, head=1_000, tail=1_000)
+    return task_message(task, f"{described}\n{previews}".rstrip())
 
 # %% ../nbs/03_prompts.ipynb #fd9ed6cc
 EXAMPLE = [
@@ -96,11 +101,12 @@ def first_messages(task: dict,                   # from `task_message` or `promp
     messages = [{"role": "system", "content": system_prompt(tools, template, values)}, *EXAMPLE, task]
     return [{**m, "content": sendable(m["content"])} for m in messages]
 
-# %% ../nbs/03_prompts.ipynb #3a23d92c
+# %% ../nbs/03_prompts.ipynb #97090f3e
 def _outcome(block: CodeBlock) -> str:
     "What one block did, in words for the model."
     r = block.result
-    parts = [r.stdout.rstrip("\n"), r.shown]
+    parts = [f"(The user changed your code. This ran:\n{r.ran})"] if r.ran else []
+    parts += [r.stdout.rstrip("\n"), r.shown]
     if r.stderr: parts.append(f"stderr:\n{r.stderr.rstrip()}")
     if r.error: parts.append(r.error.rstrip())
     if r.restored: parts.append(f"({', '.join(r.restored)}: reserved, put back to what it was. Use another name.)")
@@ -116,11 +122,12 @@ def feedback(blocks: Sequence[CodeBlock], # the blocks that ran
     if skipped: parts.append(f"({skipped} more block{'s' * (skipped > 1)} did not run, because this one failed.)")
     return "\n\n".join(part for part in [*parts, *notes] if part)
 
-# %% ../nbs/03_prompts.ipynb #9c35a41d
+# %% ../nbs/03_prompts.ipynb #7ccbee4d
 NOTHING_TO_RUN = ("Nothing was run: your reply held no ```repl block and no FINAL(...). Write Python code in a ```repl block, "
                   "or answer with FINAL and the answer in brackets.")
 CUT = "Your reply was cut off at its length limit, so its last block was not run. Write shorter code, one step at a time."
 FAILED = "The code failed. Look at the data if its form is not clear, then write different code."
+REFUSED = "Do it in another way, or answer with what you know."
 AGAIN = "This is code that you ran before, and it will not do better now. Write different code."
 OUT_OF_TURNS = ("There are no turns left and no more code will be run. Reply now with FINAL and, in brackets, the best answer "
                 "that the output so far allows.")

@@ -64,7 +64,7 @@ class SubCall:
     execution_time: float = 0.0   # seconds
     error: str | None = None      # why it failed, if it did
 
-# %% ../nbs/00_types.ipynb #5db6ce7b
+# %% ../nbs/00_types.ipynb #8d649657
 @dataclass(frozen=True)
 class Answer:
     "A final answer: the object, and its text."
@@ -95,6 +95,8 @@ class CodeResult:
     rlm_calls: tuple[SubCall, ...] = ()  # the models it asked
     answer: Answer | None = None         # set where it called `FINAL` or `FINAL_VAR`
     restored: tuple[str, ...] = ()       # reserved names it had overwritten, put back after it
+    interrupted: bool = False            # True where Ctrl-C stopped it; the fields above are what there was until then
+    ran: str | None = None               # the code that ran instead, where the user changed it; "" where they refused it
 
     @property
     def shown(self) -> str:
@@ -116,7 +118,7 @@ class Iteration:
     code_blocks: tuple[CodeBlock, ...] = ()   # in the order they ran
     execution_time: float = 0.0               # seconds, model and code together
 
-# %% ../nbs/00_types.ipynb #6a92835b
+# %% ../nbs/00_types.ipynb #aa8d01ab
 def _jsonable(x):
     "`x` as JSON types: records become dicts, objects JSON does not know become their `repr`."
     if isinstance(x, (str, int, float, bool, type(None))): return x
@@ -138,6 +140,12 @@ class RLMChatCompletion:
     execution_time: float = 0.0              # seconds, from call to answer
     stop_reason: str = "final"               # why it ended
     computed: bool = False                   # True where the answer is a value that code computed
+    changes: Any = None                      # what it changed in your notebook, from environment="jupyter"
+
+    def undo(self) -> Any:
+        "Put back the names in your notebook that the run bound; what was done, and what was left and why."
+        if self.changes is None: raise RLMError('There is nothing to undo: only environment="jupyter" changes names of yours.')
+        return self.changes.undo()
 
     @property
     def usage(self) -> Usage:

@@ -710,23 +710,25 @@ BUSY = {
     "a loop in an awaiting block": "await asyncio.sleep(0)\nwhile True: pass",
     "a sleep in an awaiting block": "await asyncio.sleep(0)\ntime.sleep(30)"}
 
-@pytest.mark.parametrize("caller", ["run(code)", "asyncio.run(main())"])
+@pytest.mark.parametrize("caller", ["go()", "asyncio.run(main())"])
 @pytest.mark.parametrize("busy", BUSY)
-def test_an_interrupt_reaches_the_caller_with_everything_in_order(busy, caller):
+def test_an_interrupt_ends_the_block_with_everything_in_order(busy, caller):
     code = f"import time, asyncio\nkept = 1\ncontext = 2\nprint('partial')\n{BUSY[busy]}"
     done = script(STATE + f"""
 import asyncio
 code = {code!r}
-async def main(): run(code)
+def go():
+    result = run(code)
+    print(result.interrupted, result.error, result.stdout[:8])
+async def main(): go()
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-try: {caller}
-except KeyboardInterrupt: print("interrupted")
+{caller}
 print(env.variables()["kept"], env.variables()["context"])
 print(run("await asyncio.sleep(0, 'awaited')").shown)
 print(state() == before, repr(run("print('next')").stdout))""")
-    assert done.stdout.startswith("interrupted\n1 the context\n'awaited'\n")
+    assert done.stdout.startswith("True KeyboardInterrupt partial\n\n1 the context\n'awaited'\n")
     left_behind = "main" in caller and busy.endswith("awaiting block")  # a thread that can't be stopped
-    if not left_behind: assert (done.stdout.splitlines()[3:], done.stderr) == (["True 'next\\n'"], "")
+    if not left_behind: assert (done.stdout.splitlines()[4:], done.stderr) == (["True 'next\\n'"], "")
 
 def test_random_interrupts_leave_nothing_behind():
     done = script(STATE + r"""
@@ -737,7 +739,7 @@ signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 for i in range(2000):
     try:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 3e-4))
-        run("context = 1\nFINAL = 2\nprint('x')")
+        hits += run("context = 1\nFINAL = 2\nprint('x')").interrupted
         for _ in range(100): pass
         signal.setitimer(signal.ITIMER_REAL, 0)
     except KeyboardInterrupt: hits += 1
@@ -746,6 +748,12 @@ for i in range(2000):
 result = run("print('clean')")
 print(hits > 200, result.stdout, result.error, result.restored)""")
     assert (done.stdout, done.stderr) == ("True clean\n None ()\n", "")
+
+def test_an_interrupt_that_the_code_raises_itself_is_an_error():
+    done = script("""
+        result = run("raise KeyboardInterrupt")
+        print(result.interrupted, result.error.splitlines()[-1])""")
+    assert (done.stdout, done.stderr) == ("False KeyboardInterrupt\n", "")
 
 def test_an_interrupt_handler_of_the_users_is_called():
     done = script("""

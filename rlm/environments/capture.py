@@ -185,11 +185,12 @@ def _routed_start(original):
             raise
     return start
 
-# %% ../../nbs/environments/00_capture.ipynb #04ade2c1
+# %% ../../nbs/environments/00_capture.ipynb #13e928b9
 class Capture:
     "Catches what the code inside `with capture:` writes, its tasks and the threads it starts included."
     def __init__(self):
         self.stdin, self.stdout, self.stderr = io.StringIO(), CapturedStream(), CapturedStream()
+        self.outputs = []     # what it displayed, as notebook outputs
         self.reclaim = set()  # names of streams that the code itself may have replaced
 
     def __enter__(self) -> Capture:
@@ -206,6 +207,18 @@ class Capture:
     def take(self) -> tuple[str, str]:
         "What was written to stdout and to stderr since the last `take`."
         return self.stdout.take(), self.stderr.take()
+
+    def show(self, output: dict) -> None:
+        "Keep a notebook output. Raises `OutputLimit` where all of them together are too large."
+        if self.stdout.dropping: return
+        self.outputs.append(output)
+        size = sum(len(v) for o in self.outputs for v in o["data"].values() if isinstance(v, str))
+        if size > LIMIT: raise OutputLimit(f"more than {LIMIT:,} characters displayed")
+
+    def take_outputs(self) -> tuple[dict, ...]:
+        "What was displayed since the last `take_outputs`."
+        outputs, self.outputs = tuple(self.outputs), []
+        return outputs
 
     def close(self) -> None:
         "From now on nobody reads it: drop what is written."

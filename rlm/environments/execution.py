@@ -216,12 +216,14 @@ def run_block(
         for code in codes: value = eval(code, namespace)
         return value
 
-# %% ../../nbs/environments/00_execution.ipynb #30022c6b
+# %% ../../nbs/environments/00_execution.ipynb #b248fa96
 class InterruptGate:
     "Inside, Ctrl-C is raised while `open` is true, and otherwise at the end."
     def __enter__(self) -> InterruptGate:
+        on_main = threading.current_thread() is threading.main_thread()
         self.open, self._pending, self._previous = False, False, None
-        if threading.current_thread() is threading.main_thread():
+        self.interrupted = not on_main  # True once Ctrl-C came; elsewhere nobody can tell
+        if on_main:
             previous = signal.getsignal(signal.SIGINT)
             if callable(previous):
                 self._previous = previous
@@ -229,6 +231,7 @@ class InterruptGate:
         return self
 
     def _on_interrupt(self, signum, frame) -> None:
+        self.interrupted = True
         if not self.open: self._pending = True
         elif _loop_is_running(): signal.default_int_handler(signum, frame)  # asyncio's own handler would only cancel
         else: self._previous(signum, frame)

@@ -22,7 +22,7 @@ def new_namespace() -> ModuleType:
         n += 1
         name = f"rlm_repl_{n}"
 
-# %% ../../nbs/environments/02_local.ipynb #131ad9d0
+# %% ../../nbs/environments/02_local.ipynb #463e0bc0
 class LocalEnvironment(BaseEnvironment):
     "Runs blocks in a private namespace of this process."
     def __init__(self,
@@ -39,6 +39,11 @@ class LocalEnvironment(BaseEnvironment):
         self._guarded = self.helpers.keys() - {"answer", "display", "input", "exit", "quit"} | tools.keys()
         self._fixed = {"__name__": module.__name__, "__builtins__": vars(builtins) | self.helpers, "context": context}
         self.namespace |= self._fixed
+
+    @classmethod
+    def configure(cls) -> type[LocalEnvironment]:
+        "What makes the environment of a run. There is nothing to set."
+        return cls
 
     def _put_back(self) -> tuple[str, ...]:
         "Restore helpers, tools and `context`; those of them that the block had bound or deleted."

@@ -1,0 +1,105 @@
+"""A real Jupyter kernel to run cells in, driven over the messaging protocol as a front end drives it.
+
+    with Kernel() as k:
+        cell = k.run("print(1); 2")
+        cell.stdout, cell.result   # "1\\n", "2"
+"""
+from __future__ import annotations
+import os, queue, re, sys, time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jupyter_client import KernelManager
+from jupyter_client.kernelspec import KernelSpec
+
+ROOT = Path(__file__).resolve().parents[1]
+
+@dataclass
+class Cell:
+    "What a front end shows below a cell."
+    id: str                                               # of the request
+    outputs: list[dict] = field(default_factory=list)     # messages' contents, with their type as `output_type`
+    displays: dict[str, dict] = field(default_factory=dict)  # by display id, as they look now
+    count: int | None = None                              # the number in `In [..]`
+    done: bool = False
+
+    def text(self, name: str) -> str: return "".join(o["text"] for o in self.outputs if o["output_type"] == "stream" and o["name"] == name)
+    @property
+    def stdout(self) -> str: return self.text("stdout")
+    @property
+    def stderr(self) -> str: return self.text("stderr")
+    @property
+    def result(self) -> str | None:
+        "The text of the last expression."
+        return next((o["data"]["text/plain"] for o in self.outputs if o["output_type"] == "execute_result"), None)
+    @property
+    def error(self) -> str | None:
+        "The name of the exception, and its message."
+        return next((f"{o['ename']}: {o['evalue']}" for o in self.outputs if o["output_type"] == "error"), None)
+    @property
+    def shown(self) -> list[dict]:
+        "The mimebundles displayed."
+        return [o["data"] for o in self.outputs if o["output_type"] == "display_data"]
+
+class Kernel:
+    "A kernel in a process of its own."
+    def __init__(self, python: str = sys.executable, cwd: str | None = None):
+        self.manager, self.cwd = KernelManager(), cwd
+        self.manager._kernel_spec = KernelSpec(argv=[str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                                               language="python", display_name="test")
+
+    def __enter__(self) -> Kernel:
+        env = {k: v for k, v in os.environ.items() if k not in ("OPENAI_API_KEY", "OPENAI_BASE_URL")}
+        env["PYTHONPATH"] = os.pathsep.join([str(ROOT), env.get("PYTHONPATH", "")])
+        self.manager.start_kernel(env=env, cwd=self.cwd)
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+        return self
+
+    def __exit__(self, *_):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+    def start(self, code: str) -> Cell:
+        "Send a cell; `finish` waits for it."
+        return Cell(self.client.execute(code))
+
+    def listen(self, cell: Cell, until, timeout: float = 60) -> Cell:
+        "Take in what the kernel says about `cell`, until `until(cell)`."
+        end = time.monotonic() + timeout
+        while not until(cell):
+            if not self.manager.is_alive(): raise RuntimeError(f"the kernel died in this cell: {cell}")
+            try: m = self.client.get_iopub_msg(timeout=1)
+            except queue.Empty:
+                if time.monotonic() < end: continue
+                raise TimeoutError(f"the cell did not get there; so far: {cell}") from None
+            if m["parent_header"].get("msg_id") != cell.id: continue
+            kind, content = m["msg_type"], m["content"]
+            if kind == "status": cell.done = content["execution_state"] == "idle"
+            elif kind == "execute_input": cell.count = content["execution_count"]
+            elif kind == "clear_output": cell.outputs.clear()
+            elif kind in ("stream", "display_data", "execute_result", "error", "update_display_data"):
+                name = content.get("transient", {}).get("display_id")
+                if name: cell.displays[name] = content["data"]
+                if kind != "update_display_data": cell.outputs.append(content | {"output_type": kind})
+        return cell
+
+    def finish(self, cell: Cell, timeout: float = 60) -> Cell: return self.listen(cell, lambda c: c.done, timeout)
+
+    def run(self, code: str, timeout: float = 60) -> Cell:
+        "Run a cell to its end."
+        return self.finish(self.start(code), timeout)
+
+    def ok(self, code: str, timeout: float = 60) -> Cell:
+        "Run a cell that must not raise."
+        cell = self.run(code, timeout)
+        assert cell.error is None, "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", line) for o in cell.outputs for line in o.get("traceback", []))
+        return cell
+
+    def value(self, expression: str):
+        "The value of an expression of literals, in the kernel."
+        import ast
+        return ast.literal_eval(self.ok(f"print(repr({expression}))").stdout)
+
+    def interrupt(self) -> None: self.manager.interrupt_kernel()

@@ -1,0 +1,357 @@
+"""`environment="jupyter"` in real kernels: what the model's code sees and does, and what is left in the user's notebook."""
+import re, subprocess, sys, sysconfig, textwrap, time, venv
+from pathlib import Path
+
+import pytest
+from kernel import Kernel
+from server import HANG, ChatServer
+
+SET_UP = '''
+from rlm import RLM
+from rlm.lm import ScriptedLM
+import pandas as pd
+
+def block(code): return f"```repl\\n{code}\\n```"
+
+def scripted(*replies, verbose=False, **kw):
+    "An RLM whose model gives these replies, code first."
+    return RLM(ScriptedLM([r if r.startswith("FINAL") else block(r) for r in replies]), environment="jupyter",
+               environment_kwargs=kw, verbose=verbose)
+
+def run(*replies, question="Go.", **kw):
+    "Run blocks in a mode; the results of the blocks."
+    result = scripted(*replies, "FINAL(done it)", **kw).completion(question)
+    globals()["_last"] = result
+    return [b.result for i in result.iterations for b in i.code_blocks]
+
+READ, BOTH, BACK = dict(sync_from_user_ns=True), dict(sync_from_user_ns=True, sync_to_user_ns=True), dict(sync_to_user_ns=True)
+def only(*names, **kw): return dict(sync_from_user_ns=True, sync_vars=list(names), **kw)
+'''
+
+@pytest.fixture(scope="session")
+def ipykernel_6(tmp_path_factory):
+    "An interpreter with ipykernel 6 and IPython 8; all else comes from the environment that the tests run in."
+    folder = tmp_path_factory.mktemp("ipykernel6")
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    done = subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", "-q", "ipykernel<7", "ipython<9"],
+                          capture_output=True, text=True, timeout=300)
+    if done.returncode: pytest.skip(f"ipykernel 6 can't be installed here: {done.stderr.strip().splitlines()[-1]}")
+    site = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True)
+    Path(site.stdout.strip(), "rest.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python
+
+@pytest.fixture(scope="module", params=["ipykernel 7", "ipykernel 6"])
+def kernel(request, tmp_path_factory):
+    python = sys.executable if request.param == "ipykernel 7" else request.getfixturevalue("ipykernel_6")
+    with Kernel(python, cwd=tmp_path_factory.mktemp("work")) as k:
+        assert k.ok("import ipykernel; print(ipykernel.__version__)").stdout.startswith(request.param[-1])
+        yield k
+
+@pytest.fixture
+def k(kernel):
+    "The kernel with an empty namespace."
+    kernel.ok("%reset -f")
+    kernel.ok(SET_UP)
+    return kernel
+
+def names(k) -> set: return set(k.value("[n for n in globals() if n[0] != '_']"))
+
+# -- over HTTP
+
+def test_a_dataframe_by_reference_over_http(k):
+    replies = ["```repl\nprint(id(df), df['sales'].sum())\ndf['share'] = df['sales'] / df['sales'].sum()\n```", "FINAL(Lima)"]
+    with ChatServer(replies) as s:
+        k.ok(f'''df = pd.DataFrame(dict(city=["Lima", "Oslo"], sales=[30, 10])); hidden = "not shared"
+            rlm = RLM(backend_kwargs=dict(model_name="test-model", base_url="{s.base_url}"), environment="jupyter", environment_kwargs=only("df"))
+            result = rlm.completion("Which city sold most?")'''.replace("\n            ", "\n"))
+        assert k.value("result.iterations[0].code_blocks[0].result.stdout == f'{id(df)} 40\\n'")
+        assert k.value("df['share'].tolist()") == [0.75, 0.25]
+        task = s.messages[0][-1]["content"]
+        assert "df: pandas.DataFrame, 2 rows; columns city (str), sales (int64)" in task.replace("(object)", "(str)") and "Lima" in task
+        assert "hidden" not in str(s.messages)
+
+# -- the six rows
+
+def test_row_1_reads_nothing_and_gives_nothing(k):
+    k.ok("df = [1, 2]")
+    before = names(k)
+    k.ok("a, b = run('df', 'x = 5; print(x)')")
+    assert "NameError: name 'df' is not defined" in k.value("a.error") and k.value("b.stdout") == "5\n"
+    assert names(k) == before | {"a", "b"}
+
+def test_row_2_gives_back_after_each_block(k):
+    k.ok("seen = []\nmine = 'mine'\ndef look(): seen.append('total' in globals())")
+    k.ok("tool = look")
+    k.ok('''
+rlm = RLM(ScriptedLM([block("total = 5; import math; _private = 1; list = [3]; mine = 'theirs'"), block("look()\\ntotal += 1"), block("del total; other = 2"), "FINAL(ok ok)"]),
+          environment="jupyter", environment_kwargs=BACK, custom_tools=dict(look=look), verbose=False)
+result = rlm.completion("Go.")''')
+    assert k.value("seen") == [True]
+    assert k.value("(other, mine, 'total' in globals(), 'math' in globals(), 'list' in globals(), '_private' in globals())") == (
+        2, "mine", False, False, False, False)
+    assert k.value("result.changes.withheld") == {"mine": "theirs"}
+
+def test_row_3_changes_in_place_only(k):
+    k.ok("rows, other = [1], [2]")
+    k.ok("a, b = run('rows.append(2); rows = 7; x = 1; rows', 'other', **only('rows'))")
+    assert k.value("(a.shown, rows, 'x' in globals())") == ("7", [1, 2], False)
+    assert "NameError" in k.value("b.error")
+
+def test_row_4_reads_everything_public(k):
+    k.ok("rows, _hidden, sum = [1], 2, max\nimport json as j")
+    k.ok("a, b, c = run('print(rows, j.dumps(1), sum(3, 4)); rows = 5', 'print(rows)', '_hidden', **READ)")
+    assert k.value("(a.stdout, b.stdout, rows)") == ("[1] 1 4\n", "5\n", [1])
+    assert "NameError" in k.value("c.error")
+    assert "NameError" in k.value("run('In', **READ)[0].error")
+
+def test_row_5_is_the_namespace_itself(k):
+    before = names(k)
+    k.ok("b_old = 1\na, b = run('def f(): return g() + 1\\ndef g(): return y\\ny = 1\\nprint(__name__)', 'print(f(), len(context)); del b_old; y = 5', **BOTH)")
+    assert k.value("(a.stdout, b.stdout, f(), y)") == ("__main__\n", "2 3\n", 6, 5)
+    assert names(k) == before | {"a", "b", "f", "g", "y"}
+    assert k.value("(sorted(_last.changes.added), list(_last.changes.deleted))") == (["f", "g", "y"], ["b_old"])
+
+def test_row_6_gives_back_what_was_listed(k):
+    k.ok("df, mine = [3, 1], 'mine'")
+    k.ok("a, b, c = run('df = sorted(df); top = df[-1]; mine = 0', 'df.append(9)', 'mine', **only('df', sync_to_user_ns=True))")
+    assert k.value("(df, top, mine, c.shown)") == ([1, 3, 9], 3, "mine", "0")
+    assert k.value("(_last.changes.withheld, list(_last.changes.added))") == ({"mine": 0}, ["top"])
+
+# -- yours stays yours
+
+@pytest.mark.parametrize("mode", ["{}", "BACK", "READ", "BOTH", "only('df')", "only('df', sync_to_user_ns=True)"])
+def test_helpers_are_never_in_the_namespace(k, mode):
+    k.ok("df = [1]\nseen = []\ndef spy(): seen.append([n for n in ('FINAL', 'llm_query', 'SHOW_VARS', 'context', 'spy2') if n in globals()])")
+    k.ok(f'''
+rlm = RLM(ScriptedLM([block("def ask(): return llm_query('x')\\nspy2()"), "FINAL(ok ok)"]), environment="jupyter",
+          environment_kwargs={mode}, custom_tools=dict(spy2=spy), verbose=False)
+result = rlm.completion("Go.")''')
+    assert k.value("(seen, result.iterations[0].code_blocks[0].result.error)") == ([[]], None)
+    assert k.run("FINAL").error == "NameError: name 'FINAL' is not defined"
+    if mode in ("BACK", "BOTH"): assert k.run("ask()").error.startswith("RunEndedError")
+
+def test_running_a_cell_again_works(k):
+    for mode in ("BACK", "BOTH", "only('df', sync_to_user_ns=True)"):
+        k.ok(f"df = [1]\nfor n in 1, 2, 3: run(f'total_{len(mode)} = {{n}}', **{mode})")
+        assert k.value(f"(total_{len(mode)}, bool(_last.changes.withheld))") == (3, False)
+    k.ok(f"total_{len('BACK')} = 'bound by me'\nrun('total_4 = 9', **BACK)")
+    assert k.value("(total_4, _last.changes.withheld)") == ("bound by me", {"total_4": 9})
+
+def test_a_change_of_yours_is_seen_and_the_models_own_stays(k):
+    k.ok("x, y = 1, 1\ndef change():\n    global x, y\n    x, y = 2, 2")
+    k.ok('''
+rlm = RLM(ScriptedLM([block("def read(): return x, y\\ny = 10\\nprint(read())"), block("change()\\nprint(read())"), "FINAL(ok ok)"]),
+          environment="jupyter", environment_kwargs=READ, verbose=False)
+result = rlm.completion("Go.")''')
+    assert k.value("[b.result.stdout for i in result.iterations for b in i.code_blocks]") == ["(1, 10)\n", "(2, 10)\n"]
+    assert k.value("(x, y)") == (2, 2)
+
+def test_context_of_your_own_in_full_sync(k):
+    k.ok("context = 'mine'\na, = run('print(context, len(rlm_context))', question='12345', **BOTH)")
+    assert k.value("(a.stdout, context)") == ("mine 5\n", "mine")
+    assert k.value("run('print(context)', question='12345')[0].stdout") == "12345\n"
+
+def test_a_helpers_name_of_your_own_in_full_sync_is_refused(k):
+    k.ok("def llm_query(x): return 'mine'\nlm = ScriptedLM(['FINAL(no no)'])")
+    error = k.run("RLM(lm, environment='jupyter', environment_kwargs=BOTH).completion('Go.')").error
+    assert error.startswith("ConfigurationError: Your notebook has a llm_query of its own")
+    assert k.value("run('print(llm_query(1))', **READ)[0].error") is not None  # the model's own: the script has no reply for it
+
+# -- wrong settings
+
+@pytest.mark.parametrize("kw, says", [
+    ("dict(sync_from_user_ns=True, sync_vars='df')", '"sync_vars": ["df"]'),
+    ("dict(sync_vars=['df'])", "it needs sync_from_user_ns"),
+    ("dict(sync_to_user_ns=True, sync_vars=['df'])", "it needs sync_from_user_ns"),
+    ("only([1, 2])", "as texts, and not of objects"),
+    ("dict(sync_from_user_ns='yes')", "must be True or False"),
+    ("dict(sync_from=True)", "Did you mean 'sync_from_user_ns'"),
+    ("dict(approve='yes')", "approve must be a function"),
+])
+def test_wrong_settings(k, kw, says):
+    error = k.run(f"RLM(ScriptedLM([]), environment='jupyter', environment_kwargs={kw})").error
+    assert error.startswith("ConfigurationError") and says in error
+
+def test_undefined_names_cost_nothing(k):
+    with ChatServer("FINAL(no no)") as s:
+        k.ok(f'''user_data, lm = 1, dict(model_name="m", base_url="{s.base_url}")''')
+        error = k.run("RLM(backend_kwargs=lm, environment='jupyter', environment_kwargs=only('user_date')).completion('Go.')").error
+        assert error.startswith("ConfigurationError") and "'user_data'" in error and not s.requests
+        assert "not defined" in k.run("RLM(backend_kwargs=lm, environment='jupyter', environment_kwargs=only('zzz')).completion('Go.')").error
+        assert "means something else" in k.run("RLM(backend_kwargs=lm, environment='jupyter', environment_kwargs=only('context')).preview('Go.')").error
+
+def test_outside_ipython_local_is_named():
+    code = "from rlm import RLM; RLM(environment='jupyter')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert 'Use environment="local"' in done.stderr
+    done = subprocess.run([sys.executable, "-c", "from rlm import RLM; RLM(environment_kwargs={'sync_vars': []})"], capture_output=True, text=True)
+    assert 'belongs to environment="jupyter"' in done.stderr
+
+def test_terminal_ipython():
+    code = textwrap.dedent(SET_UP.replace("import pandas as pd", "")) + "\nn = 4\nr = run('n += 1\\n!echo hi', **BOTH)\nprint(r[0].stdout.strip(), n)"
+    done = subprocess.run([sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor", "-c", code],
+                          capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["hi", "5"], done.stdout + done.stderr
+
+# -- the user's cell
+
+def test_nothing_of_the_cell_moves(k):
+    k.ok("41 + 1")
+    cell = k.ok("before = (len(In), len(Out), get_ipython().execution_count, _)\nr = run('9 * 9', '%time y = 3', '!echo hi', 'pd.DataFrame([1])', **BOTH)\n"
+                "after = (len(In), len(Out), get_ipython().execution_count, _)\n'the last value'")
+    assert cell.result == "'the last value'" and k.value("before == after and before[3] == 42")
+    assert cell.stdout == cell.stderr == "" and not cell.shown
+    assert "9 * 9" in k.value("In[-3]")
+    assert k.value("[o['data']['text/plain'] for x in r for o in x.outputs][:1]") == ["81"]
+
+def test_rich_outputs_are_kept_and_the_model_gets_their_text(k):
+    k.ok('''
+r = run("from IPython.display import HTML, Image, display\\ndisplay(HTML('<b>bold</b>'))\\nh = display('one', display_id='x')\\nh.update('two')\\npd.DataFrame({'a': [1, 2]})", **READ)[0]''')
+    assert k.value("[sorted(o['data']) for o in r.outputs]") == [["text/html", "text/plain"], ["text/plain"], ["text/html", "text/plain"]]
+    assert "'two'" in k.value("r.shown") and "0  1" in k.value("r.shown")
+    assert "0  1" in k.value("_last.messages[-2]['content']")
+
+def test_figures_of_the_block_and_no_others(k):
+    cell = k.ok('''%matplotlib inline
+import matplotlib.pyplot as plt
+fig, ax = plt.subplots(); ax.plot([1, 2])
+r = run("import matplotlib.pyplot as plt\\nplt.plot([3, 1])\\nplt.show()\\nplt.plot([1, 3])\\nprint(plt.get_fignums())", "plt.get_fignums()")
+open_figures = plt.get_fignums()''')
+    assert k.value("[[list(o['data'])[-1] for o in x.outputs] for x in r]") == [["image/png", "image/png"], ["text/plain"]]
+    assert k.value("(r[1].shown, open_figures)") == ("[]", [1])
+    assert [len(d) for d in cell.shown] == [2], "the user's own figure is shown at the end of the cell"
+
+def test_errors_that_ipython_prints_go_to_the_model(k):
+    cell = k.ok("r = run('%time 1/0', 'clear = __import__(\"IPython\").display.clear_output\\nclear()', 'len?')")
+    assert "ZeroDivisionError" in k.value("r[0].stderr + str(r[0].error)") and "Signature" in k.value("r[2].stdout")
+    assert cell.outputs == []
+
+def test_magics_see_the_models_names(k):
+    k.ok("n = 1\nr = run('n = 5', '%time m = n + 1', 'print(m)', 'files = !echo a b\\nprint(files)', '%%time\\nq = m\\nprint(q)')")
+    assert k.value("[x.stdout.split(chr(10))[0] for x in r[2:]]") == ["6", "['a b']", "6"]
+    assert k.value("(n, 'm' in globals(), [x.error for x in r])") == (1, False, [None] * 5)
+
+def test_top_level_await(k):
+    k.ok("r = run('import asyncio\\nasync def f(): return 7\\nprint(await f())\\nawait asyncio.sleep(0.01)\\nz = await f()', 'z', **BOTH)")
+    assert k.value("(r[0].stdout, r[1].shown, z, r[0].error)") == ("7\n", "7", 7, None)
+
+def test_threads_of_the_user_keep_their_output(k):
+    cell = k.ok('''
+import threading, time
+def talk():
+    for i in range(20): print("mine", i); time.sleep(0.02)
+t = threading.Thread(target=talk); t.start()
+r = run("import time\\nfor i in range(5): print('model', i); time.sleep(0.05)", **BOTH)
+t.join()''')
+    assert k.value("r[0].stdout") == "".join(f"model {i}\n" for i in range(5))
+    assert cell.stdout.count("mine") == 20 and "model" not in cell.stdout
+
+# -- taking care of the kernel
+
+@pytest.mark.parametrize("mode", ["READ", "BACK", "only('keep')"])
+@pytest.mark.parametrize("attack", ["get_ipython().user_ns.clear()", "%reset -f", "get_ipython().run_line_magic('reset', '-f')"])
+def test_a_block_cannot_take_your_names(k, mode, attack):
+    k.ok("keep = [1, 2]")
+    k.ok(f"r = run({attack!r}, 'x = 1', **{mode})")
+    assert k.value("(keep, [type(x).__name__ for x in r])") == ([1, 2], ["CodeResult"] * 2)
+    assert k.run("1 + 1").result == "2" and k.value("len(In) > 3")
+
+@pytest.mark.parametrize("attack", ["get_ipython().user_ns.clear()", "%reset -f", "globals().clear()"])
+def test_full_sync_keeps_what_ipython_needs(k, attack):
+    k.ok("keep = [1, 2]")
+    k.run(f"last = scripted({attack!r}, 'FINAL(done it)', **BOTH)\nresult = last.completion('Go.')")
+    assert k.run("1 + 1").result == "2" and k.run("(exit, quit, In[-1], Out)").error is None
+    k.ok("result.undo()")
+    assert k.value("keep") == [1, 2]
+
+def test_exit_ends_the_block_and_not_the_kernel(k):
+    for mode in ("BOTH", "READ", "{}"):
+        assert "ended the block" in k.value(f"run('exit()', 'print(1)', **{mode})[0].error")
+    assert k.run("1").result == "1" and "xit" in k.value("type(exit).__name__")
+
+# -- changes and undo
+
+def test_changes_and_undo(k):
+    k.ok("a, b, c, df = 1, 2, 3, pd.DataFrame(dict(x=[1]))\nr = run('a = 10; del b; d = 4; df.loc[0, \"x\"] = 99', **BOTH)\nch = _last.changes")
+    assert k.value("(ch.added, ch.rebound, ch.deleted, list(ch.modified))") == ({"d": "4"}, {"a": ("1", "10")}, {"b": "2"}, ["df"])
+    cell = k.ok("ch")
+    assert "<table>" in [o for o in cell.outputs if o["output_type"] == "execute_result"][0]["data"]["text/html"]
+    k.ok("d = 'mine now'\nundone = _last.undo()")
+    assert k.value("(a, b, d, undone.restored)") == (1, 2, "mine now", ["a", "b"])
+    assert set(k.value("undone.left")) == {"d", "df"}
+
+# -- what the model is told
+
+def test_previews_are_bounded_and_of_shared_names_only(k):
+    k.ok("for i in range(5000): globals()[f'v{i}'] = i\nsecret_plan = 'x'\nimport json; from os.path import join\ndef area(w, h=2): 'Of a rectangle.'\n"
+         "class Shop: pass\ndata = {'k1': 1}")
+    ask = "RLM(ScriptedLM([]), environment='jupyter', environment_kwargs={}).preview('How large is data?')[-1]['content']"
+    told = k.value(ask.format("READ"))
+    assert len(told) < 8_000 and "data: dict, 1 key = {'k1': 1}" in told.splitlines()[1] and "4" in told and "more variables" in told
+    assert "area(w, h=2): function. Of a rectangle." in told and "join" not in told and "json" not in told and "ScriptedLM" not in told
+    assert k.value(ask.format("only('data')")).count("\n") < 5 and "secret_plan" not in k.value(ask.format("only('data')"))
+    assert "k1" not in k.value(ask.format("{**READ, 'preview': 'schema'}"))
+    assert "variables" not in k.value(ask.format("BACK")).lower()
+
+def test_a_hint_for_a_name_that_is_not_shared(k):
+    k.ok("sales_2024 = [1]; api_key = 'sk-1'")
+    say = "rlm = scripted('1', 'FINAL(yes yes)', 'FINAL(yes yes)', verbose=None, **{})\nr = rlm.completion('Sum sales_2024 with api_key.')"
+    out = k.ok(say.format("{}")).stdout
+    assert "can't see your sales_2024" in out and "'sync_vars': ['sales_2024']" in out and "api_key" not in out
+    assert k.ok(say.format("only('sales_2024')")).stdout == "" and k.ok(say.format("READ")).stdout == ""
+
+# -- approve
+
+def test_approve(k):
+    k.ok('''
+asked = []
+def approve(code):
+    asked.append(code)
+    return None if "rm" in code else code.replace("1", "2")
+r = run("print('rm')", "print(1)", "print('fine')", approve=approve)''')
+    assert k.value("asked") == ["print('rm')", "print(1)", "print('fine')"]
+    assert k.value("[(x.stdout, x.ran) for x in r]") == [("", ""), ("2\n", "print(2)"), ("fine\n", None)]
+    said = k.value("[m['content'] for m in _last.messages if m['role'] == 'user'][3:]")
+    assert "did not allow" in said[0] and "The user changed your code. This ran:\nprint(2)" in said[1]
+
+# -- Ctrl-C
+
+INTERRUPTS = {
+    "a model call": (HANG, "rlm.completion('Go.')"),
+    "a block": ("```repl\nprint('so far'); x = 1\nwhile True: pass\n```", "rlm.completion('Go.')"),
+    "a sleeping block": ("```repl\nprint('so far'); x = 1\nimport time; time.sleep(60)\n```", "rlm.completion('Go.')"),
+    "an awaiting block": ("```repl\nprint('so far'); x = 1\nimport asyncio; await asyncio.sleep(60)\n```", "rlm.completion('Go.')"),
+    "a batch": (lambda body: HANG if "piece" in str(body["messages"][-1]) else
+                "```repl\nprint('so far'); x = 1\nllm_query_batched(['piece'] * 20)\n```", "rlm.completion('Go.')"),
+}
+
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("what", INTERRUPTS)
+def test_interrupt(k, what, twice):
+    reply, code = INTERRUPTS[what]
+    with ChatServer(reply if callable(reply) else lambda body: reply) as s:
+        k.ok(f'''mine = 1; rlm = RLM(backend_kwargs=dict(model_name="m", base_url="{s.base_url}", max_retries=0), environment="jupyter", environment_kwargs=BOTH, verbose=False)''')
+        cell = k.start(code)
+        enough = 2 if what == "a batch" else 1
+        end = time.monotonic() + 20
+        while len(s.requests) < enough and time.monotonic() < end: time.sleep(0.02)
+        time.sleep(0.5)
+        began = time.monotonic()
+        k.interrupt()
+        if twice:
+            time.sleep(0.01)
+            k.interrupt()
+        k.finish(cell, 20)
+        assert time.monotonic() - began < 5, "about a second; the machine may be busy"
+        # ipykernel itself prints a second one that meets it at its traceback
+        assert (cell.error or "").startswith("KeyboardInterrupt") or (twice and "KeyboardInterrupt" in cell.stderr)
+        assert k.run("print(mine); 2").result == "2"
+        assert k.value("rlm.last_result.stop_reason") == "interrupted"
+        if what != "a model call":
+            assert k.value("[(b.result.stdout, b.result.interrupted) for i in rlm.last_result.iterations for b in i.code_blocks]") == [("so far\n", True)]
+            assert k.value("(x, 'x' in rlm.last_result.changes.added)") == (1, True)
+        assert k.value("__builtins__.__name__") == "builtins" and k.run("FINAL").error.startswith("NameError")
+        if what != "a batch":  # whose threads still wait for the server, and may print
+            assert k.value("type(__import__('sys').stdout).__name__") == "OutStream"
+        assert k.ok("r = run('print(5)'); print(r[0].stdout)").stdout == "5\n\n"
