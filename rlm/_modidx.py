@@ -260,6 +260,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'rlm/environments/changes.py'),
                                           'rlm.environments.changes._aliases': ( 'environments/changes.html#_aliases',
                                                                                  'rlm/environments/changes.py'),
+                                          'rlm.environments.changes._line': ( 'environments/changes.html#_line',
+                                                                              'rlm/environments/changes.py'),
                                           'rlm.environments.changes._root': ( 'environments/changes.html#_root',
                                                                               'rlm/environments/changes.py'),
                                           'rlm.environments.changes._root_name': ( 'environments/changes.html#_root_name',

@@ -49,15 +49,18 @@ def describe_event(event: Event) -> str:
         case SubCallStarted(model=m): return f"asking {m}" if m else "asking a model"
     return ""
 
-# %% ../nbs/09_display.ipynb #bbc73ef5
+# %% ../nbs/09_display.ipynb #2a0dba6d
 def _notebook_writer() -> Callable[[str], None] | None:
     "Writes the line into a display of the running cell, if this is a kernel with a front end."
     if "IPython" not in sys.modules: return None
     from IPython import get_ipython
     if getattr(get_ipython(), "kernel", None) is None: return None
     from IPython.display import display
-    handle = display({"text/plain": ""}, raw=True, display_id=True)
-    return lambda line: handle.update({"text/plain": line}, raw=True)
+    handles = []
+    def write(line):
+        if handles: handles[0].update({"text/plain": line}, raw=True)
+        else: handles.append(display({"text/plain": line}, raw=True, display_id=True))
+    return write
 
 def _terminal_writer() -> Callable[[str], None] | None:
     "Writes the line over itself on stderr, if that is a terminal."
@@ -68,13 +71,13 @@ def _terminal_writer() -> Callable[[str], None] | None:
         err.flush()
     return write
 
-# %% ../nbs/09_display.ipynb #fc1670b5
+# %% ../nbs/09_display.ipynb #6c6b9632
 class StatusLine:
     "The listener behind the default `verbose=None`."
     def __init__(self, write: Callable[[str], None] | None = None): # where to; by default the notebook or the terminal
         self.write = write or _notebook_writer() or _terminal_writer()
         self.doing, self.sub_calls, self.spent, self.began = "starting", 0, Usage(), time.monotonic()
-        self.over, self.writing = threading.Event(), threading.Lock()
+        self.over, self.writing, self.shown = threading.Event(), threading.Lock(), False
 
     @property
     def line(self) -> str:
@@ -85,7 +88,9 @@ class StatusLine:
     def _renew(self):
         while not self.over.wait(0.5):
             with self.writing:
-                if not self.over.is_set(): self.write(self.line)
+                if not self.over.is_set():
+                    self.write(self.line)
+                    self.shown = True
 
     def __call__(self, event: Event):
         if self.write is None: return
@@ -95,7 +100,7 @@ class StatusLine:
         if isinstance(event, RunEnded):
             with self.writing:
                 self.over.set()
-                return self.write("")
+                return self.write("") if self.shown else None
         self.doing, self.spent = describe_event(event) or self.doing, getattr(event, "spent", self.spent)
 
 # %% ../nbs/09_display.ipynb #ac772f4e

@@ -100,9 +100,30 @@ def importing(runs: int = 15):
     a, b = st.median(empty), st.median(ours)
     print(f"import rlm                     {b * 1e3:8.2f} ms   {b / a:5.2f} x an empty program ({a * 1e3:.1f} ms)   bar 12")
 
+MODES = {1: {}, 2: dict(sync_to_user_ns=True), 3: dict(sync_from_user_ns=True, sync_vars=["df"]), 4: dict(sync_from_user_ns=True),
+         5: dict(sync_from_user_ns=True, sync_to_user_ns=True), 6: dict(sync_from_user_ns=True, sync_to_user_ns=True, sync_vars=["df"])}
+
+def namespaces(names: int = 100_000, blocks: int = 200):
+    "A block in each sync mode, in a user's namespace of 100,000 names and in an empty one. In a process of its own."
+    from IPython.core.interactiveshell import InteractiveShell
+    from rlm.environments.jupyter import configure
+    shell = InteractiveShell.instance()
+    def per_block(kw):
+        environment = configure(**kw)("a question", {}, "benchmark", True)
+        times = [timed(lambda: environment.run(f"total_{i % 3} = {i}", f"iteration {i}")) for i in range(blocks)]
+        environment.close()
+        return st.median(times)
+    shell.user_ns["df"] = 1
+    empty = {row: per_block(kw) for row, kw in MODES.items()}
+    shell.user_ns.update({f"name_{i}": i for i in range(names)})
+    for row, small in empty.items():
+        large = per_block(MODES[row])
+        print(f"a block among {names:,} names, row {row}   {small * 1e3:5.2f} ms in an empty namespace, {(large - small) * 1e3:+5.2f} ms   bar 2")
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["memory"]: memory()
+    elif sys.argv[1:] == ["namespaces"]: namespaces()
     else:
         importing()
-        subprocess.run([sys.executable, __file__, "memory"], check=True)
+        for part in "memory", "namespaces": subprocess.run([sys.executable, __file__, part], check=True)
         iterations()

@@ -281,6 +281,12 @@ def test_changes_and_undo(k):
     assert k.value("(a, b, d, undone.restored)") == (1, 2, "mine now", ["a", "b"])
     assert set(k.value("undone.left")) == {"d", "df"}
 
+def test_changes_of_tables_are_told_without_comparing_them(k):
+    k.ok("df, s = pd.DataFrame(dict(x=[1, 2])), pd.Series([1])\nr = run('df = df * 2; s = s + 1; t = s', **only('df', 's', sync_to_user_ns=True))")
+    assert k.value("(df['x'].tolist(), sorted(_last.changes.rebound), list(_last.changes.added))") == ([2, 4], ["df", "s"], ["t"])
+    k.ok("_last.undo()")
+    assert k.value("(df['x'].tolist(), s.tolist(), 't' in globals())") == ([1, 2], [1], False)
+
 # -- what the model is told
 
 def test_previews_are_bounded_and_of_shared_names_only(k):
@@ -355,3 +361,90 @@ def test_interrupt(k, what, twice):
         if what != "a batch":  # whose threads still wait for the server, and may print
             assert k.value("type(__import__('sys').stdout).__name__") == "OutStream"
         assert k.ok("r = run('print(5)'); print(r[0].stdout)").stdout == "5\n\n"
+
+# -- the working documentation's cells on synchronization, as they stand there
+
+MODE_A = '''
+rlm_out = RLM(
+    environment="jupyter", 
+    environment_kwargs={"sync_to_user_ns": True}, # Push RLM vars to Notebook
+    backend_kwargs={"model_name": "gpt-4o"}
+)
+
+rlm_out.completion("computed_value = 12345 * 6789")
+
+# Now the variable is available in your notebook
+print(f"Value from RLM: {computed_value}") # noqa: F821
+'''
+MODE_B = '''
+# Define sensitive/heavy data in notebook
+api_key = "sk-12345"
+user_data = {"id": 1, "name": "Petros"}
+irrelevant_var = "Do not see this"
+
+rlm_dev = RLM(
+    environment="jupyter",
+    environment_kwargs={
+        "sync_from_user_ns": True,
+        "sync_vars": ["user_data"] # Only sync this variable
+    },
+    backend_kwargs={"model_name": "gpt-4o"}
+)
+
+result = rlm_dev.completion("Check if 'user_data' is defined. Check if 'api_key' is defined.")
+print(result.response)
+'''
+MODE_C_DATA = '''
+# Setup data
+import pandas as pd
+df = pd.DataFrame({"Name": ["A", "B"], "Score": [10, 20]})
+
+print("Original DataFrame:")
+print(df)
+'''
+MODE_C = '''
+rlm_full = RLM(
+    environment="jupyter",
+    environment_kwargs={
+        "sync_to_user_ns": True,
+        "sync_from_user_ns": True
+        # No 'sync_vars' means sync everything
+    },
+    backend_kwargs={"model_name": "gpt-5.2"}
+)
+
+# RLM modifies 'df' in place
+rlm_full.completion("Add 5 to the Score column of df.")
+
+print("\\nModified DataFrame (in Notebook):")
+print(df)
+'''
+
+def competent(body) -> str:
+    "Plays a model that reads its task and the output of its code."
+    said = [m["content"] for m in body["messages"]]
+    task = [s.partition("Task: ")[2] for s in said if "Task: " in s][-1]
+    code = {"computed_value = 12345 * 6789": "computed_value = 12345 * 6789\nprint(computed_value)",
+            "Check if 'user_data' is defined. Check if 'api_key' is defined.":
+                "for name in ('user_data', 'api_key'):\n    try: eval(name)\n    except NameError: print(name, 'is not defined')\n    else: print(name, 'is defined')",
+            "Add 5 to the Score column of df.": "df['Score'] += 5\nprint(df)"}[task]
+    if said[-1].endswith(task): return f"```repl\n{code}\n```"
+    output = said[-1].removeprefix("Output:\n").strip()
+    return f"FINAL({', '.join(output.splitlines())})"
+
+def test_the_cells_of_the_working_documentation(kernel):
+    kernel.ok("%reset -f")
+    with ChatServer(competent) as s:
+        kernel.ok(f"import os\nos.environ.update(OPENAI_API_KEY='sk-test-0000000000000000', OPENAI_BASE_URL='{s.base_url}')\nfrom rlm import RLM")
+        assert kernel.ok(MODE_A).stdout == "Value from RLM: 83810205\n"
+        assert kernel.ok(MODE_B).stdout == "user_data is defined, api_key is not defined\n"
+        assert "sk-12345" not in str(s.messages) and "Do not see this" not in str(s.messages)
+        kernel.ok(MODE_C_DATA)
+        assert kernel.ok(MODE_C).stdout.split() == "Modified DataFrame (in Notebook): Name Score 0 A 15 1 B 25".split()
+        kernel.ok("del os.environ['OPENAI_API_KEY'], os.environ['OPENAI_BASE_URL']")
+
+def test_the_tour_of_the_modes_runs_in_a_kernel(tmp_path):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    notebook = Path(__file__).parents[1] / "nbs" / "tutorials" / "sync_modes.ipynb"
+    nb = nbformat.read(notebook, 4)
+    nbclient.NotebookClient(nb, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()

@@ -114,7 +114,7 @@ class Register:
         return (isinstance(name, str) and name[:1] != "_" and name not in self._hidden and not hasattr(builtins, name)
                 and not issubclass(type(value), ModuleType))
 
-# %% ../../nbs/environments/05_jupyter.ipynb #1947cab4
+# %% ../../nbs/environments/05_jupyter.ipynb #e2dfa4e9
 def _is_library(value: Any) -> bool:
     "True for what belongs to rlm itself, and for functions and classes from elsewhere."
     code = isinstance(value, type) or isroutine(value)
@@ -151,7 +151,7 @@ class InKernel(InShell):
     def _prepare(self, source: str) -> None:
         super()._prepare(source)
         self._yours = dict(self.user_ns)
-        if not self.theirs: return
+        if not self.mode.reads: return
         try: tree = ast.parse(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError): return  # a magic; or the block will say so itself
         self._watch.before(tree, self.theirs)
@@ -167,7 +167,7 @@ class InKernel(InShell):
         self._watch.report(self._changes)
         return self._changes
 
-# %% ../../nbs/environments/05_jupyter.ipynb #4dba008c
+# %% ../../nbs/environments/05_jupyter.ipynb #ae48db1c
 class PrivateNames(InKernel, LocalEnvironment):
     "The model's names are its own; some of the user's are shared, and some of its own are given back."
     def __init__(self, context: Any, tools: dict[str, Any], label: str, values: bool, mode: SyncMode, approve=None):
@@ -181,7 +181,7 @@ class PrivateNames(InKernel, LocalEnvironment):
 
     def _prepare(self, source: str) -> None:
         super()._prepare(source)
-        if self.theirs:
+        if self.mode.reads:
             builtin = self._fixed["__builtins__"]
             for name in vars(builtins).keys() & self.user_ns.keys():
                 if name in self.theirs: builtin.pop(name, None)
