@@ -104,10 +104,10 @@ def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Gener
     t.held = answer
     return None, note
 
-# %% ../nbs/06_engine.ipynb #09bab7c7
-def _advice(t: Trajectory, parsed: ParsedReply, blocks: list[CodeBlock]) -> str:
+# %% ../nbs/06_engine.ipynb #f489fe17
+def _advice(t: Trajectory, parsed: ParsedReply, blocks: list[CodeBlock], cut: bool) -> str:
     "What to tell a model whose reply had no answer to judge; nothing, if its code just ran."
-    if parsed.cut: return prompts.CUT
+    if parsed.cut or (cut and not blocks): return prompts.CUT
     if not blocks: return prompts.NOTHING_TO_RUN
     if blocks[-1].result.ran == "": return prompts.REFUSED
     did = lambda b: (b.code, b.result.stdout, bool(b.result.error))
@@ -131,7 +131,7 @@ def _turn(t: Trajectory, number: int, last: bool) -> Generator:
             if result.error: break
         answer, note = yield from _judge(t, parsed.final, blocks)
         if answer: return answer
-        notes = [note or _advice(t, parsed, blocks)]
+        notes = [note or _advice(t, parsed, blocks, reply.finish_reason == "length")]
         if last and not t.held: notes.append(prompts.OUT_OF_TURNS)
         t.say("user", prompts.feedback(blocks, len(code) - len(blocks), notes))
     finally:

@@ -122,10 +122,11 @@ def feedback(blocks: Sequence[CodeBlock], # the blocks that ran
     if skipped: parts.append(f"({skipped} more block{'s' * (skipped > 1)} did not run, because this one failed.)")
     return "\n\n".join(part for part in [*parts, *notes] if part)
 
-# %% ../nbs/03_prompts.ipynb #7ccbee4d
+# %% ../nbs/03_prompts.ipynb #0130fdcf
 NOTHING_TO_RUN = ("Nothing was run: your reply held no ```repl block and no FINAL(...). Write Python code in a ```repl block, "
                   "or answer with FINAL and the answer in brackets.")
-CUT = "Your reply was cut off at its length limit, so its last block was not run. Write shorter code, one step at a time."
+CUT = ("Your reply was cut off at its length limit, and what was cut off was not run. Think less, write shorter code, "
+       "one step at a time.")
 FAILED = "The code failed. Look at the data if its form is not clear, then write different code."
 REFUSED = "Do it in another way, or answer with what you know."
 AGAIN = "This is code that you ran before, and it will not do better now. Write different code."

@@ -6,6 +6,8 @@ Machines are noisy: the two sides of a ratio take turns, and the medians are com
 """
 import multiprocessing as mp, statistics as st, subprocess, sys, time
 
+from server import completion
+
 MB = 1_000_000
 BLOCK = "```repl\nprint('" + "x" * 180 + "')\n```"   # a message of about 200 bytes
 
@@ -17,7 +19,8 @@ def serve(pipe, replies):
         pipe.recv()
 
 def block_then_answer(body):
-    return "FINAL(done)" if len(body["messages"]) >= 6 + 2 * 99 else BLOCK
+    "A whole completion, so that the server does not count the words of every message."
+    return completion("FINAL(done)" if len(body["messages"]) >= 6 + 2 * 99 else BLOCK)
 
 class Serving:
     def __init__(self, replies): self.replies = replies
