@@ -6,3 +6,4 @@ _check()
 
 from .types import *
 from .completion import RLM
+from .session import Session

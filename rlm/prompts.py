@@ -11,9 +11,9 @@ from .preview import clip, describe, describe_all
 from .types import CodeBlock
 
 # %% auto #0
-__all__ = ['SYSTEM_PROMPT', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'FAILED', 'REFUSED', 'AGAIN', 'OUT_OF_TURNS', 'LOOK_FIRST',
-           'system_prompt', 'task_message', 'prompt_message', 'sendable', 'first_messages', 'feedback', 'confirm',
-           'no_such_variable', 'answer_failed']
+__all__ = ['SYSTEM_PROMPT', 'SESSION', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'FAILED', 'REFUSED', 'AGAIN', 'OUT_OF_TURNS',
+           'LOOK_FIRST', 'system_prompt', 'task_message', 'prompt_message', 'sendable', 'first_messages', 'feedback',
+           'confirm', 'no_such_variable', 'answer_failed']
 
 # %% ../nbs/03_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = """\
@@ -37,13 +37,19 @@ When the output shows the answer, reply with FINAL(...), the answer between the 
 code. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task asks for, taken from the output: \
 never guess, never answer before you have seen it."""
 
-# %% ../nbs/03_prompts.ipynb #6039431a
+# %% ../nbs/03_prompts.ipynb #012a26e0
+SESSION = """\
+- session_history: the earlier questions of this conversation with your answers. session_context_0, session_context_1, ...: \
+the data or text of each; `context` is the latest.
+"""
+
 def system_prompt(tools: Mapping[str, Any] = {},  # the user's own tools, name -> function or value
                   template: str | None = None,    # the user's own system prompt; `{tools}` in it is filled in, if it is there
                   values: bool = True,            # show the values of tools that are no functions
+                  session: bool = False,          # it is the first of several questions
                  ) -> str:
     "The first message of every conversation."
-    listed = "".join(f"- {describe(name, tool, values)}\n" for name, tool in tools.items())
+    listed = SESSION * session + "".join(f"- {describe(name, tool, values)}\n" for name, tool in tools.items())
     return (SYSTEM_PROMPT if template is None else template).replace("{tools}", listed)
 
 # %% ../nbs/03_prompts.ipynb #bbe4aee5
@@ -87,7 +93,7 @@ print(context.count("rain"))
     {"role": "assistant", "content": "FINAL(31)"},
 ]
 
-# %% ../nbs/03_prompts.ipynb #da47a5bf
+# %% ../nbs/03_prompts.ipynb #b396f235
 def sendable(text: str) -> str:
     "`text` as UTF-8 can carry it: a file read with `surrogateescape` holds characters that it can't."
     return text.encode("utf-8", "replace").decode("utf-8")
@@ -96,9 +102,10 @@ def first_messages(task: dict,                   # from `task_message` or `promp
                    tools: Mapping[str, Any] = {},  # the user's own tools
                    template: str | None = None,  # the user's own system prompt
                    values: bool = True,          # show the values of tools that are no functions
+                   session: bool = False,        # it is the first of several questions
                   ) -> list[dict]:               # a request as it is sent
     "System prompt, worked example, task."
-    messages = [{"role": "system", "content": system_prompt(tools, template, values)}, *EXAMPLE, task]
+    messages = [{"role": "system", "content": system_prompt(tools, template, values, session)}, *EXAMPLE, task]
     return [{**m, "content": sendable(m["content"])} for m in messages]
 
 # %% ../nbs/03_prompts.ipynb #97090f3e

@@ -307,6 +307,37 @@ def test_a_hint_for_a_name_that_is_not_shared(k):
     assert "can't see your sales_2024" in out and "'sync_vars': ['sales_2024']" in out and "api_key" not in out
     assert k.ok(say.format("only('sales_2024')")).stdout == "" and k.ok(say.format("READ")).stdout == ""
 
+# -- persistence and sessions
+
+def test_persistence_in_each_mode(k):
+    k.ok("""
+def two(first, then, mode, between=lambda: None):
+    lm = ScriptedLM([block(first), "FINAL(ok ok)", block(then), "FINAL(ok ok)"])
+    with RLM(lm, environment="jupyter", environment_kwargs=mode, persistent=True, verbose=False) as rlm:
+        rlm.completion("One."); between()
+        return rlm.completion("Two.").iterations[0].code_blocks[0].result
+""")
+    k.ok("df, mine = [1], 'mine'\ndef rebind():\n    global df\n    df = [7]")
+    assert k.value("two('x = 1', 'print(x)', {}).stdout") == "1\n" and "x" not in names(k)
+    assert k.value("two('x = 1; mine = 2', 'x += 1; print(x, mine)', BACK).stdout") == "2 2\n" and k.value("(x, mine)") == (2, "mine")
+    assert k.value("two('x = df', 'print(x, df, mine)', READ, rebind).stdout") == "[1] [7] mine\n" and k.value("x") == 2
+    assert k.value("two('df.append(8); z = 1', 'print(df, z)', only('df')).stdout") == "[7, 8]\n".replace("]", "] 1") and "z" not in names(k)
+    assert k.value("two('df = [9]; w = 1', 'print(df, w)', only('df', sync_to_user_ns=True), rebind).stdout") == "[7] 1\n" and k.value("w") == 1
+    assert k.value("two('v = 5', 'v += 1; print(v)', BOTH).stdout") == "6\n" and k.value("v") == 6
+
+def test_a_session_in_the_users_namespace(k):
+    k.ok("session_history = 'mine'\nlm = ScriptedLM([block('a = context'), 'FINAL(ok ok)', block('print(session_context_0, a, session_history, len(rlm_session_history))'), 'FINAL(ok ok)'])\n"
+         "session = RLM(lm, environment='jupyter', environment_kwargs=BOTH, verbose=False).start_session()\nsession.chat('One.')\nr = session.chat('Two.')")
+    assert k.value("r.iterations[0].code_blocks[0].result.stdout") == "One. One. mine 1\n"
+    assert names(k) & {"session_context_0", "context", "context_history", "FINAL"} == set() and k.value("a") == "One."
+
+def test_a_failed_turn_gives_the_users_names_back_on_request(k):
+    k.ok("keep = 1\nlm = ScriptedLM([block('keep = 2; new = 3'), 'FINAL(ok ok)', block('keep = 4; more = 5'), ValueError('down'), block('print(keep)'), 'FINAL(ok ok)'])\n"
+         "session = RLM(lm, environment='jupyter', environment_kwargs=BOTH, verbose=False).start_session()\nsession.chat('One.')")
+    k.ok("try: session.chat('Two.')\nexcept Exception as e: done = e.result.undo()")
+    assert k.value("(keep, new, 'more' in globals(), len(session), sorted(done.restored))") == (2, 3, False, 1, ["done", "keep", "more"][1:])
+    assert k.value("session.chat('Again.').iterations[0].code_blocks[0].result.stdout") == "2\n"
+
 # -- approve
 
 def test_approve(k):

@@ -132,6 +132,21 @@ def test_it_counts_a_name_in_two_novels_that_it_never_saw(lm):
     assert result.response == str(text.count("Willoughby")) == result.iterations[0].code_blocks[0].result.stdout.strip()
     assert result.usage.input_tokens < 5_000 < len(text)
 
+TEN = ["What is 12 times 34?", "Double it.", "And the second one?", "What did I ask first?", "Set y to 7.", "What is y plus 1?",
+       "Count the letters in 'banana'.", "Now the same for 'strawberry'.", "Which of the two was longer?", "What was the last number?"]
+
+def test_a_conversation_of_ten_turns(lm):
+    "Its first answer is right; what it makes of the references is another matter. Here it counts that the session has them."
+    with RLM(lm, max_iterations=3, verbose=False) as rlm:
+        session = rlm.start_session()
+        for question in TEN: session.chat(question)
+        assert session[0].response == "408" and len(session) == 10
+        assert [m["content"] for m in session.history[::2]] == TEN
+        for before, after in zip(session, list(session)[1:]): assert after.messages[:len(before.messages)] == before.messages
+        tasks = [m["content"].rpartition("Task: ")[2] for m in session[-1].messages if "Task: " in m["content"]]
+        assert tasks[-10:] == TEN
+        assert all(r.usage.calls >= 2 and r.response for r in session)
+
 def test_it_says_the_same_each_time(lm):
     assert ask(lm, TASK).content == ask(lm, TASK).content
 

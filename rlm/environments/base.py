@@ -37,9 +37,9 @@ class AnswerSlot:
         if self.answer is None: self.answer = Answer(value)
         raise Final
 
-# %% ../../nbs/environments/01_base.ipynb #4f2c0edd
-RESERVED = ("context", "llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched", "SHOW_VARS", "FINAL",
-            "FINAL_VAR", "answer")
+# %% ../../nbs/environments/01_base.ipynb #197cee39
+RESERVED = ("context", "context_history", "session_history", "llm_query", "llm_query_batched", "rlm_query",
+            "rlm_query_batched", "SHOW_VARS", "FINAL", "FINAL_VAR", "answer")
 
 class _Text(str):
     "Text that is echoed as it is."
@@ -96,11 +96,12 @@ class Environment(Protocol):
     def close(self) -> None:
         "Let go of everything. Running code after that raises `RunEndedError`."
 
-# %% ../../nbs/environments/01_base.ipynb #aaf32d3e
+# %% ../../nbs/environments/01_base.ipynb #e6272dde
 class BaseEnvironment:
     "Runs blocks in one namespace and remembers what tracebacks need."
     own_name = "context"               # what the code calls the run's data
     named: frozenset[str] = frozenset()# variables that the user shared by name
+    _payload: dict[str, Any] = {}      # what the run under way brought, by name
 
     def __init__(self,
         namespace: dict[str, Any],  # what the code sees and binds
@@ -110,10 +111,10 @@ class BaseEnvironment:
         self.namespace, self.label, self.values = namespace, label, values
         self.names = self._all_names()
         self._slot, self._capture, self._loop, self._files = AnswerSlot(), Capture(), EventLoop(), set()
-        self.helpers = repl_helpers(self.names, self._slot)
+        self.helpers, self._captures = repl_helpers(self.names, self._slot), [self._capture]
         self._cleanup = ExitStack()  # refers to nothing that refers to this object, so that it can be collected
         self._cleanup.callback(_forget_sources, self._files)
-        self._cleanup.callback(_shut_down, self._capture, self._loop)
+        self._cleanup.callback(_shut_down, self._captures, self._loop)
         self._finalizer = weakref.finalize(self, self._cleanup.close)
 
     def run(self, code: str, name: str) -> CodeResult:
@@ -136,8 +137,36 @@ class BaseEnvironment:
         "What the run changed of the user's; None where nothing is shared."
         return None
 
+    def begin(self,
+        payload: dict[str, Any],  # the data of the run and other names that it brings, the data first
+        tools: dict[str, Any],    # its helpers and the user's tools
+        label: str,               # its name in tracebacks
+    ) -> None:
+        "Get ready for a run. The namespace is as the one before left it."
+        if not self._finalizer.alive: raise RunEndedError("this environment is closed")
+        self.label, self._capture = label, Capture()
+        self._captures[:] = [self._capture]
+        self.helpers |= tools
+
+    def end(self) -> None:
+        "Finish a run and keep the namespace; what still runs writes to nobody."
+        _shut_down(self._captures, self._loop)
+
+    def snapshot(self) -> Any:
+        "What `restore` needs to bind every name of the code's own to what it stands for now."
+        return dict(self.namespace)
+
+    def restore(self, snapshot: Any) -> None:
+        "Put the code's own names back. An object that was changed in place stays changed."
+        self.namespace.clear()
+        self.namespace.update(snapshot)
+
+    def own(self) -> dict[str, Any]:
+        "The public variables that the code itself has bound."
+        return {n: v for n, v in visible_names(self.namespace).items() if n not in self._payload}
+
     def close(self) -> None:
-        "Let go of everything; what still runs writes to nobody."
+        "Let go of everything."
         self._finalizer()
 
     def _all_names(self) -> Mapping[str, Any]:
@@ -216,9 +245,11 @@ def notebook_output(text: str) -> dict:
 def _forget_sources(files: set[str]) -> None:
     for name in files: linecache.cache.pop(name, None)
 
-def _shut_down(capture: Capture, loop: EventLoop) -> None:
-    capture.close()
-    with capture: loop.close()
+def _shut_down(captures: list[Capture], loop: EventLoop) -> None:
+    for capture in captures: capture.close()
+    with Capture() as nobody:
+        nobody.close()
+        loop.close()
 
 # %% ../../nbs/environments/01_base.ipynb #028c4217
 _CODE_SHAPES = (ast.Call, ast.Subscript, ast.JoinedStr, ast.Attribute, ast.IfExp, ast.List, ast.Dict, ast.Set,

@@ -22,7 +22,7 @@ def new_namespace() -> ModuleType:
         n += 1
         name = f"rlm_repl_{n}"
 
-# %% ../../nbs/environments/02_local.ipynb #463e0bc0
+# %% ../../nbs/environments/02_local.ipynb #2aabac2a
 class LocalEnvironment(BaseEnvironment):
     "Runs blocks in a private namespace of this process."
     def __init__(self,
@@ -34,11 +34,26 @@ class LocalEnvironment(BaseEnvironment):
         module = new_namespace()
         super().__init__(vars(module), label, values)
         self._cleanup.callback(sys.modules.pop, module.__name__, None)
-        self.helpers |= tools
+        self._payload, self._fixed = {}, {"__name__": module.__name__, "__builtins__": self._new_builtins()}
+        self.begin({"context": context}, tools, label)
+
+    def _new_builtins(self) -> dict[str, Any]: return dict(vars(builtins))
+
+    def begin(self, payload: dict[str, Any], tools: dict[str, Any], label: str) -> None:
+        "Get ready for a run. The namespace is as the one before left it."
+        super().begin(payload, tools, label)
         # Models use these names as they like: they may cover a helper, but are not put back.
         self._guarded = self.helpers.keys() - {"answer", "display", "input", "exit", "quit"} | tools.keys()
-        self._fixed = {"__name__": module.__name__, "__builtins__": vars(builtins) | self.helpers, "context": context}
+        self._payload = payload
+        self._fixed |= payload
+        self._fixed["__builtins__"] |= self.helpers
         self.namespace |= self._fixed
+
+    def end(self) -> None:
+        "Finish a run and keep the namespace, without the run's data."
+        super().end()
+        for name in self._payload: self._fixed.pop(name, None), self.namespace.pop(name, None)
+        self._payload = {}
 
     @classmethod
     def configure(cls) -> type[LocalEnvironment]:
@@ -50,7 +65,7 @@ class LocalEnvironment(BaseEnvironment):
         namespace = self.namespace
         changed = [name for name in self._guarded if name in namespace]
         for name in changed: del namespace[name]
-        if "context" not in namespace or namespace["context"] is not self._fixed["context"]: changed.append("context")
+        changed += [n for n, value in self._payload.items() if n not in namespace or namespace[n] is not value]
         self._fixed["__builtins__"] |= self.helpers
         namespace |= self._fixed
         return tuple(sorted(changed))

@@ -1,0 +1,206 @@
+"Sessions and persistence: what is remembered, what is taken back, and who waits for whom."
+import asyncio, gc, threading, time, weakref
+
+import pytest
+from rlm import RLM
+from rlm.lm import ScriptedLM
+from rlm.types import *
+from server import ChatServer, Http
+from test_completion import rlm_for, scripted
+
+def block(code): return f"```repl\n{code}\n```"
+
+def asked(body) -> str:
+    "The latest task of a request."
+    return [m["content"].rpartition("Task: ")[2] for m in body["messages"] if "Task: " in m["content"]][-1]
+
+# -- what the model sees
+
+def test_the_working_documentations_conversation():
+    def model(body):
+        if asked(body) == "Pick a color.": return 'FINAL("Blue")'
+        colors = [m["content"] for m in body["messages"] if m["content"] == 'FINAL("Blue")']
+        return "FINAL(I picked blue because of the sky.)" if colors else "FINAL(Which one?)"
+    with ChatServer(model) as s:
+        session = rlm_for(s).start_session()
+        assert session.chat("Pick a color.").response == "Blue"
+        assert session.chat("Why did you pick that one?").response == "I picked blue because of the sky."
+    assert s.messages[1][:len(s.messages[0])] == s.messages[0]
+    assert [m["role"] for m in s.messages[1][-3:]] == ["user", "assistant", "user"]
+    assert s.messages[1][-1]["content"] == "Task: Why did you pick that one?"
+
+def test_the_repl_has_the_conversation():
+    look = "print(session_context_0, session_context_1, context, [str(c) for c in context_history], session_history)"
+    rlm = scripted("FINAL(Blue)", block(look), "FINAL(ok ok)", block("session_context_0 = 1; session_history.clear()\nprint(session_context_2)"),
+                   block("print(session_context_0, session_history)"), "FINAL(ok ok)")
+    session = rlm.start_session()
+    session.chat("Pick a color.")
+    said = session.chat("And now?", context=[1, 2]).iterations[0].code_blocks[0].result.stdout
+    assert said == ("Pick a color. [1, 2] [1, 2] ['Pick a color.', '[1, 2]'] [{'prompt': 'Pick a color.', 'response': 'Blue'}]\n")
+    blocks = [b.result for i in session.chat("Third?").iterations for b in i.code_blocks]
+    assert blocks[0].restored == ("session_context_0",) and blocks[0].stdout == "Third?\n"
+    assert blocks[1].stdout.startswith("Pick a color. ")
+    assert [m["content"] for m in session.history] == ["Pick a color.", "Blue", "And now?", "ok ok", "Third?", "ok ok"]
+
+def test_a_computed_answer_is_told_at_the_next_turn_only():
+    session = scripted(block("x = 21\nFINAL(x * 2)"), "FINAL(It was 42.)", "FINAL(bye bye)").start_session()
+    for q in ("One?", "Two?", "Three?"): session.chat(q)
+    told = [m["content"] for m in session[-1].messages if m["role"] == "user" and "Task: " in m["content"]]
+    assert told[-2:] == ["Your answer was: 42\n\nTask: Two?", "Task: Three?"]
+
+def test_a_completion_between_turns_is_not_part_of_the_conversation():
+    rlm = scripted("FINAL(Blue)", "FINAL(Seven)", "FINAL(Because.)")
+    session = rlm.start_session()
+    session.chat("Pick a color.")
+    rlm.completion("Pick a number.")
+    session.chat("Why?")
+    assert "Seven" not in str(session[-1].messages) and len(session) == 2
+
+def test_previews_of_later_turns_are_of_what_the_question_names():
+    rlm = RLM(ScriptedLM([block("alpha = [1, 2]; beta = 3"), "FINAL(ok ok)", "FINAL(ok ok)", "FINAL(ok ok)"]), persistent=True, verbose=False)
+    session = rlm.start_session()
+    for q in ("Set them.", "How long is alpha?"): session.chat(q)
+    last = session[-1].messages[-4]["content"] if "Task" in session[-1].messages[-4]["content"] else session[-1].messages[-2]["content"]
+    assert "alpha: list" in last and "beta" not in last
+
+# -- failing turns
+
+@pytest.mark.parametrize("fails", [LMServerError("down"), KeyboardInterrupt()])
+def test_a_failed_turn_is_taken_back(fails):
+    rlm = RLM(ScriptedLM([block("x = 1; rows = [1]"), "FINAL(ok ok)", block("x = 2; y = 3; rows.append(2)"), fails,
+                          block("print(x, 'y' in globals(), rows, len(session_history))"), "FINAL(ok ok)"]), verbose=False)
+    session = rlm.start_session()
+    session.chat("First.")
+    before = session[-1].messages
+    with pytest.raises(type(fails)) as e: session.chat("Second.")
+    assert (len(session), session[-1].messages, len(session.history)) == (1, before, 2)
+    assert [b.code for i in e.value.result.iterations for b in i.code_blocks] == ["x = 2; y = 3; rows.append(2)"]
+    result = session.chat("Second, again.")
+    assert result.iterations[0].code_blocks[0].result.stdout == "1 False [1, 2] 1\n"
+
+def test_a_turn_with_a_best_answer_is_kept():
+    session = RLM(ScriptedLM([block("x = 1"), "FINAL(perhaps 1)", "FINAL(ok ok)"]), max_iterations=1, verbose=False).start_session()
+    assert session.chat("What?").stop_reason == "max_iterations"
+    session.chat("And?")
+    assert len(session) == 2
+
+# -- bad input
+
+@pytest.mark.parametrize("prompt, says", [
+    ("", "is empty"), ({"a": 1}, 'completion("your question", context=data)'), ([{"role": "user", "content": "hi"}], "not a list of messages"),
+    ([1, 2], "must be a text"), (None, "must be a text")])
+def test_bad_prompts_cost_nothing_and_change_nothing(prompt, says):
+    lm = ScriptedLM(["FINAL(ok ok)"])
+    session = RLM(lm, verbose=False).start_session()
+    with pytest.raises(ConfigurationError, match=None) as e: session.chat(prompt)
+    assert says in str(e.value) and not lm.calls and len(session) == 0
+
+def test_large_and_odd_data():
+    text = "x" * 50_000_000
+    session = scripted(block("print(len(context), context is session_context_0)"), "FINAL(ok ok)").start_session()
+    assert session.chat(text, "How long?").iterations[0].code_blocks[0].result.stdout == "50000000 True\n"
+    session = scripted(block("print(len(context))"), "FINAL(ok ok)").start_session()
+    result = session.chat("Do it. " + text)
+    assert result.iterations[0].code_blocks[0].result.stdout == f"{len(text) + 7}\n" and len(result.messages[5]["content"]) < 5_000
+
+def test_closed():
+    rlm = scripted("FINAL(ok ok)", persistent=True)
+    session = rlm.start_session()
+    session.chat("Hi.")
+    rlm.close()
+    rlm.close()
+    for use in (lambda: session.chat("Hi."), lambda: rlm.completion("Hi."), rlm.start_session, lambda: rlm.preview("Hi.")):
+        with pytest.raises(RLMError, match="closed. Make a new one"): use()
+    assert session.history[-1]["content"] == "ok ok"
+    session.reset()
+
+# -- persistence
+
+def test_persistence_over_http():
+    def model(body):
+        task = asked(body)
+        if "x = 500" in task: return block("x = 500\nFINAL('set')")
+        assert "x: int = 500" in body["messages"][-1]["content"]
+        return block("x = x * 2\nFINAL(x)")
+    with ChatServer(model) as s:
+        rlm = rlm_for(s, persistent=True)
+        rlm.completion("Set x = 500 in the repl")
+        assert rlm.completion("Read the value of x from the repl, and double it.").response == "1000"
+    assert len(s.messages[1]) == len(s.messages[0])
+
+def test_functions_classes_and_data_of_an_earlier_run():
+    rlm = scripted(block("class P:\n    n = 1\ndef ask(q): return llm_query(q) + str(len(context)) + str(P.n)\nkept = context"), "FINAL(ok ok)",
+                   block("import pickle\np = pickle.loads(pickle.dumps(P()))\nFINAL([ask('?'), kept, p.n])"), "sub", persistent=True)
+    rlm.completion("One.", context="first")
+    result = rlm.completion("Two.", context="second!")
+    assert result.value == ["sub71", "first", 1] and result.usage.calls == 2
+
+def test_an_escaped_helper_works_in_the_next_run_and_not_between():
+    rlm = scripted(block("f = llm_query\nFINAL(f)"), block("print(f('?'))"), "FINAL(ok ok)", persistent=True)
+    f = rlm.completion("One.").value
+    with pytest.raises(RunEndedError): f("?")
+    assert "RunEndedError" in rlm.completion("Two.").iterations[0].code_blocks[0].result.error
+
+def test_output_of_an_earlier_runs_thread_goes_nowhere():
+    code = "import threading, time\nstop = []\ndef talk():\n    while not stop: print('late'); time.sleep(0.02)\nt = threading.Thread(target=talk); t.start()"
+    rlm = scripted(block(code), "FINAL(ok ok)", block("import time; time.sleep(0.2); print('mine'); stop.append(1); t.join()"), "FINAL(ok ok)", persistent=True)
+    rlm.completion("One.")
+    assert rlm.completion("Two.").iterations[0].code_blocks[0].result.stdout == "mine\n"
+
+def test_what_is_held_is_freed():
+    class Big: pass
+    for free in ("close", "with", "drop"):
+        big = Big()
+        ref = weakref.ref(big)
+        rlm = scripted(block("kept = context"), "FINAL(ok ok)", persistent=True)
+        rlm.completion("Keep it.", context=big)
+        rlm.last_result = None
+        del big
+        gc.collect()
+        assert ref() is not None
+        if free == "close": rlm.close()
+        elif free == "with":
+            with rlm: pass
+        del rlm
+        gc.collect()
+        assert ref() is None, free
+
+# -- one at a time
+
+def test_threads_take_turns():
+    def slow(body):
+        time.sleep(0.05)
+        return block("n = n + 1 if 'n' in globals() else 1\nimport time; seen = n; time.sleep(0.02)\nFINAL([n, seen])")
+    with ChatServer(slow) as s:
+        rlm = rlm_for(s, persistent=True)
+        results = []
+        threads = [threading.Thread(target=lambda: results.append(rlm.completion("Count.").value)) for _ in range(8)]
+        for t in threads: t.start()
+        for t in threads: t.join()
+        assert sorted(results) == [[i, i] for i in range(1, 9)]
+        session, answers = rlm.start_session(), []
+        threads = [threading.Thread(target=lambda: answers.append(session.chat("Count."))) for _ in range(5)]
+        for t in threads: t.start()
+        for t in threads: t.join()
+    assert sorted(a.value[0] for a in answers) == [9, 10, 11, 12, 13] and len(session) == 5
+    assert [len(r.messages) for r in session] == sorted({len(r.messages) for r in session})
+
+def test_tasks_on_one_session_are_not_mixed():
+    session = scripted(*[block(f"n = {i}\nFINAL(n)") for i in range(4)]).start_session()
+    async def main(): return await asyncio.gather(*(asyncio.to_thread(session.chat, f"Turn {i}.") for i in range(4)))
+    assert sorted(r.value for r in asyncio.run(main())) == [0, 1, 2, 3] and len(session.history) == 8
+
+@pytest.mark.parametrize("call", ["completion('x')", "start_session().chat('x')", "close()"])
+def test_the_code_of_a_run_cannot_call_its_own_rlm(call):
+    holder = {}
+    rlm = RLM(ScriptedLM([block(f"me().{call}"), "FINAL(ok ok)"]), persistent=True, custom_tools={"me": lambda: holder["rlm"]}, verbose=False)
+    holder["rlm"] = rlm
+    assert "is running the code that calls it" in rlm.completion("Go.").iterations[0].code_blocks[0].result.error
+
+def test_two_sessions_on_one_persistent_rlm():
+    rlm = scripted(block("x = 1"), "FINAL(ok ok)", block("print(x, session_context_0, 'session_context_1' in globals())"), "FINAL(ok ok)",
+                   block("print(session_context_0, session_context_1)"), "FINAL(ok ok)", persistent=True)
+    a, b = rlm.start_session(), rlm.start_session()
+    a.chat("a1")
+    assert b.chat("b1").iterations[0].code_blocks[0].result.stdout == "1 b1 False\n"
+    assert a.chat("a2").iterations[0].code_blocks[0].result.stdout == "a1 a2\n"
