@@ -102,7 +102,7 @@ def to_reply(completion: dict,            # a chat completion, as the server sen
                  _usage(completion.get("usage")), choice.get("finish_reason"),
                  reasoning if isinstance(reasoning, str) else None, execution_time, extra)
 
-# %% ../nbs/04_lm.ipynb #84b3f96c
+# %% ../nbs/04_lm.ipynb #df0adbe6
 OPENAI_URL = "https://api.openai.com/v1"
 _NO_KEY = """There is no API key. Three ways out:
 - set the environment variable OPENAI_API_KEY, or give backend_kwargs={"model_name": ..., "api_key": ...};
@@ -156,6 +156,11 @@ class OpenAILM:
         self.base_url, self._key = str(base_url or OPENAI_URL).strip(), key
         if not self.base_url.startswith(("http://", "https://")):
             raise ConfigurationError(f"base_url must begin with http:// or https://, as in 'http://{self.base_url}'.")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        "The key, which belongs into no log."
+        return (self._key,) if isinstance(self._key, str) and len(self._key) >= 8 else ()
 
     def __repr__(self):
         options = "".join(f", {k}={v!r}" for k, v in self.sampling.items())

@@ -15,7 +15,7 @@ from .types import ConfigurationError, RLMChatCompletion, RLMError
 # %% auto #0
 __all__ = ['History', 'Session']
 
-# %% ../nbs/12_session.ipynb #8c706944
+# %% ../nbs/12_session.ipynb #23b0621a
 class History(list):
     "What was asked and answered, as dicts with `role` and `content`."
     def __repr__(self): return "\n\n".join(f"{m['role']}: {m['content']}" for m in self) or "nothing said yet"
@@ -51,7 +51,7 @@ class Session:
         names |= {"context_history": contexts, "session_history": [{"prompt": r.prompt, "response": r.response} for r in self._results]}
         if not self._results: return Past((), names)
         last = self._results[-1]
-        return Past(last.messages, names, f"Your answer was: {clip(last.response, 2_000, 500)}" if last.computed else "")
+        return Past(last.messages, names, f"Your answer was: {clip(last.response, 2_000, 500)}" if last.computed else "", last)
 
     @property
     def history(self) -> History:

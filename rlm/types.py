@@ -118,7 +118,7 @@ class Iteration:
     code_blocks: tuple[CodeBlock, ...] = ()   # in the order they ran
     execution_time: float = 0.0               # seconds, model and code together
 
-# %% ../nbs/00_types.ipynb #aa8d01ab
+# %% ../nbs/00_types.ipynb #3df95105
 def _jsonable(x):
     "`x` as JSON types: records become dicts, objects JSON does not know become their `repr`."
     if isinstance(x, (str, int, float, bool, type(None))): return x
@@ -140,7 +140,9 @@ class RLMChatCompletion:
     execution_time: float = 0.0              # seconds, from call to answer
     stop_reason: str = "final"               # why it ended
     computed: bool = False                   # True where the answer is a value that code computed
-    changes: Any = None                      # what it changed in your notebook, from environment="jupyter"
+    changes: Any = field(default=None, compare=False)  # what it changed in your notebook, from environment="jupyter"
+    previous: RLMChatCompletion | None = field(default=None, compare=False)  # the turn before, in a session
+    secrets: tuple[str, ...] = field(default=(), compare=False)  # credentials of the run, which traces leave out
 
     def undo(self) -> Any:
         "Put back the names in your notebook that the run bound; what was done, and what was left and why."
@@ -154,7 +156,8 @@ class RLMChatCompletion:
 
     def to_dict(self) -> dict:
         "The run as plain JSON types."
-        return _jsonable(self) | {"usage": _jsonable(self.usage)}
+        shown = {f.name: _jsonable(getattr(self, f.name)) for f in fields(self) if f.name not in ("previous", "secrets")}
+        return shown | {"usage": _jsonable(self.usage)}
 
     def __repr__(self) -> str:
         n = len(self.iterations)

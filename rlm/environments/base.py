@@ -96,7 +96,7 @@ class Environment(Protocol):
     def close(self) -> None:
         "Let go of everything. Running code after that raises `RunEndedError`."
 
-# %% ../../nbs/environments/01_base.ipynb #e6272dde
+# %% ../../nbs/environments/01_base.ipynb #0068b2e2
 class BaseEnvironment:
     "Runs blocks in one namespace and remembers what tracebacks need."
     own_name = "context"               # what the code calls the run's data
@@ -127,6 +127,10 @@ class BaseEnvironment:
 
     def shared(self, question: str) -> dict[str, Any]:
         "Variables of the user that the model is told about."
+        return {}
+
+    def inputs(self, code: str) -> dict[str, Any]:
+        "Variables of the user's that a block names."
         return {}
 
     def hint(self, question: str) -> str:

@@ -114,7 +114,7 @@ class Register:
         return (isinstance(name, str) and name[:1] != "_" and name not in self._hidden and not hasattr(builtins, name)
                 and not issubclass(type(value), ModuleType))
 
-# %% ../../nbs/environments/05_jupyter.ipynb #2fe66517
+# %% ../../nbs/environments/05_jupyter.ipynb #9ba000cd
 def _is_library(value: Any) -> bool:
     "True for what belongs to rlm itself, and for functions and classes from elsewhere."
     code = isinstance(value, type) or isroutine(value)
@@ -141,6 +141,12 @@ class InKernel(InShell):
         found = {n: v for n, v in self.theirs.items() if n in self.named or not _is_library(v)}
         words = set(re.findall(r"[^\W\d]\w*", question))
         return {n: found[n] for n in sorted(reversed(list(found)), key=lambda n: n not in words)}
+
+    def inputs(self, code: str) -> dict[str, Any]:
+        "Variables of the user's that a block names, and does not have itself."
+        words = dict.fromkeys(re.findall(r"[^\W\d]\w*", code)) if self.mode.reads else ()
+        mine = {} if self.mode.full else self.namespace
+        return {w: self.theirs[w] for w in words if w in self.theirs and w not in mine and not isinstance(self.theirs[w], ModuleType)}
 
     def hint(self, question: str) -> str:
         "How to share the variables that the question names and the code can't see; empty where there are none."
