@@ -14,13 +14,15 @@ from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, SubCall, Usag
 __all__ = ['Event', 'RunStarted', 'ModelAsked', 'ModelReplied', 'BlockStarted', 'BlockEnded', 'SubCallStarted', 'SubCallEnded',
            'IterationEnded', 'Notice', 'RunEnded', 'Listeners']
 
-# %% ../nbs/07_events.ipynb #9751e0fc
+# %% ../nbs/07_events.ipynb #f73a7e6d
 @dataclass(frozen=True)
 class RunStarted:
     "A run begins."
     question: str        # the task in words
     model: str           # the root model
     max_iterations: int  # turns it has
+    run: str = ""                    # the run's name in logs and traces
+    continues: str = ""              # the run of the turn before, in a session
     messages: tuple[dict, ...] = ()  # the first request
     earlier: int = 0                 # how many of them are of earlier turns of a session
     context: Any = None              # the data, where the question is not all of it

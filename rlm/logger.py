@@ -44,7 +44,7 @@ def without(text: str, secrets: tuple[str, ...]) -> str:
         for form in {secret, json.dumps(secret)[1:-1]}: text = text.replace(form, "[key removed]")
     return text
 
-# %% ../nbs/13_logger.ipynb #49649397
+# %% ../nbs/13_logger.ipynb #805375fd
 class RLMLogger:
     "Writes down what happens in runs. Give it to an `RLM` as `logger`."
     def __init__(self,
@@ -65,10 +65,12 @@ class RLMLogger:
     def __call__(self, event: Event) -> None:
         "Hear an event."
         with self._lock:
-            run = self._runs.setdefault(threading.get_ident(), {"blocks": []})
+            stack = self._runs.setdefault(threading.get_ident(), [])  # a run can be started by another run's code
+            if isinstance(event, RunStarted): stack.append({"run": event.run, "blocks": [], "secrets": event.secrets})
+            if not stack: return
+            run = stack[-1]
             match event:
                 case RunStarted():
-                    run = self._runs[threading.get_ident()] = {"run": random_names.token_hex(6), "blocks": [], "secrets": event.secrets}
                     for entry in self._opening(event): self._write(run, entry)
                 case BlockStarted(code=code, inputs=inputs): run["blocks"].append(self._before(run, code, inputs))
                 case BlockEnded(): run["random"] = _random_state()
@@ -78,7 +80,7 @@ class RLMLogger:
                 case RunEnded(result=r):
                     keep = "response", "value", "stop_reason", "computed", "execution_time", "usage_by_model"
                     self._write(run, {"type": "run_end", **{k: to_json(getattr(r, k)) for k in keep}, "usage": to_json(r.usage)})
-                    self._runs.pop(threading.get_ident(), None)
+                    stack.pop()
 
     def _opening(self, e: RunStarted) -> list[dict]:
         from rlm import __version__
@@ -88,7 +90,7 @@ class RLMLogger:
                  "python": sys.version.split()[0], "model": e.model, "max_iterations": e.max_iterations, "settings": to_json(e.settings),
                  "prompt_hash": hashlib.sha256(told.encode()).hexdigest() if told else None},
                 {"type": "run_context", "prompt": e.question, "root_prompt": e.question if e.has_context else None,
-                 "context": self._context(e.context, e.secrets) if e.has_context else None, "earlier": e.earlier, "messages": new}]
+                 "context": self._context(e.context, e.secrets) if e.has_context else None, "continues": e.continues, "earlier": e.earlier, "messages": new}]
 
     def _context(self, x: Any, secrets: tuple[str, ...]) -> dict:
         "The data as it is written: in the line, beside the log, or as missing."
@@ -140,11 +142,11 @@ def restore_random_state(text: str) -> None:
         kind, keys, *rest = state["numpy"]
         numpy.random.set_state((kind, numpy.frombuffer(base64.b64decode(keys), "<u4"), *rest))
 
-# %% ../nbs/13_logger.ipynb #3f918f33
+# %% ../nbs/13_logger.ipynb #ae3b322f
 @dataclass(frozen=True)
 class LoggedRun:
     "A run as its log has it."
-    id: str                       # its name in the log
+    id: str                       # its name in the log, and that of its result
     metadata: dict                # the line with which it begins
     context: dict | None          # the data: `{"value": ...}`, or `{"missing": True, ...}`; None where the question was all
     result: RLMChatCompletion     # the run itself
@@ -185,17 +187,18 @@ def read_log(path: str | Path) -> list[LoggedRun]:
 
 def runs_of(entries: list[dict], folder: Path) -> list[LoggedRun]:
     "The runs that these entries tell of. Long contexts are files in `folder`."
-    grouped, runs, conversation = {}, [], ()
+    grouped, runs, conversations = {}, [], {}
     for e in entries: grouped.setdefault(e["run"], []).append(e)
     for run, lines in grouped.items():
         of = lambda kind: [e for e in lines if e["type"] == kind]
         if not of("metadata") or not of("run_context"): continue
         metadata, about, turns, end = of("metadata")[0], of("run_context")[0], of("iteration"), (of("run_end") or [{}])[0]
-        messages = [*conversation[:about["earlier"]], *about["messages"], *(m for t in turns for m in t["messages"])]
-        conversation, value = messages, end.get("value")
+        earlier = conversations.get(about["continues"], [])[:about["earlier"]]
+        messages = conversations[run] = [*earlier, *about["messages"], *(m for t in turns for m in t["messages"])]
+        value = end.get("value")
         result = RLMChatCompletion(metadata["model"], about["prompt"], end.get("response", ""), value, tuple(map(_iteration, turns)), tuple(messages),
             {m: _usage(u) for m, u in end.get("usage_by_model", {}).items()}, end.get("execution_time", 0.0),
-            end.get("stop_reason", "unfinished"), end.get("computed", False))
+            end.get("stop_reason", "unfinished"), end.get("computed", False), id=run)
         runs.append(LoggedRun(run, metadata, _load_context(about["context"], folder), result, [t["blocks"] for t in turns], about["prompt"]))
     return runs
 

@@ -118,7 +118,7 @@ class Iteration:
     code_blocks: tuple[CodeBlock, ...] = ()   # in the order they ran
     execution_time: float = 0.0               # seconds, model and code together
 
-# %% ../nbs/00_types.ipynb #3df95105
+# %% ../nbs/00_types.ipynb #6d0ad06e
 def _jsonable(x):
     "`x` as JSON types: records become dicts, objects JSON does not know become their `repr`."
     if isinstance(x, (str, int, float, bool, type(None))): return x
@@ -141,6 +141,7 @@ class RLMChatCompletion:
     stop_reason: str = "final"               # why it ended
     computed: bool = False                   # True where the answer is a value that code computed
     changes: Any = field(default=None, compare=False)  # what it changed in your notebook, from environment="jupyter"
+    id: str = field(default="", compare=False)  # the run's name in logs and traces
     previous: RLMChatCompletion | None = field(default=None, compare=False)  # the turn before, in a session
     secrets: tuple[str, ...] = field(default=(), compare=False)  # credentials of the run, which traces leave out
 
