@@ -194,7 +194,7 @@ def _shown(rlm: RLM, environment: BaseEnvironment, question: str, context: Any) 
     if context is _NOTHING: return prompts.prompt_message(question)["content"].endswith(question)
     return rlm.values and shows_whole(context)
 
-# %% ../nbs/10_completion.ipynb #a503fb11
+# %% ../nbs/10_completion.ipynb #6450cfd2
 class Run:
     "One prompt being answered."
     def __init__(self, rlm: RLM, question: str):
@@ -204,9 +204,9 @@ class Run:
         self.helpers = dict(zip(_SUBCALLS, (self.subcalls.llm_query, self.subcalls.llm_query_batched) * 2)) | rlm.tools
         self.label, self.id = f"run {next(_RUN_NUMBERS)}", secrets.token_hex(6)
 
-    def start(self, environment: BaseEnvironment, context: Any, past: Past):
+    def start(self, environment: BaseEnvironment, repl: str, context: Any, past: Past):
         "Put together the first request."
-        self.environment, self.context, self.past, self._told = environment, context, past, 0
+        self.environment, self.repl, self.context, self.past, self._told = environment, repl, context, past, 0
         self.trajectory = Trajectory(_first_messages(self.rlm, environment, self.question, context, past),
                                      unseen=not _shown(self.rlm, environment, self.question, context))
 
@@ -255,9 +255,9 @@ class Run:
         "The first event of the run."
         rlm, has, t = self.rlm, self.context is not _NOTHING, self.trajectory
         self._said = len(t.messages)
-        settings = {"environment": rlm.environment, **rlm.environment_kwargs, "persistent": rlm.persistent,
-                    "sampling": getattr(rlm.lm, "sampling", {})}
         continues = self.past.previous.id if self.past.previous else ""
+        settings = {"environment": rlm.environment, **rlm.environment_kwargs, "persistent": rlm.persistent, "tools": list(rlm.tools),
+                    "sampling": getattr(rlm.lm, "sampling", {}), "repl": self.repl, "session": bool(self.past.names), "continues": continues}
         return RunStarted(self.question, name_of(rlm.lm), rlm.max_iterations, self.id, continues, tuple(t.messages), len(self.past.messages),
                           self.context if has else None, has, settings, self.secrets)
 
@@ -289,14 +289,14 @@ class Run:
         finally: self.emit(RunEnded(result))
         return result
 
-# %% ../nbs/10_completion.ipynb #7151f877
+# %% ../nbs/10_completion.ipynb #e7793241
 def _answer(self: RLM, question: str, context: Any, repl: Repl, past: Past = Past(), take_back: bool = False) -> RLMChatCompletion:
     "One run in `repl`. With `take_back`, a run that raises leaves the REPL's own names as it found them."
     _refuse_own_code(self)
     if self.closed: raise RLMError("This RLM is closed. Make a new one.")
     run = Run(self, question)
     with repl.turn(_payload(question, context) | past.names, run.helpers, run.label) as environment:
-        run.start(environment, context, past)
+        run.start(environment, repl.id, context, past)
         before = environment.snapshot() if take_back else None
         try: answer, stop_reason = run.drive()
         except BaseException as e:

@@ -1,0 +1,235 @@
+"Logs, traces and replays: nothing is lost, nothing secret is written, and what is replayed comes out the same."
+import json, random, re, signal, subprocess, sys, textwrap, time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from rlm import RLM
+from rlm.lm import ScriptedLM
+from rlm.logger import RLMLogger, read_log
+from rlm.replay import ReplayDivergenceError, missing, replay
+from rlm.types import *
+from rlm.utils.trace_notebook import enable_trace_notebook, main as rlm_trace, trace_notebook
+from server import ChatServer, completion
+
+nbformat = pytest.importorskip("nbformat")
+KEY = "sk-secret-0123456789abcdef"
+
+def block(code): return f"```repl\n{code}\n```"
+
+def run(folder, *replies, context=None, question="Go on.", **kw):
+    "One logged run, with its trace notebook."
+    logger, trace = enable_trace_notebook(folder)
+    rlm = RLM(ScriptedLM(list(replies)), logger=logger, verbose=False, **kw)
+    try: result = rlm.completion(question) if context is None else rlm.completion(question, context=context)
+    except BaseException: result = rlm.last_result
+    return result, logger, trace
+
+def cells(path): return nbformat.read(path, 4).cells
+
+def execute(path):
+    "Run a trace notebook in a fresh kernel with no key, and no network but loopback's; the text of its last cell."
+    from nbclient import NotebookClient
+    nb = nbformat.read(path, 4)
+    nbformat.validate(nb)
+    NotebookClient(nb, timeout=120, resources={"metadata": {"path": str(Path(path).parent)}}).execute()
+    return "".join(o.get("text", "") for c in nb.cells[-1:] for o in c.outputs), nb
+
+# -- the log
+
+def test_a_log_reads_back_as_the_run_it_was(tmp_path):
+    result, logger, _ = run(tmp_path, block("import random\nprint(random.random(), llm_query('Hm?'))\n[1, 2]"), Reply("Yes.", usage=Usage(5, 2, 1, 0.001)),
+                            Reply("FINAL([1, 2])", reasoning="think", extra={"system_fingerprint": "fp", "logprobs": {"content": [0.5]}, "token_ids": [1, 2]}),
+                            context={"a": [1.5, None, True], "b": "ü"})
+    logged, = read_log(logger.path)
+    assert logged.result == result and logged.context == {"value": {"a": [1.5, None, True], "b": "ü"}}
+    assert logged.result.iterations[1].reply.extra["token_ids"] == [1, 2]
+    assert [e["type"] for e in logger.entries] == ["metadata", "run_context", "iteration", "iteration", "run_end"]
+    assert logger.entries[-1]["usage"]["cost"] is None and logger.entries[0]["schema"] == 1
+
+TEXT = st.text(st.characters(exclude_categories=[]), max_size=60) | st.sampled_from(["'''", '"""', "\x00", "\ud800", "```", "---", "🐋", "\r\n", "</script>"])
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(said=TEXT, printed=TEXT, asked=TEXT.filter(str.strip))
+def test_any_text_is_logged_and_makes_a_valid_notebook(tmp_path, said, printed, asked):
+    result, logger, trace = run(tmp_path, said + "\n" + block(f"print({printed!r})"), "FINAL(ok ok)", question=asked, max_iterations=3)
+    logged, = read_log(logger.path)
+    assert logged.result == result and logged.prompt == asked
+    nbformat.validate(nbformat.read(trace.path, 4))
+    result.trace_markdown.encode("utf-8")
+
+def test_sessions_share_one_log_in_linear_size(tmp_path):
+    logger = RLMLogger(tmp_path)
+    replies = [r for i in range(40) for r in (block(f"x = {i}\nprint('{'y' * 200}')"), f"FINAL(turn {i})")]
+    a = RLM(ScriptedLM(replies), logger=logger, verbose=False).start_session()
+    b = RLM(ScriptedLM(["FINAL(b one)", "FINAL(b two)"]), logger=logger, verbose=False).start_session()
+    sizes = []
+    for i in range(40):
+        a.chat(f"Question {i}.")
+        if i in (3, 20): b.chat(f"B {i}.")
+        sizes.append(logger.path.stat().st_size)
+    assert sizes[-1] - sizes[-11] < 1.5 * (sizes[19] - sizes[9])
+    logged = read_log(logger.path)
+    assert [r.result for r in logged] == sorted([*a, *b], key=lambda r: [x.id for x in logged].index(r.id))
+    assert logged[-1].result.messages == a[-1].messages
+
+def test_a_large_context_is_written_once_beside_the_log(tmp_path):
+    text = "line\n" * 100_000
+    logger = RLMLogger(tmp_path)
+    for _ in range(3): RLM(ScriptedLM([block("print(len(context))"), "FINAL(ok ok)"]), logger=logger, verbose=False).completion("How long?", context=text)
+    beside = [p for p in tmp_path.iterdir() if p != logger.path]
+    assert len(beside) == 1 and beside[0].read_text() == text and logger.path.stat().st_size < 60_000
+    assert [r.context["value"] == text for r in read_log(logger.path)] == [True] * 3
+
+def test_credentials_are_in_no_sink(tmp_path):
+    said = f"The key is {KEY}."
+    reply = completion({"content": f"{said}\n" + block(f"print('{KEY}'); raise ValueError('{KEY}')"), "note": KEY})
+    with ChatServer([reply, f"FINAL({said})", f"FINAL({said})"]) as s:
+        logger, trace = enable_trace_notebook(tmp_path)
+        rlm = RLM(backend_kwargs=dict(model_name="m", base_url=s.base_url, api_key=KEY), logger=logger, verbose=False)
+        result = rlm.completion("Which key?", context=f"It is {KEY}. " * 3_000)
+        assert s.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    written = "".join(p.read_text() for p in tmp_path.iterdir())
+    for sink in (written, result.trace_markdown, result._repr_html_(), json.dumps(logger.entries)): assert KEY not in sink and "key removed" in sink
+
+@pytest.mark.parametrize("line, says", [("{}", "no line of a log"), ("[1]", "no line of a log"), ("hello", "no line of a log"),
+    ('{"type": "metadata", "run": "x", "schema": 99}', "later rlm")])
+def test_other_files_are_refused(tmp_path, line, says):
+    (tmp_path / "x.jsonl").write_text(line + "\n")
+    with pytest.raises(RLMError, match=says): read_log(tmp_path / "x.jsonl")
+
+def test_a_log_cut_anywhere_keeps_its_whole_lines(tmp_path):
+    result, logger, _ = run(tmp_path, block("print('ü' * 10)"), block("x = 2"), "FINAL(ok ok)")
+    data = logger.path.read_bytes()
+    for cut in range(0, len(data), 97):
+        logger.path.write_bytes(data[:cut])
+        for r in read_log(logger.path):
+            assert r.result.stop_reason == "unfinished" and r.result.iterations == result.iterations[:len(r.result.iterations)]
+
+def test_a_folder_that_cannot_be_written_is_found_out_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="can't be written"): RLMLogger(tmp_path / "file" / "logs")
+    with pytest.raises(ConfigurationError, match="is not there"): enable_trace_notebook(tmp_path, notebook_path=tmp_path / "no" / "x.ipynb")
+
+def test_a_run_within_a_run(tmp_path):
+    logger = RLMLogger(tmp_path)
+    inner = RLM(ScriptedLM([block("y = 2"), "FINAL(inside)"]), logger=logger, verbose=False)
+    outer = RLM(ScriptedLM([block("print(ask('x').response)"), "FINAL(outside)"]), logger=logger, custom_tools={"ask": inner.completion}, verbose=False)
+    outer.completion("Go.")
+    assert [(r.result.response, len(r.result.iterations)) for r in read_log(logger.path)] == [("outside", 2), ("inside", 2)]
+
+# -- Markdown
+
+def test_the_headings_of_the_working_documentation():
+    rlm = RLM(ScriptedLM(['I look.\n\n' + block("print(session_context_0)"), 'FINAL("Blue")', "FINAL(I pick the color blue.)"]), verbose=False)
+    session = rlm.start_session()
+    session.chat("Pick a color.")
+    lines = session.chat("Why did you pick that one?").trace_markdown.split("\n")
+    assert [l for l in lines if l.startswith("#") or l == "---" or l.startswith("**")] == [
+        "## Run Context", "## Iteration 1", "### Model Response", "### Code Block 1", "**stdout**", "## Iteration 2", "### Model Response",
+        "## Final Answer", "---", "## Run Context", "## Iteration 1", "### Model Response", "## Final Answer"]
+    assert lines[1:6] == ["```json", "{", '  "prompt": "Pick a color.",', '  "root_prompt": null', "}"]
+
+def test_nothing_that_is_said_breaks_the_page():
+    bad = "# Heading\n---\n<script>alert(1)</script>\n```\n\x1b[31mred\x1b[0m"
+    result = RLM(ScriptedLM([bad + "\n\n" + block(f"print({bad!r})"), f"FINAL({bad})"]), verbose=False).completion("Go on, please.")
+    import html.parser
+    outside = re.sub(r"^(`{3,})[^\n]*\n.*?^\1$", "", result.trace_markdown, flags=re.M | re.S)
+    assert "<script>" not in outside and "\x1b" not in result.trace_markdown
+    assert [l for l in outside.split("\n") if l.startswith("# ") or l == "---"] == []
+
+# -- trace notebooks
+
+def test_a_trace_replays_in_a_fresh_kernel(tmp_path):
+    code = ["import random\nn = random.randint(1, 100)\nprint(n)", "def f(x): return llm_query(x)\n[f('a'), f('a'), f('b')]", "1 / 0", "exit()", "x = {'a': n}\nFINAL(x)"]
+    random.seed(11)
+    replies = [block(c) for c in code]
+    replies[2:2] = ["one", "two", "three"]
+    result, logger, trace = run(tmp_path, *replies, context="some text " * 5_000)
+    assert [c.cell_type for c in cells(trace.path)].count("code") == len(code) + 2
+    said, nb = execute(trace.path)
+    assert f"The same as then. The answer: {result.response}" in said
+    outputs = ["".join(o.get("text", "") for o in c.outputs) for c in nb.cells if c.source.startswith("%%replay")]
+    assert outputs[0] == result.iterations[0].code_blocks[0].result.stdout and "ZeroDivisionError" in outputs[2] and "one" in outputs[1]
+
+def test_a_trace_that_comes_out_different_says_so(tmp_path):
+    result, logger, trace = run(tmp_path, block("print(1 + 1)"), "FINAL(two two)")
+    text = logger.path.read_text()
+    logger.path.write_text(text.replace('"stdout": "2\\n"', '"stdout": "3\\n"'))
+    from nbclient.exceptions import CellExecutionError
+    with pytest.raises(CellExecutionError, match="came out different: first different block: 1"): execute(trace.path)
+
+def test_a_partial_trace_lists_what_is_missing(tmp_path):
+    result, logger, trace = run(tmp_path, block("import time\nprint(time.time())\nprint(context)"), "FINAL(ok ok)", context=object())
+    assert missing(read_log(logger.path)[0]) == ["context (object)", "time"]
+    assert "**partial**: the log does not have context (object), time" in cells(trace.path)[-2].source
+    assert "Not the same as then (first different block: 1)" in execute(trace.path)[0]
+
+def test_a_session_and_a_persistent_rlm_replay(tmp_path):
+    logger, trace = enable_trace_notebook(tmp_path)
+    rlm = RLM(ScriptedLM([block("x = 500"), "FINAL(ok ok)", block("x *= 2\nFINAL(x)"), block("y = len(session_history)\nprint(x, session_context_0)"),
+                          "FINAL(ok ok)", block("FINAL([x, y, context, session_history])")]), logger=logger, persistent=True, verbose=False)
+    rlm.completion("Set x = 500 in the repl")
+    rlm.completion("Double it.")
+    session = rlm.start_session()
+    session.chat("First.")
+    assert session.chat("Second.").value == [1000, 0, "Second.", [{"prompt": "First.", "response": "ok ok"}]]
+    said, nb = execute(trace.path)
+    checks = ["".join(o.get("text", "") for o in c.outputs) for c in nb.cells if c.source == "end_replay()"]
+    assert len(checks) == 4 and all(c.startswith("The same as then.") for c in checks), checks
+
+def test_an_edited_trace_is_not_overwritten(tmp_path):
+    logger, trace = enable_trace_notebook(tmp_path, notebook_path=tmp_path / "mine.trace.ipynb")
+    rlm = RLM(ScriptedLM(["FINAL(one one)", "FINAL(two two)"]), logger=logger, verbose=False)
+    rlm.completion("First.")
+    first = trace.path
+    first.write_text(first.read_text().replace("one one", "one, I think"))
+    rlm.completion("Second.")
+    assert trace.path.name == "mine_2.trace.ipynb" and "one, I think" in first.read_text() and "two two" in trace.path.read_text()
+    nbformat.validate(nbformat.read(trace.path, 4))
+
+def test_the_command(tmp_path, capsys):
+    result, logger, trace = run(tmp_path, block("x = 1"), "FINAL(ok ok)")
+    made = trace.path.read_text()
+    trace.path.unlink()
+    rlm_trace([str(logger.path)])
+    assert trace.path.read_text() == made and str(trace.path) in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="is there already"): rlm_trace([str(logger.path)])
+
+def test_replay_as_a_backend(tmp_path):
+    result, logger, _ = run(tmp_path, block("print(len(context), llm_query('Say a word.'))"), "word", "FINAL(ok ok)", context="abc")
+    again = RLM(replay(logger.path), verbose=False).completion("Go on.", context="abc")
+    assert again.response == result.response and again.iterations[0].code_blocks[0].result.stdout == "3 word\n"
+    with pytest.raises(ReplayDivergenceError, match="told something else"): RLM(replay(logger.path), verbose=False).completion("Go on.", context="abcd")
+
+# -- killed
+
+VICTIM = """
+    import sys, time
+    from rlm import RLM
+    from rlm.lm import ScriptedLM
+    from rlm.utils.trace_notebook import enable_trace_notebook
+    logger, trace = enable_trace_notebook(sys.argv[1])
+    print("ready", flush=True)
+    lm = ScriptedLM(["```repl\\nprint('x' * 3_000)\\n```"] * 100_000)
+    RLM(lm, logger=logger, max_iterations=100_000, verbose=False).completion("Never ends.", context="text " * 10_000)
+"""
+
+def test_killed_at_any_moment(tmp_path):
+    rnd = random.Random(5)
+    for i in range(12):
+        folder = tmp_path / str(i)
+        p = subprocess.Popen([sys.executable, "-c", textwrap.dedent(VICTIM), folder], stdout=subprocess.PIPE)
+        p.stdout.readline()
+        time.sleep(rnd.uniform(0.01, 0.6))
+        p.send_signal(signal.SIGKILL)
+        p.wait()
+        log, = folder.glob("*.jsonl")
+        for r in read_log(log): assert r.result.stop_reason == "unfinished"
+        for nb in folder.glob("*.ipynb"): nbformat.validate(nbformat.read(nb, 4))
+        nbformat.validate(nbformat.reads(trace_notebook(log), 4))
+
+def test_ctrl_c_leaves_a_whole_trace(tmp_path):
+    result, logger, trace = run(tmp_path, block("x = 1"), KeyboardInterrupt())
+    assert result.stop_reason == "interrupted" and "Stopped: interrupted." in cells(trace.path)[-2].source
+    assert read_log(logger.path)[0].result == result
