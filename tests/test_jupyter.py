@@ -1,8 +1,9 @@
 """`environment="jupyter"` in real kernels: what the model's code sees and does, and what is left in the user's notebook."""
-import re, subprocess, sys, sysconfig, textwrap, time, venv
+import json, re, subprocess, sys, sysconfig, textwrap, time, venv
 from pathlib import Path
 
 import pytest
+from competent import competent
 from kernel import Kernel
 from server import HANG, ChatServer
 
@@ -393,86 +394,41 @@ def test_interrupt(k, what, twice):
             assert k.value("type(__import__('sys').stdout).__name__") == "OutStream"
         assert k.ok("r = run('print(5)'); print(r[0].stdout)").stdout == "5\n\n"
 
-# -- the working documentation's cells on synchronization, as they stand there
+# -- the working documentation
 
-MODE_A = '''
-rlm_out = RLM(
-    environment="jupyter", 
-    environment_kwargs={"sync_to_user_ns": True}, # Push RLM vars to Notebook
-    backend_kwargs={"model_name": "gpt-4o"}
-)
+PAGE = Path(__file__).parents[1] / "nbs" / "tutorials" / "working_documentation.ipynb"
 
-rlm_out.completion("computed_value = 12345 * 6789")
-
-# Now the variable is available in your notebook
-print(f"Value from RLM: {computed_value}") # noqa: F821
-'''
-MODE_B = '''
-# Define sensitive/heavy data in notebook
-api_key = "sk-12345"
-user_data = {"id": 1, "name": "Petros"}
-irrelevant_var = "Do not see this"
-
-rlm_dev = RLM(
-    environment="jupyter",
-    environment_kwargs={
-        "sync_from_user_ns": True,
-        "sync_vars": ["user_data"] # Only sync this variable
-    },
-    backend_kwargs={"model_name": "gpt-4o"}
-)
-
-result = rlm_dev.completion("Check if 'user_data' is defined. Check if 'api_key' is defined.")
-print(result.response)
-'''
-MODE_C_DATA = '''
-# Setup data
-import pandas as pd
-df = pd.DataFrame({"Name": ["A", "B"], "Score": [10, 20]})
-
-print("Original DataFrame:")
-print(df)
-'''
-MODE_C = '''
-rlm_full = RLM(
-    environment="jupyter",
-    environment_kwargs={
-        "sync_to_user_ns": True,
-        "sync_from_user_ns": True
-        # No 'sync_vars' means sync everything
-    },
-    backend_kwargs={"model_name": "gpt-5.2"}
-)
-
-# RLM modifies 'df' in place
-rlm_full.completion("Add 5 to the Score column of df.")
-
-print("\\nModified DataFrame (in Notebook):")
-print(df)
-'''
-
-def competent(body) -> str:
-    "Plays a model that reads its task and the output of its code."
-    said = [m["content"] for m in body["messages"]]
-    task = [s.partition("Task: ")[2] for s in said if "Task: " in s][-1]
-    code = {"computed_value = 12345 * 6789": "computed_value = 12345 * 6789\nprint(computed_value)",
-            "Check if 'user_data' is defined. Check if 'api_key' is defined.":
-                "for name in ('user_data', 'api_key'):\n    try: eval(name)\n    except NameError: print(name, 'is not defined')\n    else: print(name, 'is defined')",
-            "Add 5 to the Score column of df.": "df['Score'] += 5\nprint(df)"}[task]
-    if said[-1].endswith(task): return f"```repl\n{code}\n```"
-    output = said[-1].removeprefix("Output:\n").strip()
-    return f"FINAL({', '.join(output.splitlines())})"
-
-def test_the_cells_of_the_working_documentation(kernel):
+def test_the_working_documentation(kernel, tmp_path):
+    "The cells of the page, in order, as they stand there."
+    cells = [c["source"] for c in json.loads(PAGE.read_text())["cells"] if c["cell_type"] == "code"]
+    cells = ["".join(c) for c in cells if "#| hide" not in "".join(c)]
+    assert len(cells) == 8
     kernel.ok("%reset -f")
     with ChatServer(competent) as s:
-        kernel.ok(f"import os\nos.environ.update(OPENAI_API_KEY='sk-test-0000000000000000', OPENAI_BASE_URL='{s.base_url}')\nfrom rlm import RLM")
-        assert kernel.ok(MODE_A).stdout == "Value from RLM: 83810205\n"
-        assert kernel.ok(MODE_B).stdout == "user_data is defined, api_key is not defined\n"
+        kernel.ok(f"import os\nos.chdir({str(tmp_path)!r})\nos.environ.update(OPENAI_API_KEY='sk-test-0000000000000000', OPENAI_BASE_URL='{s.base_url}')")
+        for cell in cells[:1]: kernel.ok(cell)
+        said = kernel.ok(cells[1]).stdout.splitlines()
+        assert 1 <= int(said[0].removeprefix("Result 1: ")) <= 100 and said[1].startswith("Result 2: I have no earlier number")
+        session = kernel.ok(cells[2])
+        assert session.stdout.splitlines() == ["Turn 1: Blue", "Turn 2: I picked Blue because it is calm and easy on the eyes."]
+        trace = session.shown[-1]["text/markdown"]
+        assert trace.count("## Run Context") == 2 and "## Iteration 1" in trace and "### Model Response" in trace
+        assert kernel.ok(cells[3]).stdout == "1000\n"
+        assert kernel.ok(cells[4]).stdout == "Value from RLM: 83810205\n"
+        assert kernel.ok(cells[5]).stdout == "user_data is defined, but api_key is not defined.\n"
         assert "sk-12345" not in str(s.messages) and "Do not see this" not in str(s.messages)
-        kernel.ok(MODE_C_DATA)
-        assert kernel.ok(MODE_C).stdout.split() == "Modified DataFrame (in Notebook): Name Score 0 A 15 1 B 25".split()
-        kernel.ok("del os.environ['OPENAI_API_KEY'], os.environ['OPENAI_BASE_URL']")
+        assert kernel.ok(cells[6]).stdout.split() == "Original DataFrame: Name Score 0 A 10 1 B 20".split()
+        kernel.ok("same = df")
+        assert kernel.ok(cells[7]).stdout.split() == "Modified DataFrame (in Notebook): Name Score 0 A 15 1 B 25".split()
+        assert kernel.value("same is df")
+        kernel.ok("del os.environ['OPENAI_API_KEY'], os.environ['OPENAI_BASE_URL']\nos.chdir('/')")
+        assert "sk-test-0000000000000000" not in "".join(p.read_text() for p in (tmp_path / "logs").iterdir())
+    trace, = (tmp_path / "logs").glob("*.trace.ipynb")
+    nbformat = pytest.importorskip("nbformat")
+    nbformat.validate(nbformat.read(trace, 4))
+    from test_traces import execute
+    checks = ["".join(o.get("text", "") for o in c.outputs) for c in execute(trace)[1].cells if c.source == "end_replay()"]
+    assert len(checks) == 6 and all(c.startswith("The same as then.") for c in checks), checks
 
 def test_the_tour_of_the_modes_runs_in_a_kernel(tmp_path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
