@@ -1,4 +1,4 @@
-# make demo | make test | make docs | make prepare
+# make demo | make test | make docs | make prepare | make traces
 # Each does its own set-up in $(VENV), and only when settings.ini or setup.py has changed since the last one.
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +10,7 @@ QUARTO := $(if $(shell command -v quarto),$(BIN),$(STANDIN):$(BIN))
 # nbdev warns where building the docs would run a cell that is more than imports
 export PYTHONWARNINGS := error:Found cells containing imports
 
-.PHONY: demo test docs prepare dev clean
+.PHONY: demo test docs prepare traces dev clean
 
 demo: $(VENV)/.local
 	$(BIN)/rlm_get_model
@@ -30,6 +30,12 @@ prepare: $(VENV)/.dev
 docs: prepare
 	PATH="$(QUARTO):$$PATH" nbdev_docs
 	@echo "The site: _docs/index.html"
+
+# The trace notebooks of the docs, from new runs of the embedded model
+traces: $(VENV)/.dev
+	$(BIN)/rlm_get_model
+	$(PY) scripts/make_traces.py
+	$(BIN)/nbdev_clean
 
 # The environment for work on the project
 dev: $(VENV)/.dev

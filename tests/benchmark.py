@@ -103,6 +103,25 @@ def importing(runs: int = 15):
     a, b = st.median(empty), st.median(ours)
     print(f"import rlm                     {b * 1e3:8.2f} ms   {b / a:5.2f} x an empty program ({a * 1e3:.1f} ms)   bar 12")
 
+def traces():
+    "A log with its trace notebook: 1,000 iterations beside 100."
+    import tempfile
+    from pathlib import Path
+    from rlm import RLM
+    from rlm.lm import ScriptedLM
+    from rlm.utils.trace_notebook import enable_trace_notebook
+    def cost(n, logged=True):
+        with tempfile.TemporaryDirectory() as folder:
+            logger, trace = enable_trace_notebook(folder) if logged else (None, None)
+            rlm = RLM(ScriptedLM([BLOCK] * n + ["FINAL(done)"]), max_iterations=n + 1, logger=logger, verbose=False)
+            seconds = timed(lambda: rlm.completion("go", context=""))
+            return seconds, sum(p.stat().st_size for p in Path(folder).iterdir())
+    cost(20)
+    few, many = [cost(100) for _ in range(3)], [cost(1_000) for _ in range(3)]
+    bare = [cost(100, False)[0] for _ in range(3)], [cost(1_000, False)[0] for _ in range(3)]
+    added = [st.median(s for s, _ in runs) - st.median(b) for runs, b in zip((few, many), bare)]
+    print(f"log and trace, 1,000 iterations beside 100: {many[0][1] / few[0][1]:.1f} x the bytes, {added[1] / added[0]:.1f} x the time that they add   bar 12")
+
 MODES = {1: {}, 2: dict(sync_to_user_ns=True), 3: dict(sync_from_user_ns=True, sync_vars=["df"]), 4: dict(sync_from_user_ns=True),
          5: dict(sync_from_user_ns=True, sync_to_user_ns=True), 6: dict(sync_from_user_ns=True, sync_to_user_ns=True, sync_vars=["df"])}
 
@@ -126,7 +145,8 @@ def namespaces(names: int = 100_000, blocks: int = 200):
 if __name__ == "__main__":
     if sys.argv[1:] == ["memory"]: memory()
     elif sys.argv[1:] == ["namespaces"]: namespaces()
+    elif sys.argv[1:] == ["traces"]: traces()
     else:
         importing()
-        for part in "memory", "namespaces": subprocess.run([sys.executable, __file__, part], check=True)
+        for part in "memory", "namespaces", "traces": subprocess.run([sys.executable, __file__, part], check=True)
         iterations()

@@ -17,7 +17,7 @@ from .trace_markdown import fenced, plain, prose
 __all__ = ['Trace', 'replace_file', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'trace_notebook',
            'main']
 
-# %% ../../nbs/utils/02_trace_notebook.ipynb #82c75cdc
+# %% ../../nbs/utils/02_trace_notebook.ipynb #397057f2
 _KEEP = 20_000  # characters of an output that stand in the notebook
 _RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)", re.M | re.S | re.I)
 
@@ -43,13 +43,13 @@ def _outputs(r: dict) -> list[dict]:
 def _started(n: int, entry: dict, log: str) -> list[str]:
     run, asked = entry["run"], entry["prompt"]
     code = f"from rlm.utils.trace_notebook import end_replay, start_replay\n\nstart_replay({log!r}, {run!r})"
-    return [_cell("markdown", f"run-{run}", f"# Run {n}\n\n{fenced(plain(asked))}"), _cell("code", f"start-{run}", code)]
+    return [_cell("markdown", f"run-{run}", f"## Run {n}\n\n{fenced(plain(asked))}"), _cell("code", f"start-{run}", code)]
 
 def _iteration(entry: dict, first: int) -> tuple[list[str], int]:
     "The cells of a turn, and the number of the next block."
     run, n = entry["run"], entry["number"]
     said = _RUNNABLE.sub("", entry["response"]).strip() if entry["code_blocks"] else entry["response"]
-    cells = [_cell("markdown", f"turn-{run}-{n}", f"## Iteration {n}\n\n{prose(said)}".rstrip())]
+    cells = [_cell("markdown", f"turn-{run}-{n}", f"### Iteration {n}\n\n{prose(said)}".rstrip())]
     for b in entry["code_blocks"]:
         r, id = b["result"], f"block-{run}-{first}"
         if r["interrupted"] or r["ran"] == "":
@@ -63,7 +63,7 @@ def _ended(entry: dict, gaps: list[str]) -> list[str]:
     run, answer = entry["run"], prose(entry["response"])
     what = "**full**: a replay must end equal" if not gaps else f"**partial**: the log does not have {', '.join(gaps)}"
     why = "" if entry["stop_reason"] == "final" else f"\n\nStopped: {entry['stop_reason'].replace('_', ' ')}."
-    return [_cell("markdown", f"end-{run}", f"## Final Answer\n\n{answer}{why}\n\nThis trace is {what}."), _cell("code", f"check-{run}", "end_replay()")]
+    return [_cell("markdown", f"end-{run}", f"### Final Answer\n\n{answer}{why}\n\nThis trace is {what}."), _cell("code", f"check-{run}", "end_replay()")]
 
 class Trace:
     "The notebook of a log, as far as the log goes."
@@ -85,7 +85,8 @@ class Trace:
 
     def text(self) -> str:
         "The notebook's file."
-        about = f"The trace of `{self.log.name}`. Run it from top to bottom to replay what it shows: no model is asked."
+        title = self.log.stem.replace("_", " ")
+        about = f"# Trace: {title}\n\n> What was logged in `{self.log.name}`. Run it from top to bottom to replay it: no model is asked."
         cells = [_cell("markdown", "about", about), *(c for r in self._runs.values() for c in r["cells"])]
         kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
         return '{"cells": [\n' + ",\n".join(cells) + f'\n],\n"metadata": {json.dumps(kernel)},\n"nbformat": 4, "nbformat_minor": 5}}\n'
