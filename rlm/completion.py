@@ -194,7 +194,7 @@ def _shown(rlm: RLM, environment: BaseEnvironment, question: str, context: Any) 
     if context is _NOTHING: return prompts.prompt_message(question)["content"].endswith(question)
     return rlm.values and shows_whole(context)
 
-# %% ../nbs/10_completion.ipynb #6450cfd2
+# %% ../nbs/10_completion.ipynb #f45291a6
 class Run:
     "One prompt being answered."
     def __init__(self, rlm: RLM, question: str):
@@ -269,9 +269,9 @@ class Run:
     def _tell_iterations(self):
         "Announce the turns that are over."
         t = self.trajectory
-        for number, iteration in list(enumerate(t.iterations, 1))[self._told:]:
-            said, self._said, self._told = tuple(t.messages[self._said:]), len(t.messages), number
-            self.emit(IterationEnded(number, iteration, said))
+        while self._told < len(t.iterations):
+            said, self._said, self._told = tuple(t.messages[self._said:]), len(t.messages), self._told + 1
+            self.emit(IterationEnded(self._told, t.iterations[self._told - 1], said))
 
     def finish(self, answer: Answer | None, stop_reason: str) -> RLMChatCompletion:
         "The run as the user gets it; nothing of it can be called from here on."

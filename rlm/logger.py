@@ -44,7 +44,7 @@ def without(text: str, secrets: tuple[str, ...]) -> str:
         for form in {secret, json.dumps(secret)[1:-1]}: text = text.replace(form, "[key removed]")
     return text
 
-# %% ../nbs/13_logger.ipynb #805375fd
+# %% ../nbs/13_logger.ipynb #d2c62f48
 class RLMLogger:
     "Writes down what happens in runs. Give it to an `RLM` as `logger`."
     def __init__(self,
@@ -109,7 +109,7 @@ class RLMLogger:
     def _before(self, run: dict, code: str, inputs: dict) -> dict:
         "What a replay needs before a block: the random state, if others changed it, and the user's variables."
         state, before = _random_state(), {}
-        if state != run.get("random"): before["random"] = state
+        if state != run.get("random"): before["random"] = _as_text(state)
         if inputs: before["inputs"] = {n: {"value": v} if exact(v) and len(json.dumps(v)) <= INLINE else {"missing": True, "type": type_name(v)}
                                        for n, v in inputs.items()}
         return before
@@ -123,17 +123,20 @@ class RLMLogger:
 
     def __repr__(self): return f"RLMLogger({str(self.path)!r}, {len(self.entries)} entries)" if self.path else f"RLMLogger({len(self.entries)} entries)"
 
-def _random_state() -> str:
+def _random_state() -> tuple:
     "The state of `random`, and of numpy's, if it is there."
-    version, words, gauss = random.getstate()
-    state = {"words": base64.b64encode(b"".join(w.to_bytes(4, "little") for w in words)).decode(), "gauss": gauss}
-    if (numpy := sys.modules.get("numpy")) is not None and "numpy.random" in sys.modules:
-        kind, keys, pos, has, cached = numpy.random.get_state()
-        state["numpy"] = [kind, base64.b64encode(keys.astype("<u4").tobytes()).decode(), int(pos), int(has), float(cached)]
-    return json.dumps(state)
+    if (numpy := sys.modules.get("numpy.random")) is None: return random.getstate(), None
+    kind, keys, pos, has, cached = numpy.get_state()
+    return random.getstate(), (kind, keys.astype("<u4").tobytes(), int(pos), int(has), float(cached))
+
+def _as_text(state: tuple) -> str:
+    (version, words, gauss), numpy = state
+    text = {"words": base64.b64encode(b"".join(w.to_bytes(4, "little") for w in words)).decode(), "gauss": gauss}
+    if numpy: text["numpy"] = [numpy[0], base64.b64encode(numpy[1]).decode(), *numpy[2:]]
+    return json.dumps(text)
 
 def restore_random_state(text: str) -> None:
-    "Set what `_random_state` has read."
+    "Set the random state that a log has."
     state = json.loads(text)
     raw = base64.b64decode(state["words"])
     random.setstate((3, tuple(int.from_bytes(raw[i:i + 4], "little") for i in range(0, len(raw), 4)), state["gauss"]))
