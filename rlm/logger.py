@@ -44,7 +44,7 @@ def without(text: str, secrets: tuple[str, ...]) -> str:
         for form in {secret, json.dumps(secret)[1:-1]}: text = text.replace(form, "[key removed]")
     return text
 
-# %% ../nbs/13_logger.ipynb #d2c62f48
+# %% ../nbs/13_logger.ipynb #98b415da
 class RLMLogger:
     "Writes down what happens in runs. Give it to an `RLM` as `logger`."
     def __init__(self,
@@ -110,8 +110,7 @@ class RLMLogger:
         "What a replay needs before a block: the random state, if others changed it, and the user's variables."
         state, before = _random_state(), {}
         if state != run.get("random"): before["random"] = _as_text(state)
-        if inputs: before["inputs"] = {n: {"value": v} if exact(v) and len(json.dumps(v)) <= INLINE else {"missing": True, "type": type_name(v)}
-                                       for n, v in inputs.items()}
+        if inputs: before["inputs"] = {n: _as_it_is_now(v) for n, v in inputs.items()}
         return before
 
     def _write(self, run: dict, entry: dict) -> None:
@@ -122,6 +121,11 @@ class RLMLogger:
         for listener in list(self.listeners): listener(self.entries[-1])
 
     def __repr__(self): return f"RLMLogger({str(self.path)!r}, {len(self.entries)} entries)" if self.path else f"RLMLogger({len(self.entries)} entries)"
+
+def _as_it_is_now(x: Any) -> dict:
+    "A copy of a variable, since the block may change it."
+    text = json.dumps(x) if exact(x) else None
+    return {"value": json.loads(text)} if text and len(text) <= INLINE else {"missing": True, "type": type_name(x)}
 
 def _random_state() -> tuple:
     "The state of `random`, and of numpy's, if it is there."

@@ -339,6 +339,35 @@ def test_a_failed_turn_gives_the_users_names_back_on_request(k):
     assert k.value("(keep, new, 'more' in globals(), len(session), sorted(done.restored))") == (2, 3, False, 1, ["done", "keep", "more"][1:])
     assert k.value("session.chat('Again.').iterations[0].code_blocks[0].result.stdout") == "2\n"
 
+# -- traces
+
+@pytest.mark.parametrize("mode", ["{}", "BACK", "only('rows')", "READ", "BOTH", "only('rows', sync_to_user_ns=True)"])
+def test_a_run_in_each_mode_replays(k, tmp_path, mode):
+    from test_traces import execute
+    reads = mode not in ("{}", "BACK")
+    first = "rows.append(len(rows)); total = sum(rows)" if reads else "rows = [1, 2]; total = 3"
+    k.ok(f"""
+from rlm.utils.trace_notebook import enable_trace_notebook
+logger, trace = enable_trace_notebook({str(tmp_path)!r})
+rows, table = [5, 6], pd.DataFrame(dict(x=[1]))
+lm = ScriptedLM([block({first!r}), block("import random\\nprint(rows, total, random.random())\\n1 / 0"), block("FINAL([total, rows])")])
+result = RLM(lm, environment="jupyter", environment_kwargs={mode}, logger=logger, verbose=False).completion("Go.")""")
+    said, nb = execute(k.value("str(trace.path)"))
+    assert said == f"The same as then. The answer: {k.value('result.response')}\n"
+    assert "**full**" in nb.cells[-2].source
+
+def test_a_run_on_a_live_object_is_partial(k, tmp_path):
+    from test_traces import execute
+    k.ok(f"""
+from rlm.utils.trace_notebook import enable_trace_notebook
+logger, trace = enable_trace_notebook({str(tmp_path)!r})
+table = pd.DataFrame(dict(x=[1]))
+lm = ScriptedLM([block("print(table['x'].sum())"), "FINAL(1)"])
+result = RLM(lm, environment="jupyter", environment_kwargs=READ, logger=logger, verbose=False).completion("Sum up the table.")""")
+    said, nb = execute(k.value("str(trace.path)"))
+    assert "**partial**: the log does not have table (pandas.DataFrame)" in nb.cells[-2].source
+    assert said.startswith("Not the same as then (first different block: 1)")
+
 # -- approve
 
 def test_approve(k):
