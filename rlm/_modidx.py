@@ -570,6 +570,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'rlm.logger.RLMLogger._context': ('logger.html#rlmlogger._context', 'rlm/logger.py'),
                             'rlm.logger.RLMLogger._opening': ('logger.html#rlmlogger._opening', 'rlm/logger.py'),
                             'rlm.logger.RLMLogger._write': ('logger.html#rlmlogger._write', 'rlm/logger.py'),
+                            'rlm.logger._as_it_is_now': ('logger.html#_as_it_is_now', 'rlm/logger.py'),
                             'rlm.logger._as_text': ('logger.html#_as_text', 'rlm/logger.py'),
                             'rlm.logger._block': ('logger.html#_block', 'rlm/logger.py'),
                             'rlm.logger._iteration': ('logger.html#_iteration', 'rlm/logger.py'),

@@ -1,6 +1,7 @@
 """`RLM.completion()` from end to end: over real HTTP, in threads, in a terminal, and when things go wrong."""
-import os, pty, subprocess, sys, textwrap, time
+import json, os, pty, subprocess, sys, textwrap, time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from rlm import RLM
@@ -339,6 +340,17 @@ def test_an_rlm_as_a_tool_of_another():
     inner = scripted("FINAL(from inside)")
     outer = scripted("```repl\nFINAL(ask('hi').response)\n```", custom_tools={"ask": inner.completion})
     assert outer.completion("Ask the other.").response == "from inside"
+
+def test_the_readme_of_rlms_runs_as_it_stands():
+    guide = (Path(__file__).parents[1] / "nbs" / "guides" / "coming_from_rlms.ipynb").read_text()
+    page = "\n".join("".join(c["source"]) for c in json.loads(guide)["cells"] if c["cell_type"] == "markdown")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    powers = "\n".join(str(2 ** i) for i in range(100))
+    with ChatServer(["```repl\nFINAL('\\n'.join(str(2 ** i) for i in range(100)))\n```"]) as s:
+        env = os.environ | {"OPENAI_BASE_URL": s.base_url, "OPENAI_API_KEY": "sk-test"}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(powers + "\n") and s.requests[0].body["model"] == "gpt-5-nano"
 
 # -- what a person sees
 
