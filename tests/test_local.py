@@ -142,7 +142,7 @@ def test_names_the_model_may_take(env):
     assert env.variables()["answer"] == 42
 
 def test_reserved_names_are_those_a_block_has(env):
-    assert set(RESERVED) == {"context", "llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched",
+    assert set(RESERVED) == {"context", "context_history", "session_history", "llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched",
         "SHOW_VARS", "FINAL", "FINAL_VAR", "answer"}
 
 # What it shows
