@@ -14,7 +14,7 @@ from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, SubCall, Usag
 __all__ = ['Event', 'RunStarted', 'ModelAsked', 'ModelReplied', 'BlockStarted', 'BlockEnded', 'SubCallStarted', 'SubCallEnded',
            'IterationEnded', 'Notice', 'RunEnded', 'Listeners']
 
-# %% ../nbs/07_events.ipynb #f73a7e6d
+# %% ../nbs/07_events.ipynb #10c2bce8
 @dataclass(frozen=True)
 class RunStarted:
     "A run begins."
@@ -28,7 +28,7 @@ class RunStarted:
     context: Any = None              # the data, where the question is not all of it
     has_context: bool = False        # whether there is any
     settings: dict[str, Any] = field(default_factory=dict)  # environment, sampling options and the like
-    secrets: tuple[str, ...] = ()    # the run's credentials, for listeners that must not write them
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # the run's credentials, for listeners that must not write them
 
 @dataclass(frozen=True)
 class ModelAsked:

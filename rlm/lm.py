@@ -102,7 +102,7 @@ def to_reply(completion: dict,            # a chat completion, as the server sen
                  _usage(completion.get("usage")), choice.get("finish_reason"),
                  reasoning if isinstance(reasoning, str) else None, execution_time, extra)
 
-# %% ../nbs/04_lm.ipynb #df0adbe6
+# %% ../nbs/04_lm.ipynb #2ec13281
 OPENAI_URL = "https://api.openai.com/v1"
 _NO_KEY = """There is no API key. Three ways out:
 - set the environment variable OPENAI_API_KEY, or give backend_kwargs={"model_name": ..., "api_key": ...};
@@ -159,11 +159,13 @@ class OpenAILM:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        "The key, which belongs into no log."
-        return (self._key,) if isinstance(self._key, str) and len(self._key) >= 8 else ()
+        "The key, and whatever is sent in headers: they belong into no log."
+        found = [self._key, *(v for o, h in self.sampling.items() if o.endswith("headers") and isinstance(h, dict) for v in h.values())]
+        parts = [part for s in found if isinstance(s, str) for part in (s, s.rpartition(" ")[2])]
+        return tuple(dict.fromkeys(s for s in parts if len(s) >= 8))
 
     def __repr__(self):
-        options = "".join(f", {k}={v!r}" for k, v in self.sampling.items())
+        options = "".join(f", {k}={'...' if k.endswith('headers') else repr(v)}" for k, v in self.sampling.items())
         return f"OpenAILM({self.model!r}, {self._address!r}{options})"
 
     @property

@@ -118,7 +118,7 @@ class Iteration:
     code_blocks: tuple[CodeBlock, ...] = ()   # in the order they ran
     execution_time: float = 0.0               # seconds, model and code together
 
-# %% ../nbs/00_types.ipynb #6d0ad06e
+# %% ../nbs/00_types.ipynb #a507891c
 def _jsonable(x):
     "`x` as JSON types: records become dicts, objects JSON does not know become their `repr`."
     if isinstance(x, (str, int, float, bool, type(None))): return x
@@ -144,6 +144,10 @@ class RLMChatCompletion:
     id: str = field(default="", compare=False)  # the run's name in logs and traces
     previous: RLMChatCompletion | None = field(default=None, compare=False)  # the turn before, in a session
     secrets: tuple[str, ...] = field(default=(), compare=False)  # credentials of the run, which traces leave out
+
+    def __getstate__(self) -> dict:
+        "Without credentials, and without what belongs to this process."
+        return self.__dict__ | {"changes": None, "previous": None, "secrets": ()}
 
     def undo(self) -> Any:
         "Put back the names in your notebook that the run bound; what was done, and what was left and why."

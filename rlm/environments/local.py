@@ -22,7 +22,7 @@ def new_namespace() -> ModuleType:
         n += 1
         name = f"rlm_repl_{n}"
 
-# %% ../../nbs/environments/02_local.ipynb #2aabac2a
+# %% ../../nbs/environments/02_local.ipynb #ce801fb8
 class LocalEnvironment(BaseEnvironment):
     "Runs blocks in a private namespace of this process."
     def __init__(self,
@@ -47,6 +47,15 @@ class LocalEnvironment(BaseEnvironment):
         self._payload = payload
         self._fixed |= payload
         self._fixed["__builtins__"] |= self.helpers
+        self.namespace |= self._fixed
+
+    def snapshot(self) -> dict[str, Any]:
+        "What `restore` needs to bind every name of the code's own to what it stands for now."
+        return {n: v for n, v in self.namespace.items() if n not in self._payload}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        "Put the code's own names back. An object that was changed in place stays changed."
+        super().restore(snapshot)
         self.namespace |= self._fixed
 
     def end(self) -> None:

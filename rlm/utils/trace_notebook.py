@@ -17,7 +17,7 @@ from .trace_markdown import fenced, plain, prose
 __all__ = ['Trace', 'replace_file', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'trace_notebook',
            'main']
 
-# %% ../../nbs/utils/02_trace_notebook.ipynb #397057f2
+# %% ../../nbs/utils/02_trace_notebook.ipynb #7a9d5760
 _KEEP = 20_000  # characters of an output that stand in the notebook
 _RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)", re.M | re.S | re.I)
 
@@ -68,7 +68,7 @@ def _ended(entry: dict, gaps: list[str]) -> list[str]:
 class Trace:
     "The notebook of a log, as far as the log goes."
     def __init__(self, log: Path):
-        self.log, self.cells, self._runs, self._entries = log, [], {}, {}
+        self.log, self._runs, self._entries, self._logged = log, {}, {}, {}
 
     def add(self, entry: dict) -> None:
         "Put an entry's cells at the end of its run."
@@ -80,8 +80,10 @@ class Trace:
             cells, self._runs[run]["next"] = _iteration(entry, self._runs[run]["next"])
             self._runs[run]["cells"] += cells
         elif run in self._runs and kind == "run_end":
-            gaps = [g for r in runs_of(self._entries.pop(run), self.log.parent) for g in missing(r)]
-            self._runs[run]["cells"] += _ended(entry, gaps)
+            repl = self._entries[run][0]["settings"].get("repl")
+            same = self._logged.setdefault(repl, [])
+            same += runs_of(self._entries.pop(run), self.log.parent)
+            self._runs[run]["cells"] += _ended(entry, missing(same[-1], same))
 
     def text(self) -> str:
         "The notebook's file."
@@ -97,7 +99,7 @@ def replace_file(path: Path, text: str) -> None:
     new.write_text(text, encoding="utf-8")
     os.replace(new, path)
 
-# %% ../../nbs/utils/02_trace_notebook.ipynb #8c2d576a
+# %% ../../nbs/utils/02_trace_notebook.ipynb #e44f1cbc
 class TraceHandle:
     "Where a trace notebook is, and the end of keeping it."
     def __init__(self, logger: RLMLogger, path: Path):
@@ -112,9 +114,9 @@ class TraceHandle:
     def save(self) -> None:
         "Write the notebook now."
         began, text = time.monotonic(), self._trace.text()
-        if self.path.exists() and self._written != self.path.read_text(encoding="utf-8"): self.path = self._beside()
+        if self.path.exists() and self._written != self.path.read_bytes(): self.path = self._beside()
         replace_file(self.path, text)
-        self._written = text
+        self._written = text.encode("utf-8")
         self._next = time.monotonic() + max(2, 50 * (time.monotonic() - began))
 
     def _beside(self) -> Path:
@@ -139,12 +141,12 @@ def enable_trace_notebook(
 ) -> tuple[RLMLogger, TraceHandle]:            # a logger for an `RLM`, and a handle of its notebook
     "A logger that keeps a trace notebook."
     logger = RLMLogger(log_dir, file_name)
-    path = Path(notebook_path) if notebook_path else logger.path.with_suffix(".trace.ipynb")
+    path = Path(notebook_path).absolute() if notebook_path else logger.path.with_suffix(".trace.ipynb")
     if path.parent != logger.path.parent and not path.parent.is_dir():
         raise ConfigurationError(f"The folder of notebook_path is not there: {path.parent}.")
     return logger, TraceHandle(logger, path)
 
-# %% ../../nbs/utils/02_trace_notebook.ipynb #58948928
+# %% ../../nbs/utils/02_trace_notebook.ipynb #9b2bdd67
 _running: list = []  # the replay that the cells below belong to
 
 def start_replay(log: str, run: str) -> None:
@@ -152,6 +154,7 @@ def start_replay(log: str, run: str) -> None:
     from IPython import get_ipython
     from rlm.replay import Replay
     if not Path(log).exists(): raise ConfigurationError(f"{log} is not here ({Path.cwd()}). A trace notebook wants its log beside it.")
+    for before in _running: before.close()
     _running[:] = [Replay(log, run)]
     get_ipython().register_magic_function(_running[0].cell, "cell", "replay")
     kind = f"partial; not in the log: {', '.join(_running[0].missing)}" if _running[0].missing else "full"
