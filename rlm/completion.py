@@ -151,7 +151,7 @@ class RLM:
         self.closed = True
         for repl in list(self._repls): repl.close()
 
-# %% ../nbs/10_completion.ipynb #4a35db69
+# %% ../nbs/10_completion.ipynb #4ec8873e
 @dataclass(frozen=True)
 class Past:
     "What a conversation brings to its next run."
@@ -165,7 +165,7 @@ def _first_messages(self: RLM, environment: BaseEnvironment, question: str, cont
     there = environment.own() | environment.shared(question)
     if past.messages: there = {n: v for n, v in there.items() if re.search(rf"\b{re.escape(n)}\b", question)}
     data = {} if context is _NOTHING else {environment.own_name: context}
-    previews = describe_all(data | there, self.values, environment.named)
+    previews = describe_all(data | {n: v for n, v in there.items() if n not in data}, self.values, environment.named)
     if data: task = prompts.task_message(question, previews)
     else: task = prompts.prompt_message(question, environment.own_name, previews)
     if not past.messages:
@@ -187,10 +187,11 @@ def preview(self: RLM,
     with repl.turn(_payload(question, data), dict.fromkeys(_SUBCALLS) | self.tools, "preview") as environment:
         return _first_messages(self, environment, question, data)
 
-# %% ../nbs/10_completion.ipynb #8ddd4683
+# %% ../nbs/10_completion.ipynb #ec5092b5
 def _shown(rlm: RLM, environment: BaseEnvironment, question: str, context: Any) -> bool:
     "True if the first request holds all of the data, and the question is about no other."
-    if any(re.search(rf"\b{re.escape(name)}\b", question) for name in environment.shared(question)): return False
+    words = set(re.findall(r"[^\W\d]\w*", question))
+    if any(name in words for name in environment.shared(question)): return False
     if context is _NOTHING: return prompts.prompt_message(question)["content"].endswith(question)
     return rlm.values and shows_whole(context)
 

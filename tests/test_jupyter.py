@@ -271,6 +271,61 @@ def test_exit_ends_the_block_and_not_the_kernel(k):
         assert "ended the block" in k.value(f"run('exit()', 'print(1)', **{mode})[0].error")
     assert k.run("1").result == "1" and "xit" in k.value("type(exit).__name__")
 
+# -- odd company
+
+def test_objects_that_cannot_be_asked(k):
+    k.ok("""
+class Odd:
+    def __getattr__(self, name): raise RuntimeError("closed")
+    @property
+    def __class__(self): raise RuntimeError("closed")
+class Gone: pass
+import weakref
+odd, dead, fine = Odd(), weakref.proxy(Gone()), [1]""")
+    for mode in ("only('odd', 'dead', 'fine')", "READ", "BOTH"):
+        assert k.value(f"run('fine.append(odd is None); print(len(fine))', question='What is odd about dead?', **{mode})[0].error") is None
+    assert k.value("type(get_ipython().display_pub.publish).__name__") == "method"
+
+def test_a_magic_in_a_background_run_leaves_the_users_namespace_alone(k):
+    k.ok("""
+import threading, time
+results = []
+rlm = scripted("%time __import__('time').sleep(0.5)", "print(2)", "FINAL(ok ok)")
+t = threading.Thread(target=lambda: results.append(rlm.completion("Go."))); t.start()
+time.sleep(0.2); mine_now = 5""")
+    k.ok("t.join()")
+    assert k.value("(mine_now, get_ipython().user_ns['__name__'])") == (5, "__main__")
+    assert "Write plain Python" in k.value("results[0].iterations[0].code_blocks[0].result.error")
+
+def test_what_ipython_needs_cannot_be_rebound(k):
+    k.ok("r = run('_oh = None; get_ipython = None; __name__ = \"other\"; In = 5; exit = 1', **BOTH)")
+    assert k.run("1 + 1").result == "2" and k.value("(__name__, len(In) > 1)") == ("__main__", True)
+
+def test_concurrent_runs_in_the_users_namespace_take_turns(k):
+    k.ok("""
+import threading, time
+def go(name, wait): answers[name] = RLM(ScriptedLM([block(f"import time; time.sleep({wait})\\ndef f(): FINAL('from {name}')\\nf()")]),
+    environment="jupyter", environment_kwargs=BOTH, verbose=False).completion("Go.").response
+answers = {}
+threads = [threading.Thread(target=go, args=a) for a in (("A", 0.3), ("B", 0.5))]
+for t in threads: t.start(); time.sleep(0.1)
+for t in threads: t.join()""")
+    assert k.value("answers") == {"A": "from A", "B": "from B"} and "xit" in k.value("type(exit).__name__")
+
+def test_what_runs_gave_stays_theirs_to_renew(k):
+    k.ok("run('d = [1]', **BACK); run('d = d + [2]', **only('d', sync_to_user_ns=True)); run('d = d + [3]', **BOTH); run('d = [9]', **BACK)")
+    assert k.value("(d, _last.changes.withheld)") == ([9], {})
+    k.ok("_last.undo(); run('d = [10]', **BACK)")
+    assert k.value("(d, _last.changes.withheld)") == ([10], {})
+
+def test_names_of_helpers_that_the_user_has(k):
+    k.ok("answer, context = 42, 'mine'")
+    assert k.value("run('print(answer)', **only('answer'))[0].stdout") == "42\n"
+    assert k.value("run('print(answer, context)', question='the prompt', **READ)[0].stdout") == "42 the prompt\n"
+    told = k.value("RLM(ScriptedLM([]), environment='jupyter', environment_kwargs=READ).preview('Q?', context='the data')[-1]['content']")
+    assert "the data" in told and "mine" not in told
+    assert "means something else" in k.run("FINAL = 1\nRLM(ScriptedLM([]), environment='jupyter', environment_kwargs=only('FINAL')).preview('Go.')").error
+
 # -- changes and undo
 
 def test_changes_and_undo(k):

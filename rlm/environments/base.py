@@ -96,7 +96,7 @@ class Environment(Protocol):
     def close(self) -> None:
         "Let go of everything. Running code after that raises `RunEndedError`."
 
-# %% ../../nbs/environments/01_base.ipynb #0068b2e2
+# %% ../../nbs/environments/01_base.ipynb #73cb4824
 class BaseEnvironment:
     "Runs blocks in one namespace and remembers what tracebacks need."
     own_name = "context"               # what the code calls the run's data
@@ -251,11 +251,11 @@ def _forget_sources(files: set[str]) -> None:
 
 def _shut_down(captures: list[Capture], loop: EventLoop) -> None:
     for capture in captures: capture.close()
-    with Capture() as nobody:
+    with InterruptGate(), Capture() as nobody:
         nobody.close()
         loop.close()
 
-# %% ../../nbs/environments/01_base.ipynb #028c4217
+# %% ../../nbs/environments/01_base.ipynb #7a7ce6a7
 _CODE_SHAPES = (ast.Call, ast.Subscript, ast.JoinedStr, ast.Attribute, ast.IfExp, ast.List, ast.Dict, ast.Set,
                 ast.ListComp, ast.DictComp, ast.SetComp)
 
@@ -264,7 +264,7 @@ def parse_answer(
 ) -> ast.expr | None:
     "The Python expression that it is, if it is one."
     try:
-        with Capture(): return ast.parse(source, mode="eval").body  # Python's warnings about prose are for nobody
+        with InterruptGate(), Capture(): return ast.parse(source, mode="eval").body  # Python's warnings about prose are for nobody
     except (SyntaxError, ValueError, RecursionError, MemoryError): return None
 
 def is_meant_as_code(

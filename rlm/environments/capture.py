@@ -152,7 +152,7 @@ def _release(proxies: list[StreamProxy]) -> None:
             if not proxy._holders and getattr(sys, proxy._name) is proxy: setattr(sys, proxy._name, proxy._original)
         _route_threads(-1)
 
-# %% ../../nbs/environments/00_capture.ipynb #a609862d
+# %% ../../nbs/environments/00_capture.ipynb #0b7c2c27
 _threads = {"holders": 0, "ours": None, "original": None}
 
 def _route_threads(step: int) -> None:
@@ -168,7 +168,11 @@ def _routed_start(original):
     "A `Thread.start` that lets the thread inherit the context of a block."
     def start(thread: threading.Thread) -> None:
         if _current.get() is None: return original(thread)
-        run, context, held = thread.run, copy_context(), _hold()
+        run, context, held, released = thread.run, copy_context(), _hold(), []
+        def release():
+            with _lock:
+                if not released: _release(held)
+                released.append(True)
         def report_errors():
             try: run()
             except BlockEnd: pass
@@ -177,11 +181,11 @@ def _routed_start(original):
         def routed():
             vars(thread).pop("run", None)
             try: context.run(report_errors)
-            finally: _release(held)
+            finally: release()
         thread.run = routed
         try: original(thread)
         except BaseException:
-            _release(held)
+            if thread.ident is None: release()  # it has not started; else it will do so itself
             raise
     return start
 
