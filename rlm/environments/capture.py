@@ -152,7 +152,7 @@ def _release(proxies: list[StreamProxy]) -> None:
             if not proxy._holders and getattr(sys, proxy._name) is proxy: setattr(sys, proxy._name, proxy._original)
         _route_threads(-1)
 
-# %% ../../nbs/environments/00_capture.ipynb #0b7c2c27
+# %% ../../nbs/environments/00_capture.ipynb #f72b9573
 _threads = {"holders": 0, "ours": None, "original": None}
 
 def _route_threads(step: int) -> None:
@@ -184,8 +184,8 @@ def _routed_start(original):
             finally: release()
         thread.run = routed
         try: original(thread)
-        except BaseException:
-            if thread.ident is None: release()  # it has not started; else it will do so itself
+        except Exception:  # it could not start; after Ctrl-C it has, and releases what it holds itself
+            release()
             raise
     return start
 
