@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 # %% auto #0
-__all__ = ['clip', 'looks_secret', 'type_name', 'brief', 'signature', 'describe', 'shows_whole', 'describe_all']
+__all__ = ['clip', 'looks_secret', 'type_name', 'brief', 'signature', 'describe', 'fenced', 'shows_whole', 'describe_all']
 
 # %% ../nbs/02_preview.ipynb #c8487e4c
 def clip(text: str,          # any text
@@ -139,7 +139,7 @@ def _size(x: Any) -> str:
         return f"shape {shape}" + (f", {x.dtype}" if hasattr(x, "dtype") else "")
     return ""
 
-# %% ../nbs/02_preview.ipynb #9d75a797
+# %% ../nbs/02_preview.ipynb #804b07ae
 def describe(name: str,             # what the model calls it
              x: Any,                # the object
              values: bool = True,   # show values, or only names, types and sizes
@@ -161,10 +161,10 @@ def _description(name, x, values, own_repr, head, tail) -> str:
     line = f"{name}: {type_name(x)}" + (f", {size}" if size else "")
     if not values: return line
     if looks_secret(name, x): return f"{line}, value hidden"
-    if isinstance(x, str): return f"{line}\n{_fenced(_ends(x, head, tail))}"
+    if isinstance(x, str): return f"{line}\n{fenced(_ends(x, head, tail))}"
     if isinstance(x, (bytes, bytearray)): return f"{line}\n{clip(repr(bytes(x[:head])), head, 0)}"
     if type(x) in (int, float, complex, bool, type(None), list, tuple, dict, set, frozenset): return f"{line} = {brief(x)}"
-    if own_repr: return f"{line}\n{_fenced(clip(_own_repr(x), head, tail))}"
+    if own_repr: return f"{line}\n{fenced(clip(_own_repr(x), head, tail))}"
     return line
 
 def _ends(text: str, head: int, tail: int) -> str:
@@ -175,11 +175,11 @@ def _own_repr(x: Any) -> str:
     try: return repr(x)
     except Exception as e: return f"its repr raised {type(e).__name__}"
 
-def _fenced(text: str) -> str:
+def fenced(text: str, language: str = "") -> str:
     "`text` between fences that it can't close."
     longest = max((len(m) for m in re.findall(r"`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
-    return f"{fence}\n{text}\n{fence}"
+    return f"{fence}{language}\n{text}\n{fence}"
 
 # %% ../nbs/02_preview.ipynb #a7ff425a
 def shows_whole(x: Any) -> bool:
