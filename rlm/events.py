@@ -14,7 +14,7 @@ from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, SubCall, Usag
 __all__ = ['Event', 'RunStarted', 'ModelAsked', 'ModelReplied', 'BlockStarted', 'BlockEnded', 'SubCallStarted', 'SubCallEnded',
            'IterationEnded', 'Notice', 'RunEnded', 'Listeners']
 
-# %% ../nbs/07_events.ipynb #10c2bce8
+# %% ../nbs/07_events.ipynb #abe56175
 @dataclass(frozen=True)
 class RunStarted:
     "A run begins."
@@ -30,6 +30,7 @@ class RunStarted:
     settings: dict[str, Any] = field(default_factory=dict)  # environment, sampling options and the like
     secrets: tuple[str, ...] = field(default=(), repr=False)  # the run's credentials, for listeners that must not write them
 
+# %% ../nbs/07_events.ipynb #04ab95bd
 @dataclass(frozen=True)
 class ModelAsked:
     "A request to the root model is on its way."
@@ -58,6 +59,7 @@ class BlockEnded:
     block: CodeBlock
     spent: Usage
 
+# %% ../nbs/07_events.ipynb #b5adb6e9
 @dataclass(frozen=True)
 class SubCallStarted:
     "The model's code asks a model."

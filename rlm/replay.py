@@ -17,7 +17,7 @@ from .types import CodeResult, LMError, Reply, RLMError, SubCall
 # %% auto #0
 __all__ = ['ReplayDivergenceError', 'RecordedCalls', 'ReplayLM', 'replay', 'missing', 'Replay']
 
-# %% ../nbs/14_replay.ipynb #6d8fbf7e
+# %% ../nbs/14_replay.ipynb #e118ee7f
 class ReplayDivergenceError(RLMError):
     "A replay took another course than the run that was recorded."
 
@@ -43,6 +43,7 @@ class RecordedCalls:
         if call.error: raise LMError(call.error.partition(": ")[2])
         return Reply(call.response, call.model, call.usage)
 
+# %% ../nbs/14_replay.ipynb #a66fda70
 class ReplayLM:
     "A backend that says what a model once said."
     def __init__(self, runs: list[LoggedRun]):

@@ -14,7 +14,7 @@ from ..preview import describe, looks_secret
 # %% auto #0
 __all__ = ['MISSING', 'glimpse', 'Changes', 'Undone', 'may_change', 'Watch']
 
-# %% ../../nbs/environments/04_changes.ipynb #af457587
+# %% ../../nbs/environments/04_changes.ipynb #e02e7fcb
 class _Missing:
     def __repr__(self): return "(not there)"
 
@@ -23,13 +23,16 @@ MISSING = _Missing()  # the value of a name that is not there
 def glimpse(name: str, value: Any) -> str:
     "A value in a line."
     if value is MISSING: return "–"
+    try: text = _look(name, value)
+    except Exception: text = "an object that can't be looked at"
+    return text if len(text) <= 300 else text[:297] + "..."
+
+def _look(name: str, value: Any) -> str:
     if type(value) is str: return repr(value if len(value) <= 60 else value[:57] + "...")
     if looks_secret(name, value): return "<hidden>"
-    if _root(value) in _TABLES: text = _table(value)
-    else:
-        text = describe(name, value).removeprefix(f"{name}: ")
-        if " = " in text: text = text.split(" = ", 1)[1]
-    return text if len(text) <= 300 else text[:297] + "..."
+    if _root(value) in _TABLES: return repr(value)
+    text = describe(name, value).removeprefix(f"{name}: ")
+    return text.split(" = ", 1)[1] if " = " in text else text
 
 _TABLES = "pandas", "numpy", "polars"  # their `repr` is short and runs no query (a polars LazyFrame prints its plan)
 
@@ -37,10 +40,7 @@ def _root(value: Any) -> str:
     try: return type(value).__module__.split(".")[0]
     except Exception: return ""  # an odd metaclass
 
-def _table(value: Any) -> str:
-    try: return repr(value)
-    except Exception as e: return f"its repr raised {type(e).__name__}"
-
+# %% ../../nbs/environments/04_changes.ipynb #99854c6e
 class Changes:
     "What a run did to the names and objects of a namespace."
     def __init__(self,
@@ -112,6 +112,7 @@ class Changes:
         head = "".join(f"<th style='text-align:left'>{h}</th>" for h in ("name", "", "before", "after"))
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else "<p>no changes</p>"
 
+# %% ../../nbs/environments/04_changes.ipynb #b1e23e99
 def _line(row: tuple[str, str, str, str]) -> str:
     name, what, before, after = row
     values = [v for v in (before, after) if v]

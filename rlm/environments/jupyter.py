@@ -117,7 +117,7 @@ class Register:
         return (isinstance(name, str) and name[:1] != "_" and name not in self._hidden and not hasattr(builtins, name)
                 and not issubclass(type(value), ModuleType))
 
-# %% ../../nbs/environments/05_jupyter.ipynb #5bc3f049
+# %% ../../nbs/environments/05_jupyter.ipynb #2ce1649b
 def _is_library(value: Any) -> bool:
     "True for what belongs to rlm itself, and for functions and classes from elsewhere."
     kind = type(value)
@@ -173,7 +173,7 @@ class InKernel(InShell):
         self._yours = dict(self.user_ns)
         if not self.mode.reads: return
         try: self._watch.before(_parse(source, self.shell), self.theirs)
-        except Exception: pass  # no Python, as the block will say itself; or an object that can't be looked at
+        except (SyntaxError, ValueError, RecursionError, MemoryError): pass  # no Python, as the block will say itself
 
     def _rescue(self, names) -> list[str]:
         "Put those of these names back that a block took from the user; which they were."

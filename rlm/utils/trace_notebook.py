@@ -17,7 +17,7 @@ from .trace_markdown import plain, prose
 __all__ = ['Trace', 'replace_file', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'trace_notebook',
            'main']
 
-# %% ../../nbs/utils/02_trace_notebook.ipynb #7a9d5760
+# %% ../../nbs/utils/02_trace_notebook.ipynb #df56c36c
 _KEEP = 20_000  # characters of an output that stand in the notebook
 _RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)", re.M | re.S | re.I)
 
@@ -65,6 +65,7 @@ def _ended(entry: dict, gaps: list[str]) -> list[str]:
     why = "" if entry["stop_reason"] == "final" else f"\n\nStopped: {entry['stop_reason'].replace('_', ' ')}."
     return [_cell("markdown", f"end-{run}", f"### Final Answer\n\n{answer}{why}\n\nThis trace is {what}."), _cell("code", f"check-{run}", "end_replay()")]
 
+# %% ../../nbs/utils/02_trace_notebook.ipynb #10b841ca
 class Trace:
     "The notebook of a log, as far as the log goes."
     def __init__(self, log: Path):
