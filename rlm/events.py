@@ -59,19 +59,21 @@ class BlockEnded:
     block: CodeBlock
     spent: Usage
 
-# %% ../nbs/07_events.ipynb #b5adb6e9
+# %% ../nbs/07_events.ipynb #a708e73e
 @dataclass(frozen=True)
 class SubCallStarted:
     "The model's code asks a model."
     prompt: str
     model: str
     spent: Usage
+    depth: int = 1  # 1: asked by the root's code, 2: by a child's, and so on
 
 @dataclass(frozen=True)
 class SubCallEnded:
     "A sub-call was answered, or failed."
     call: SubCall
     spent: Usage
+    depth: int = 1
 
 @dataclass(frozen=True)
 class IterationEnded:

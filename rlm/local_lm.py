@@ -143,9 +143,10 @@ def grammar_for(messages: list[dict], # the conversation so far
     if said[-1:] == said[-2:-1] or heard[-1:] == heard[-2:-1]: return "root ::= final" + _FINAL
     return "root ::= block | final" + _BLOCK + _FINAL
 
-# %% ../nbs/05_local_lm.ipynb #28000bc7
+# %% ../nbs/05_local_lm.ipynb #c22a3987
 class LocalLM:
     "A model that runs on this machine: SmolLM2, or any GGUF file."
+    priced = True  # it costs nothing
     def __init__(self,
         model_path: str | os.PathLike | None = None, # a GGUF file; default: the weights that `rlm_get_model` fetched
         n_ctx: int = 8192,         # the window of a conversation, in tokens; SmolLM2 was trained for 8,192
@@ -178,12 +179,12 @@ def _check_file(model_path) -> Path:
     if magic != b"GGUF": raise ConfigurationError(f"{path} is no GGUF file.")
     return path
 
-# %% ../nbs/05_local_lm.ipynb #638f761e
+# %% ../nbs/05_local_lm.ipynb #08faefb6
 @patch
 def complete(self: LocalLM, messages: list[dict]) -> Reply:
     "What the model says after `messages`; the first call starts the server."
     server = _serve(self.path, self.n_ctx)
     if server is not self._server:
-        self._lm = OpenAILM(self.model, server.url, server.key, **self._sampling)
+        self._lm = OpenAILM(self.model, server.url, server.key, prices={"input": 0, "output": 0}, **self._sampling)
         self._server = server
     return self._lm.complete(messages, **({"grammar": grammar_for(messages)} if self.constrained else {}))

@@ -11,9 +11,9 @@ from .preview import clip, describe, describe_all
 from .types import CodeBlock
 
 # %% auto #0
-__all__ = ['SYSTEM_PROMPT', 'SESSION', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'FAILED', 'REFUSED', 'AGAIN', 'OUT_OF_TURNS',
-           'LOOK_FIRST', 'system_prompt', 'task_message', 'prompt_message', 'sendable', 'first_messages', 'feedback',
-           'confirm', 'no_such_variable', 'answer_failed']
+__all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'FAILED', 'REFUSED', 'AGAIN',
+           'OUT_OF_TURNS', 'LOOK_FIRST', 'system_prompt', 'task_message', 'prompt_message', 'sendable',
+           'first_messages', 'feedback', 'confirm', 'no_such_variable', 'misfit', 'answer_failed']
 
 # %% ../nbs/03_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = """\
@@ -37,19 +37,24 @@ When the output shows the answer, reply with FINAL(...), the answer between the 
 code. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task asks for, taken from the output: \
 never guess, never answer before you have seen it."""
 
-# %% ../nbs/03_prompts.ipynb #012a26e0
+# %% ../nbs/03_prompts.ipynb #4b3dd7e9
 SESSION = """\
 - session_history: the earlier questions of this conversation with your answers. session_context_0, session_context_1, ...: \
 the data or text of each; `context` is the latest.
+"""
+RECURSION = """\
+- rlm_query(prompt): like llm_query, but answered by a model that works in a REPL of its own, where the prompt is `context`. \
+For a piece that is long, or takes several steps. rlm_query_batched(prompts): many at once.
 """
 
 def system_prompt(tools: Mapping[str, Any] = {},  # the user's own tools, name -> function or value
                   template: str | None = None,    # the user's own system prompt; `{tools}` in it is filled in, if it is there
                   values: bool = True,            # show the values of tools that are no functions
                   session: bool = False,          # it is the first of several questions
+                  recursion: bool = False,        # `rlm_query` has a REPL to offer
                  ) -> str:
     "The first message of every conversation."
-    listed = SESSION * session + "".join(f"- {describe(name, tool, values)}\n" for name, tool in tools.items())
+    listed = RECURSION * recursion + SESSION * session + "".join(f"- {describe(name, tool, values)}\n" for name, tool in tools.items())
     return (SYSTEM_PROMPT if template is None else template).replace("{tools}", listed)
 
 # %% ../nbs/03_prompts.ipynb #bbe4aee5
@@ -93,7 +98,7 @@ print(context.count("rain"))
     {"role": "assistant", "content": "FINAL(31)"},
 ]
 
-# %% ../nbs/03_prompts.ipynb #b396f235
+# %% ../nbs/03_prompts.ipynb #7bfeefcc
 def sendable(text: str) -> str:
     "`text` as UTF-8 can carry it: a file read with `surrogateescape` holds characters that it can't."
     return text.encode("utf-8", "replace").decode("utf-8")
@@ -103,9 +108,10 @@ def first_messages(task: dict,                   # from `task_message` or `promp
                    template: str | None = None,  # the user's own system prompt
                    values: bool = True,          # show the values of tools that are no functions
                    session: bool = False,        # it is the first of several questions
+                   recursion: bool = False,      # `rlm_query` has a REPL to offer
                   ) -> list[dict]:               # a request as it is sent
     "System prompt, worked example, task."
-    messages = [{"role": "system", "content": system_prompt(tools, template, values, session)}, *EXAMPLE, task]
+    messages = [{"role": "system", "content": system_prompt(tools, template, values, session, recursion)}, *EXAMPLE, task]
     return [{**m, "content": sendable(m["content"])} for m in messages]
 
 # %% ../nbs/03_prompts.ipynb #97090f3e
@@ -129,7 +135,7 @@ def feedback(blocks: Sequence[CodeBlock], # the blocks that ran
     if skipped: parts.append(f"({skipped} more block{'s' * (skipped > 1)} did not run, because this one failed.)")
     return "\n\n".join(part for part in [*parts, *notes] if part)
 
-# %% ../nbs/03_prompts.ipynb #0130fdcf
+# %% ../nbs/03_prompts.ipynb #93bd1298
 NOTHING_TO_RUN = ("Nothing was run: your reply held no ```repl block and no FINAL(...). Write Python code in a ```repl block, "
                   "or answer with FINAL and the answer in brackets.")
 CUT = ("Your reply was cut off at its length limit, and what was cut off was not run. Think less, write shorter code, "
@@ -151,6 +157,10 @@ def no_such_variable(name: str) -> str:
     "Feed back an answer that names a variable which is not there."
     return (f"FINAL({name}): there is no variable `{name}`. Run the code that sets it first, in a ```repl block, or write "
             "the answer itself between the brackets.")
+
+def misfit(error: str) -> str:
+    "Feed back an answer that is not of the type that was asked for."
+    return f"This answer does not fit: {clip(error, 1_000, 200)}\nCorrect it, with code if you need to, and answer again."
 
 def answer_failed(source: str, error: str) -> str:
     "Feed back an answer whose expression raised."

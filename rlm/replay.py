@@ -11,7 +11,8 @@ from typing import Any
 from .environments.local import LocalEnvironment
 from .environments.repl import Repl
 from .logger import LoggedRun, read_log, restore_random_state
-from .subcalls import Ledger, SubCalls
+from .limits import Ledger
+from .subcalls import SubCalls
 from .types import CodeResult, LMError, Reply, RLMError, SubCall
 
 # %% auto #0
@@ -119,11 +120,9 @@ class Replay:
                   for b, needs in zip(i.code_blocks, [*before, *[{}] * len(i.code_blocks)])]
         self.blocks = dict(enumerate(blocks, 1))
         recorded = [c for b, _ in blocks for c in b.result.rlm_calls]
-        calls = SubCalls(RecordedCalls(recorded, recorded[0].model if recorded else self.run.result.root_model), Ledger())
-        calls.workers = 1  # in their order
-        tools = dict(zip(("llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched"), (calls.llm_query, calls.llm_query_batched) * 2))
+        calls = SubCalls([RecordedCalls(recorded, recorded[0].model if recorded else self.run.result.root_model)], Ledger(places=1))  # one by one, in their order
         key = str(log), self.run.metadata["settings"].get("repl", run)
-        self._turn = _repls.setdefault(key, Repl(LocalEnvironment)).turn(self._payload(runs), tools, "replay")
+        self._turn = _repls.setdefault(key, Repl(LocalEnvironment)).turn(self._payload(runs), calls.functions, "replay")
         self.environment = self._turn.__enter__()
         self._before, self.answer = self.environment.snapshot(), None
 

@@ -11,17 +11,19 @@ from typing import Any
 # %% auto #0
 __all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'CodeBlock', 'Iteration', 'RLMChatCompletion', 'RLMError',
            'ConfigurationError', 'LMError', 'LMConnectionError', 'LMTimeoutError', 'LMAuthenticationError',
-           'ModelNotFoundError', 'LMRateLimitError', 'LMServerError', 'LMRequestError', 'LMResponseError',
-           'SubcallError', 'RunEndedError']
+           'ModelNotFoundError', 'LMRateLimitError', 'LMServerError', 'LMRequestError', 'ContextWindowExceededError',
+           'LMResponseError', 'LimitError', 'TimeoutExceededError', 'TokenLimitExceededError', 'BudgetExceededError',
+           'ErrorThresholdExceededError', 'OutputTypeError', 'SubcallError', 'RunEndedError']
 
-# %% ../nbs/00_types.ipynb #9524e6e5
+# %% ../nbs/00_types.ipynb #66050809
 @dataclass(frozen=True)
 class Usage:
     "Tokens and money spent on answered requests."
     input_tokens: int = 0     # prompt tokens, as the provider counts them
     output_tokens: int = 0    # completion tokens, reasoning included, as the provider counts them
     calls: int = 0            # requests answered
-    cost: float | None = None # USD, where the endpoint itself reports it; None where it is unknown
+    cost: float | None = None # USD, as the endpoint reports it or by the prices you gave; None where it is unknown
+    cached_tokens: int = 0    # those of the input that the provider had in its cache, and bills for less
 
     @property
     def total_tokens(self) -> int:
@@ -34,12 +36,13 @@ class Usage:
         elif not other.calls: cost = self.cost
         else: cost = None if None in (self.cost, other.cost) else self.cost + other.cost
         return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens,
-                     self.calls + other.calls, cost)
+                     self.calls + other.calls, cost, self.cached_tokens + other.cached_tokens)
 
     def __str__(self) -> str:
         calls = f"{self.calls:,} call" + "s" * (self.calls != 1)
-        cost = "" if self.cost is None else f", ${self.cost:.4f}"
-        return f"{self.input_tokens:,} tokens in, {self.output_tokens:,} out, {calls}{cost}"
+        cached = f" ({self.cached_tokens:,} cached)" if self.cached_tokens else ""
+        cost = "cost unknown" if self.cost is None else f"${self.cost:.4f}"
+        return f"{self.input_tokens:,} tokens in{cached}, {self.output_tokens:,} out, {calls}, {cost}"
 
 # %% ../nbs/00_types.ipynb #35ea7161
 @dataclass(frozen=True)
@@ -53,16 +56,17 @@ class Reply:
     execution_time: float = 0.0       # seconds from request to reply
     extra: dict[str, Any] = field(default_factory=dict, repr=False)  # everything else the server sent
 
-# %% ../nbs/00_types.ipynb #cbe601b1
+# %% ../nbs/00_types.ipynb #8430becb
 @dataclass(frozen=True)
 class SubCall:
-    "One request that the model's code made with `llm_query`."
+    "One request that the model's code made, with `llm_query`, `rlm_query` or their batched forms."
     prompt: str                   # what the code asked
     response: str                 # what came back; "" where the call failed
     model: str = ""               # the model that answered
-    usage: Usage = Usage()        # what it cost
+    usage: Usage = Usage()        # what it cost, with everything that a child spent
     execution_time: float = 0.0   # seconds
     error: str | None = None      # why it failed, if it did
+    run: RLMChatCompletion | None = None  # the child's run, where it had a REPL of its own
 
 # %% ../nbs/00_types.ipynb #8d649657
 @dataclass(frozen=True)
@@ -169,10 +173,11 @@ class RLMChatCompletion:
         return (f"RLMChatCompletion({self.response[:200]!r}, {n} iteration{'s' * (n != 1)}, {self.usage}, "
                 f"{self.execution_time:.1f} s, stop_reason={self.stop_reason!r})")
 
-# %% ../nbs/00_types.ipynb #2969717a
+# %% ../nbs/00_types.ipynb #45227fa9
 class RLMError(Exception):
     "A run could not go on. `.result` is the `RLMChatCompletion` so far, or None where no run had begun."
     result: RLMChatCompletion | None = None
+    stop_reason = "error"  # that of the result
 
 class ConfigurationError(RLMError, ValueError):
     "What was asked for can't be done as it was asked; the message says what can."
@@ -193,8 +198,28 @@ class LMServerError(LMError):
     "The server failed (5xx), also after the retries."
 class LMRequestError(LMError):
     "The server refused the request itself (any other 4xx)."
+class ContextWindowExceededError(LMRequestError):
+    "The request is longer than the model's window."
 class LMResponseError(LMError):
     "The server answered with something that is no chat completion."
+
+class LimitError(RLMError):
+    "A limit of the run was reached. `.result` holds everything up to then."
+class TimeoutExceededError(LimitError):
+    "The run took longer than `max_timeout`."
+    stop_reason = "max_timeout"
+class TokenLimitExceededError(LimitError):
+    "The run used `max_tokens`, or more."
+    stop_reason = "max_tokens"
+class BudgetExceededError(LimitError):
+    "The run spent `max_budget`, or more; or what it spent can't be known."
+    stop_reason = "max_budget"
+class ErrorThresholdExceededError(LimitError):
+    "`max_errors` times in a row something failed."
+    stop_reason = "max_errors"
+class OutputTypeError(RLMError):
+    "The last answer that could be had is not of the type that was asked for."
+    stop_reason = "max_iterations"
 
 class SubcallError(RLMError):
     "Raised in the model's own code: its `llm_query` failed."

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import openai, pytest
 from rlm.lm import OpenAILM, ScriptedLM, ask, create_lm
-from rlm.types import (ConfigurationError, LMAuthenticationError, LMConnectionError, LMError, LMRateLimitError,
+from rlm.types import (ConfigurationError, ContextWindowExceededError, LMAuthenticationError, LMConnectionError, LMError, LMRateLimitError,
                        LMRequestError, LMResponseError, LMServerError, LMTimeoutError, ModelNotFoundError, Reply, Usage)
 from server import HANG, RESET, ChatServer, Http, completion
 
@@ -283,8 +283,8 @@ def test_a_refused_request(status):
     "This model's maximum context length is 8192 tokens.", "prompt is too long: 210000 tokens",
     "request (9031 tokens) exceeds the available context size (8192 tokens)"])
 def test_a_conversation_that_does_not_fit(words):
-    e = error_of(refusal(400, words), kind=LMRequestError)
-    assert words in str(e) and "a model with a larger one" in str(e)
+    e = error_of(refusal(400, words), kind=ContextWindowExceededError)
+    assert words in str(e) and "a model with a larger one" in str(e) and "It had 1 messages with" in str(e)
 
 @pytest.mark.parametrize("body, words", [
     ([{"error": {"message": "over quota"}}], "over quota"), ({"detail": [{"loc": ["body"]}]}, "['body']"),

@@ -117,7 +117,7 @@ class Register:
         return (isinstance(name, str) and name[:1] != "_" and name not in self._hidden and not hasattr(builtins, name)
                 and not issubclass(type(value), ModuleType))
 
-# %% ../../nbs/environments/05_jupyter.ipynb #2ce1649b
+# %% ../../nbs/environments/05_jupyter.ipynb #ac2db5dd
 def _is_library(value: Any) -> bool:
     "True for what belongs to rlm itself, and for functions and classes from elsewhere."
     kind = type(value)
@@ -133,6 +133,7 @@ def _parse(source: str, shell: Any) -> ast.AST:
 class InKernel(InShell):
     "Mixed into an environment: works in the kernel of `shell`, by a `SyncMode`."
     own_name = "context"  # what the payload is called
+    on_your_thread = True
 
     def _set_up(self, mode: SyncMode, approve: Callable[[str], str | None] | None) -> None:
         self.shell, self.mode, self.approve = find_shell(), mode, approve
