@@ -8,4 +8,5 @@ from .types import *
 from .completion import RLM
 from .session import Session
 from .logger import RLMLogger, read_log
+from .asynchronous import Stream
 from .utils import notebook as _notebook, trace_markdown as _trace_markdown  # they give results their ways to be shown
