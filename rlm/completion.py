@@ -251,7 +251,7 @@ def _shown(rlm: RLM, environment: BaseEnvironment, question: str, context: Any) 
     if context is _NOTHING: return prompts.prompt_message(question)["content"].endswith(question)
     return rlm.values and shows_whole(context)
 
-# %% ../nbs/10_completion.ipynb #0a335b78
+# %% ../nbs/10_completion.ipynb #bf708046
 class Run:
     "One prompt being answered."
     def __init__(self, rlm: RLM, call: Call):
@@ -280,7 +280,6 @@ class Run:
 
     def perform(self, request: AskModel | RunCode | Resolve):
         "Do what the loop asks for."
-        self.ledger.check()
         match request:
             case AskModel(messages=messages):
                 lm, here = self.rlm.lm, not (self.call.loop or self.ledger.parent or self.ledger.limits.max_timeout)

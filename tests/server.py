@@ -55,6 +55,8 @@ class ChatServer:
     ):
         self.replies, self.models, self.delay = replies, models, delay
         self.requests: list[Request] = []   # the chat requests, in the order they came
+        self.usage: list[dict] = []         # the usage that was sent with each completion
+        self.busy = self.most = 0           # chat requests being answered now, and at most
         self._lock, self._closing = threading.Lock(), threading.Event()
 
     def __enter__(self) -> ChatServer:
@@ -94,7 +96,14 @@ class ChatServer:
         if callable(reply): reply = reply(body)
         if isinstance(reply, Http): return reply
         if isinstance(reply, str) or not ("choices" in reply or "error" in reply): reply = completion(reply, body)
+        with self._lock: self.usage.append(reply.get("usage"))
         return Http(body=reply, delay=self.delay)
+
+    def count(self, step: int):
+        "One request more, or fewer, is being answered."
+        with self._lock:
+            self.busy += step
+            self.most = max(self.most, self.busy)
 
     def wait(self, seconds: float) -> bool:
         "Sleep; True if the server closed meanwhile."
@@ -123,8 +132,11 @@ class _Connection(socketserver.StreamRequestHandler):
             headers[name.lower()] = value.strip()
         raw = self.rfile.read(int(headers.get("content-length", 0)))
         chat = self.server.chat
-        reply = chat.answer(first[0].decode(), first[1].decode(), headers, raw)
-        if chat.wait(reply.delay): return False
+        chat.count(+1)
+        try:
+            reply = chat.answer(first[0].decode(), first[1].decode(), headers, raw)
+            if chat.wait(reply.delay): return False
+        finally: chat.count(-1)
         if reply.drop:
             self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.request.close()

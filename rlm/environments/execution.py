@@ -251,7 +251,7 @@ def _loop_is_running() -> bool:
     except RuntimeError: return False
     return True
 
-# %% ../../nbs/environments/00_execution.ipynb #654461e8
+# %% ../../nbs/environments/00_execution.ipynb #3a971c51
 class Stopped(BlockEnd):
     "The run has no more time, or was cancelled."
 
@@ -295,7 +295,6 @@ class Stop:
         "Stop everything now."
         with self._lock:
             if not self.asked.done(): self.asked.set_result(None)
-            threads = list(self._watched)
             blocks = list(self._watched)
         for block in blocks: _start(self._end, block)
 
@@ -326,12 +325,12 @@ class Stop:
         timer = None if self.left is None else _start(self._end, block, after=self.left)
         try: yield
         finally:
-            while block in self._watched:
+            while True:
                 try:
-                    with self._lock:
-                        _raise_in(block[0], None)
-                        self._watched.discard(block)
-                except Stopped: continue  # it was under way
+                    with self._lock: self._watched.discard(block)
+                    for _ in range(2): pass  # an exception that is under way arrives here
+                    break
+                except Stopped: continue
             if timer is not None: timer.cancel()
 
     @contextmanager
@@ -353,7 +352,7 @@ def _start(f, *args, after: float = 0.0) -> threading.Timer:
     timer.start()
     return timer
 
-def _raise_in(thread: int, kind: type[Stopped] | None) -> None:
-    "Raise an exception in another thread, or with None take back one that has not been raised yet."
+def _raise_in(thread: int, kind: type[Stopped]) -> None:
+    "Raise an exception in another thread. (It is never taken back: CPython 3.11 would go on looking for it in every thread.)"
     import ctypes
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind))
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
