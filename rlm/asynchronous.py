@@ -63,16 +63,16 @@ async def achat(self: Session,
     "Like `chat`, and the event loop stays free. Cancelling the task takes the turn back."
     return await _awaited(self._call(prompt, root_prompt, context, output_type), self._turn)
 
-# %% ../nbs/16_async.ipynb #05fabd66
+# %% ../nbs/16_async.ipynb #8ae725d9
 class Stream:
     "The events of a run, which happens while they are taken."
     result: RLMChatCompletion | None = None  # the run, once it is over, however it ended
 
     def __init__(self, rlm: RLM, call: Call): self._rlm, self._call, self._begun, self._events = rlm, call, None, None
 
-    def _hear(self, event: Event, put: Callable[[Event], None]) -> None:
+    def _noted(self, event: Event) -> Event:
         if isinstance(event, RunEnded): self.result = event.result
-        put(event)
+        return event
 
     def _only_once(self) -> None:
         if self._begun: raise RuntimeError("This stream has been gone through already. Ask again with rlm.stream(...).")
@@ -86,17 +86,18 @@ class Stream:
 
     def _run(self) -> Generator[Event, None, None]:
         self._only_once()
-        heard = deque()
-        steps = _one_off(self._rlm, replace(self._call, hear=(lambda e: self._hear(e, heard.append),)))
-        error = None
+        heard, error = deque(), None
+        steps = _one_off(self._rlm, replace(self._call, hear=(heard.append,)))
         try:
             while error is None:
                 try: next(steps)
                 except StopIteration: break
                 except BaseException as e: error = e
-                while heard: yield heard.popleft()
-            while heard: yield heard.popleft()
-        finally: steps.close()
+                while heard: yield self._noted(heard.popleft())
+            while heard: yield self._noted(heard.popleft())
+        finally:
+            steps.close()
+            for event in heard: self._noted(event)
         if error is not None: raise error
 
     def close(self) -> None:
@@ -107,17 +108,17 @@ class Stream:
         import asyncio
         self._only_once()
         loop, heard = asyncio.get_running_loop(), asyncio.Queue()
-        put = lambda event: loop.call_soon_threadsafe(heard.put_nowait, event)
-        call = replace(self._call, hear=(lambda e: self._hear(e, put),))
+        call = replace(self._call, hear=(lambda event: loop.call_soon_threadsafe(heard.put_nowait, event),))
         run = asyncio.ensure_future(_awaited(call, lambda call: _one_off(self._rlm, call)))
         run.add_done_callback(lambda _: heard.put_nowait(None))
         try:
-            while (event := await heard.get()) is not None: yield event
+            while (event := await heard.get()) is not None: yield self._noted(event)
             await run
         finally:
             if not run.done():
                 run.cancel()
                 await asyncio.wait([run])
+            while not heard.empty(): self._noted(heard.get_nowait())
 
 @patch
 def stream(self: RLM,
