@@ -1,20 +1,23 @@
 """What this library adds to the work of the model and of Python, as ratios against a baseline of the same run.
 
-    python tests/benchmark.py
+    python tests/benchmark.py [PYTHON]
 
+With the Python of an environment that has `rlms` and `dspy`, those two are asked for the same fan-out in the same run.
 Machines are noisy: the two sides of a ratio take turns, and the medians are compared. No test asserts these figures.
 """
-import multiprocessing as mp, statistics as st, subprocess, sys, time
+import json, multiprocessing as mp, os, statistics as st, subprocess, sys, time
+from pathlib import Path
 
+import fan_out
 from server import completion
 
 MB = 1_000_000
 BLOCK = "```repl\nprint('" + "x" * 180 + "')\n```"   # a message of about 200 bytes
 
-def serve(pipe, replies):
-    "A server without delay, in a process of its own."
+def serve(pipe, replies, delay):
+    "A server in a process of its own."
     from server import ChatServer
-    with ChatServer(replies) as s:
+    with ChatServer(replies, delay=delay) as s:
         pipe.send(s.base_url)
         pipe.recv()
 
@@ -23,10 +26,10 @@ def block_then_answer(body):
     return completion("FINAL(done)" if len(body["messages"]) >= 6 + 2 * 99 else BLOCK)
 
 class Serving:
-    def __init__(self, replies): self.replies = replies
+    def __init__(self, replies, delay=0.0): self.replies, self.delay = replies, delay
     def __enter__(self):
         self.pipe, other = mp.Pipe()
-        self.process = mp.Process(target=serve, args=(other, self.replies))
+        self.process = mp.Process(target=serve, args=(other, self.replies, self.delay))
         self.process.start()
         return self.pipe.recv()
     def __exit__(self, *_):
@@ -122,6 +125,20 @@ def traces():
     added = [st.median(s for s, _ in runs) - st.median(b) for runs, b in zip((few, many), bare)]
     print(f"log and trace, 1,000 iterations beside 100: {many[0][1] / few[0][1]:.1f} x the bytes, {added[1] / added[0]:.1f} x the time that they add   bar 12")
 
+def fanning_out(peers: str | None):
+    "200 sub-calls of 50 ms in one batch, 64 at once, and fifty runs at once beside one; in processes of their own."
+    pythons = {"rlm": sys.executable, **({"rlms": peers, "dspy": peers} if peers else {})}
+    for name, python in pythons.items():
+        path = {"PYTHONPATH": str(Path(__file__).parents[1])} if name == "rlm" else {}
+        with Serving(fan_out.script, delay=0.05) as url:
+            done = subprocess.run([python, str(Path(__file__).with_name("fan_out.py")), name, url], env=os.environ | path, capture_output=True, text=True, timeout=300)
+        if done.returncode:
+            print(f"{name}: failed: {done.stderr.strip().splitlines()[-1]}")
+            continue
+        t = json.loads(done.stdout)
+        print(f"{name:5} 200 sub-calls of 50 ms   {t['batch'] * 1e3:8.0f} ms   {t['batch'] / 0.2:5.2f} x the ideal 200 ms" + "   bar 1.6" * (name == "rlm"))
+        print(f"{name:5} fifty runs at once       {t['fifty'] * 1e3:8.0f} ms   {t['fifty'] / t['one']:5.2f} x one run ({t['one'] * 1e3:.0f} ms)")
+
 MODES = {1: {}, 2: dict(sync_to_user_ns=True), 3: dict(sync_from_user_ns=True, sync_vars=["df"]), 4: dict(sync_from_user_ns=True),
          5: dict(sync_from_user_ns=True, sync_to_user_ns=True), 6: dict(sync_from_user_ns=True, sync_to_user_ns=True, sync_vars=["df"])}
 
@@ -146,7 +163,9 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["memory"]: memory()
     elif sys.argv[1:] == ["namespaces"]: namespaces()
     elif sys.argv[1:] == ["traces"]: traces()
+    elif sys.argv[1:2] == ["fan-out"]: fanning_out(*sys.argv[2:3] or [None])
     else:
         importing()
         for part in "memory", "namespaces", "traces": subprocess.run([sys.executable, __file__, part], check=True)
         iterations()
+        fanning_out(sys.argv[1] if sys.argv[1:] else None)
