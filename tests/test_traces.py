@@ -1,12 +1,13 @@
 "Logs, traces and replays: nothing is lost, nothing secret is written, and what is replayed comes out the same."
 import json, random, re, signal, subprocess, sys, textwrap, time
+from datetime import timezone
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from rlm import RLM
 from rlm.lm import ScriptedLM
-from rlm.logger import RLMLogger, read_log
+from rlm.logger import Missing, RLMLogger, decode, encode, read_log
 from rlm.replay import ReplayDivergenceError, missing, replay
 from rlm.types import *
 from rlm.utils.trace_notebook import enable_trace_notebook, main as rlm_trace, trace_notebook
@@ -57,6 +58,49 @@ def test_any_text_is_logged_and_makes_a_valid_notebook(tmp_path, said, printed, 
     assert logged.result == result and logged.prompt == asked
     nbformat.validate(nbformat.read(trace.path, 4))
     result.trace_markdown.encode("utf-8")
+
+def exactly(x):
+    "A text that tells `x` with its types, sets in any order."
+    if isinstance(x, dict): parts = [f"{exactly(k)}: {exactly(v)}" for k, v in x.items()]
+    elif isinstance(x, (set, frozenset)): parts = sorted(map(exactly, x))
+    elif isinstance(x, (list, tuple)): parts = map(exactly, x)
+    else: return ascii(x)
+    return f"{type(x).__name__}({', '.join(parts)})"
+
+at = lambda t: t.replace(fold=0)
+ATOMS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.complex_numbers(), TEXT, st.binary(), st.decimals(allow_nan=False),
+                  st.fractions(), st.dates(), st.datetimes(timezones=st.none() | st.just(timezone.utc)).map(at), st.times().map(at), st.timedeltas(),
+                  st.sampled_from(["$tuple", "$set", "$missing", "$dict", "$", "\ud83d\udc0b"]))
+KEYS = ATOMS | st.tuples(ATOMS, ATOMS) | st.frozensets(ATOMS, max_size=3)
+VALUES = st.recursive(KEYS | st.binary().map(bytearray), lambda v: st.lists(v, max_size=4) | st.tuples(v, v) | st.dictionaries(KEYS, v, max_size=4)
+                      | st.sets(KEYS, max_size=3), max_leaves=10)
+
+@settings(max_examples=300, deadline=None)
+@given(value=VALUES)
+def test_any_value_reads_back_as_it_was(value):
+    assert exactly(decode(json.dumps(encode(value)))) == exactly(value)
+    assert decode(json.dumps(encode([10 ** 6_000]))) == [10 ** 6_000]
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=VALUES, large=st.booleans())
+def test_a_value_survives_its_run(tmp_path, value, large):
+    value = [value] * (3_000 if large else 1)
+    result, logger, _ = run(tmp_path, block("x"), block("FINAL({'it': context, 1: (context,)})"), context=value)
+    logged, = read_log(logger.path)
+    assert exactly(logged.result.value) == exactly(result.value) and exactly(logged.context["value"]) == exactly(value)
+    assert json.loads(logger.path.read_text().split("\n")[-2])["type"] == "run_end"
+
+def test_what_cannot_be_written_is_noted_as_missing(tmp_path):
+    class Own: pass
+    cycle, bomb = [1], ["x"]
+    cycle.append(cycle)
+    for _ in range(60): bomb = [bomb, bomb]
+    for value in (Own(), [Own()], cycle, bomb):
+        result, logger, trace = run(tmp_path, block("FINAL(1)"), context=value)
+        logged, = read_log(logger.path)
+        assert logged.context["missing"] and logged.context["type"].endswith(type(value).__name__)
+        assert "**partial**: the log does not have context" in cells(trace.path)[-2].source
+    assert read_log(run(tmp_path, block("FINAL([1, object()])"))[1].path)[0].result.value == [1, Missing("object")]
 
 def test_sessions_share_one_log_in_linear_size(tmp_path):
     logger = RLMLogger(tmp_path)
