@@ -259,7 +259,8 @@ class Run:
         self._said = len(t.messages)
         continues = self.past.previous.id if self.past.previous else ""
         settings = {"environment": rlm.environment, **rlm.environment_kwargs, "persistent": rlm.persistent, "tools": list(rlm.tools),
-                    "sampling": getattr(rlm.lm, "sampling", {}), "repl": self.repl, "session": bool(self.past.names), "continues": continues}
+                    "sampling": getattr(rlm.lm, "sampling", {}), "repl": self.repl, "session": bool(self.past.names), "continues": continues,
+                    "sub_model": name_of(rlm.sub_lm), "names": dict(zip(("context", *self.past.names), self.environment._payload))}
         return RunStarted(self.question, name_of(rlm.lm), rlm.max_iterations, self.id, continues, tuple(t.messages), len(self.past.messages),
                           self.context if has else None, has, settings, self.secrets)
 

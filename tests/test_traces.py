@@ -193,7 +193,7 @@ def test_a_trace_replays_in_a_fresh_kernel(tmp_path):
     assert [c.cell_type for c in cells(trace.path)].count("code") == len(code) + 2
     said, nb = execute(trace.path)
     assert f"The same as then. The answer: {result.response}" in said
-    outputs = ["".join(o.get("text", "") for o in c.outputs) for c in nb.cells if c.source.startswith("%%replay")]
+    outputs = ["".join(o.get("text", "") or o.data["text/plain"] for o in c.outputs) for c in nb.cells if c.source.startswith("%%replay")]
     assert outputs[0] == result.iterations[0].code_blocks[0].result.stdout and "ZeroDivisionError" in outputs[2] and "one" in outputs[1]
 
 def test_a_trace_that_comes_out_different_says_so(tmp_path):
