@@ -80,10 +80,10 @@ def replay(log: str | Path) -> ReplayLM:
     "A backend that repeats the runs of a log, in their order."
     return ReplayLM(read_log(log))
 
-# %% ../nbs/14_replay.ipynb #16770660
+# %% ../nbs/14_replay.ipynb #6cccce1c
 _SAME_EACH_TIME = set("""__future__ abc array ast base64 binascii bisect builtins calendar cmath codecs collections colorsys contextlib copy csv dataclasses datetime
 decimal difflib enum fractions functools graphlib hashlib heapq html io itertools json keyword math numbers numpy operator pandas pprint random re reprlib
-statistics string struct sys textwrap traceback types typing unicodedata warnings zlib""".split())
+statistics string struct sys textwrap types typing unicodedata warnings zlib""".split())
 _OUTSIDE = {"now", "today", "utcnow", "fromtimestamp", "timestamp", "astimezone", "open", "FileIO", "memmap", "load", "loadtxt", "genfromtxt", "fromfile",
             "SystemRandom", "Generator", "SeedSequence", "get_ipython", "__globals__", "__subclasses__", "__builtins__", "__loader__"}
 _BUILTINS = {"hash", "id", "input", "eval", "exec", "compile", "__import__", "breakpoint", "help"}
@@ -202,7 +202,7 @@ def _final_of(result: Any) -> tuple[str, bool] | None:
     final = parse_reply(result.iterations[-1].response).final
     return (final.name or final.source, final.variable) if final else None
 
-# %% ../nbs/14_replay.ipynb #70fdbc84
+# %% ../nbs/14_replay.ipynb #73718f59
 class _Twin:
     "What replays of the runs of one REPL share."
     def __init__(self, settings: dict):
@@ -213,6 +213,7 @@ class _Twin:
         self.environment = create(None, {}, "replay", settings.get("preview", "values") == "values")
         self.environment.end()
         self.contexts: dict[str, Any] = {}  # run -> its data, as its turns have left it
+        self.given: set[str] = set()        # names of the user's that blocks have read
 
 _twins: dict[tuple, _Twin] = {}  # (log, REPL) -> what its replays share
 
@@ -260,14 +261,18 @@ class Replay:
 
     def _give(self, inputs: dict[str, dict]) -> None:
         "Bind the user's variables where the code looked for them; one that is as it was stays the object that it is."
-        full = self.settings.get("sync_from_user_ns") and self.settings.get("sync_to_user_ns") and not self.settings.get("sync_vars")
-        place = self.environment.namespace if full else self.environment.namespace["__builtins__"]
+        if not inputs and not self._twin.given: return
+        full = self.settings.get("sync_to_user_ns") and not self.settings.get("sync_vars")
+        place, known = self.environment.namespace if full else self.environment.theirs, self.environment.namespace["__builtins__"]
         for name, x in inputs.items():
-            if x.get("gone"):
-                place.pop(name, None)
-                if not full and hasattr(builtins, name): place[name] = getattr(builtins, name)
+            self._twin.given.add(name)
+            if x.get("gone"): place.pop(name, None)
             elif "module" in x: place[name] = import_module(x["module"])
             elif "value" in x and (name not in place or encode(place[name]) != encode(x["value"])): place[name] = deepcopy(x["value"])
+        if full: return
+        for name in self._twin.given:  # a variable of the user's goes before a builtin of that name
+            if name in place and (hasattr(builtins, name) or name == "answer"): known.pop(name, None)
+            elif hasattr(builtins, name): known[name] = getattr(builtins, name)
 
     def block(self, number: int, code: str) -> CodeResult:
         "Run a block and compare it with the recording."
@@ -276,6 +281,9 @@ class Replay:
         if needs.get("random"): restore_random_state(needs["random"])
         self._give(needs.get("inputs", {}))
         result = self.environment.run(code, f"block {number}")
+        if self.settings.get("sync_to_user_ns"):  # what was listed was the user's again after each block
+            own = self.environment.namespace
+            self.environment.theirs.update({n: own.pop(n) for n in self.settings.get("sync_vars") or () if n in own})
         if result.answer: self.answer = result.answer
         if recorded and not _same(recorded.result, result): self.differs.append(number)
         return result
@@ -315,6 +323,6 @@ def _in_a_cell(code: str) -> str:
     return code.encode("utf-8", "replace").decode("utf-8").strip("\n")
 
 def _same(then: CodeResult, now: CodeResult) -> bool:
-    last = lambda r: _comparable((r.error or "").strip().split("\n")[-1])
+    last = lambda r: _comparable(re.sub(r"\n\(with .*$", "", (r.error or "").strip()).split("\n")[-1])
     shown = lambda r: _comparable(r.stdout + r.shown)
     return shown(then) == shown(now) and last(then) == last(now)
