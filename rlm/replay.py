@@ -202,7 +202,7 @@ def _final_of(result: Any) -> tuple[str, bool] | None:
     final = parse_reply(result.iterations[-1].response).final
     return (final.name or final.source, final.variable) if final else None
 
-# %% ../nbs/14_replay.ipynb #73718f59
+# %% ../nbs/14_replay.ipynb #a67eba3e
 class _Twin:
     "What replays of the runs of one REPL share."
     def __init__(self, settings: dict):
@@ -261,7 +261,7 @@ class Replay:
 
     def _give(self, inputs: dict[str, dict]) -> None:
         "Bind the user's variables where the code looked for them; one that is as it was stays the object that it is."
-        if not inputs and not self._twin.given: return
+        if not self.settings.get("sync_from_user_ns"): return
         full = self.settings.get("sync_to_user_ns") and not self.settings.get("sync_vars")
         place, known = self.environment.namespace if full else self.environment.theirs, self.environment.namespace["__builtins__"]
         for name, x in inputs.items():
@@ -269,7 +269,10 @@ class Replay:
             if x.get("gone"): place.pop(name, None)
             elif "module" in x: place[name] = import_module(x["module"])
             elif "value" in x and (name not in place or encode(place[name]) != encode(x["value"])): place[name] = deepcopy(x["value"])
-        if full: return
+        if full: place.pop("exit", None), place.pop("quit", None)  # there they always end the block
+        else: self._uncover(place, known)
+
+    def _uncover(self, place: dict, known: dict) -> None:
         for name in self._twin.given:  # a variable of the user's goes before a builtin of that name
             if name in place and (hasattr(builtins, name) or name == "answer"): known.pop(name, None)
             elif hasattr(builtins, name): known[name] = getattr(builtins, name)

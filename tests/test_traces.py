@@ -232,6 +232,31 @@ def test_an_edited_trace_is_not_overwritten(tmp_path):
     assert trace.path.name == "mine_2.trace.ipynb" and "one, I think" in first.read_text() and "two two" in trace.path.read_text()
     nbformat.validate(nbformat.read(trace.path, 4))
 
+MANY = """
+    import sys
+    from rlm import RLM
+    from rlm.lm import ScriptedLM
+    from rlm.utils import trace_notebook
+    trace_notebook._AT_FIRST = 0  # so that there is no time for a second save
+    logger, trace = trace_notebook.enable_trace_notebook(sys.argv[1])
+    for i in range(20): RLM(ScriptedLM([f"FINAL(answer {i})"]), logger=logger, verbose=False).completion("Go on.")
+    text = trace._path.read_text()
+    print(text.count("Final Answer"), str(trace.path.read_text().count("Final Answer")))
+    RLM(ScriptedLM(["FINAL(the last)"]), logger=logger, verbose=False).completion("Go on.")
+    if len(sys.argv) > 2: del logger
+    if len(sys.argv) > 2: print(trace._path.read_text().count("Final Answer"))
+"""
+
+@pytest.mark.parametrize("how", [[], ["del"]])
+def test_a_save_that_was_put_off_is_made_up_for(tmp_path, how):
+    "When the notebook is asked for, when Python ends, and when the logger goes."
+    said = subprocess.run([sys.executable, "-c", textwrap.dedent(MANY), tmp_path, *how], capture_output=True, text=True, check=True)
+    put_off, asked, *gone = map(int, said.stdout.split())
+    assert put_off < 20 and asked == 20 and gone == [21] * len(how) and not said.stderr
+    notebook, = tmp_path.glob("*.ipynb")
+    nbformat.validate(nbformat.read(notebook, 4))
+    assert "the last" in cells(notebook)[-2].source
+
 def test_the_command(tmp_path, capsys):
     result, logger, trace = run(tmp_path, block("x = 1"), "FINAL(ok ok)")
     made = trace.path.read_text()

@@ -16,7 +16,7 @@ from .trace_markdown import plain, prose
 __all__ = ['Trace', 'replace_file', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'trace_notebook',
            'main']
 
-# %% ../../nbs/utils/02_trace_notebook.ipynb #df56c36c
+# %% ../../nbs/utils/02_trace_notebook.ipynb #a705bd76
 _KEEP = 20_000  # characters of an output that stand in the notebook
 _RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)", re.M | re.S | re.I)
 
@@ -26,7 +26,7 @@ def _cell(kind: str, id: str, source: str, outputs: list[dict] | None = None) ->
     cell = {"cell_type": kind, "id": id, "metadata": {}, "source": _text(source).splitlines(True) if kind == "markdown"
             else source.encode("utf-8", "replace").decode("utf-8").splitlines(True)}
     if kind == "code": cell |= {"execution_count": None, "outputs": outputs or []}
-    return json.dumps(cell, indent=1)
+    return json.dumps(cell)
 
 def _stream(name: str, text: str) -> list[dict]:
     return [{"output_type": "stream", "name": name, "text": _text(plain(text)).splitlines(True)}] if text else []
