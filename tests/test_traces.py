@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from rlm import RLM
 from rlm.lm import ScriptedLM
 from rlm.logger import Missing, RLMLogger, decode, encode, read_log
-from rlm.replay import ReplayDivergenceError, missing, replay
+from rlm.replay import Replay, ReplayDivergenceError, missing, replay
 from rlm.types import *
 from rlm.utils.trace_notebook import enable_trace_notebook, main as rlm_trace, trace_notebook
 from server import ChatServer, completion
@@ -221,6 +221,75 @@ def test_a_session_and_a_persistent_rlm_replay(tmp_path):
     said, nb = execute(trace.path)
     checks = ["".join(o.get("text", "") for o in c.outputs) for c in nb.cells if c.source == "end_replay()"]
     assert len(checks) == 4 and all(c.startswith("The same as then.") for c in checks), checks
+
+def test_random_programs_replay_as_their_traces_say(tmp_path):
+    "In every environment and sync mode, with another order of sets and another seed of numpy in the replay's process."
+    import os
+    def programs(*args, seed): return subprocess.run([sys.executable, Path(__file__).with_name("programs.py"), *map(str, args)], check=True,
+                                                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONHASHSEED": seed}).stdout
+    programs("record", tmp_path, 0, 150, seed="1")
+    *wrong, summary = programs("replay", tmp_path, seed="2").strip().split("\n")
+    full, partial, _ = map(int, re.findall(r"\d+", summary))
+    assert full >= 30 and partial >= 30 and not wrong, "\n".join(wrong)
+
+@pytest.mark.parametrize("code, gap", [
+    ("import pandas as pd\nprint(pd.DataFrame({'a': range(99)}).sample(3))", None),
+    ("import numpy as np\nnp.random.seed(1)\nprint(np.random.rand())", None),
+    ("import numpy as np\nprint(np.random.rand())", None),
+    ("import pandas as pd, sys\nprint(pd.DataFrame({'a': range(99)}).sample(1))\nsys.modules['num' + 'py'].random.seed()", "numpy's random state"),
+    ("import random\nprint(random.SystemRandom().random())", "SystemRandom"), ("import secrets\nprint(secrets.token_hex())", "secrets"),
+    ("import uuid\nprint(uuid.uuid4())", "uuid"), ("import os\nprint(os.urandom(2))", "os"), ("from os import urandom\nprint(urandom(2))", "os"),
+    ("import random\nrandom.seed()", "seed"), ("import some_library", "some_library"), ("print({w for w in context.split()})", "the order of a set"),
+    ("print(sorted({w for w in context.split()}), len(set(context)))", None)])
+def test_where_random_numbers_come_from(tmp_path, code, gap):
+    "Each in a process of its own, in which nothing is imported."
+    victim = f"""if True:
+        import sys
+        from rlm import RLM
+        from rlm.lm import ScriptedLM
+        from rlm.logger import RLMLogger
+        RLM(ScriptedLM([{block(code)!r}, "FINAL(ok ok)"]), logger=RLMLogger(sys.argv[1]), verbose=False).completion("Go on.", context="a b c d e")"""
+    again = """if True:
+        import sys
+        from rlm.replay import *
+        from rlm.logger import read_log
+        run, = read_log(sys.argv[1])
+        print(missing(run))
+        here = Replay(sys.argv[1], run.id)
+        here.block(1, run.result.iterations[0].code_blocks[0].code)
+        print(here.end())"""
+    subprocess.run([sys.executable, "-c", victim, tmp_path], check=True)
+    said = subprocess.run([sys.executable, "-c", again, *tmp_path.glob("*.jsonl")], check=True, stdout=subprocess.PIPE, text=True).stdout.split("\n")
+    assert said[1].startswith("The same as then.") and said[0] == "[]" if gap is None else gap in said[0]
+
+def test_what_a_turn_did_to_its_data_is_there_in_the_next(tmp_path):
+    logger, trace = enable_trace_notebook(tmp_path)
+    session = RLM(ScriptedLM([block("context.append(3)"), "FINAL(ok ok)", block("FINAL([session_context_0, context_history])")]), logger=logger, verbose=False).start_session()
+    session.chat("First.", context=[1, 2])
+    assert session.chat("Second.").response == "[[1, 2, 3], [[1, 2, 3], 'Second.']]"
+    said, nb = execute(trace.path)
+    assert said.startswith("The same as then.") and "**full**" in nb.cells[-2].source
+    from nbclient import NotebookClient  # and again in the same kernel
+    twice = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c.source) for _ in range(2) for c in nb.cells if c.cell_type == "code"])
+    NotebookClient(twice, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert "The same as then." in twice.cells[-1].outputs[0].text
+
+def test_a_sub_model_with_another_name(tmp_path):
+    "Servers answer in the name of a version, and code asks for the model by its own."
+    lm = ScriptedLM([block("print(llm_query('Hm?', model='small'), llm_query('\ud800', model='small'))\nllm_query('x', model='large')"), "FINAL(ok ok)"], model="large")
+    lm.sub_lm = ScriptedLM([Reply("yes", model="small-2026"), Reply("no", model="small-2026")], model="small")
+    logger = RLMLogger(tmp_path)
+    RLM(lm, logger=logger, verbose=False).completion("Go on.")
+    run, = read_log(logger.path)
+    here = Replay(logger.path, run.id)
+    here.block(1, run.result.iterations[0].code_blocks[0].code)
+    assert not here.missing and here.end().startswith("The same as then.")
+
+def test_what_was_removed_from_a_log_makes_a_trace_partial(tmp_path):
+    with ChatServer([completion({"content": block("print(len(context))")}), "FINAL(ok ok)"]) as s:
+        logger = RLMLogger(tmp_path)
+        RLM(backend_kwargs=dict(model_name="m", base_url=s.base_url, api_key=KEY), logger=logger, verbose=False).completion("Go on.", context=f"The key: {KEY}")
+    assert missing(read_log(logger.path)[0]) == ["credentials"]
 
 def test_an_edited_trace_is_not_overwritten(tmp_path):
     logger, trace = enable_trace_notebook(tmp_path, notebook_path=tmp_path / "mine.trace.ipynb")
