@@ -21,7 +21,7 @@ from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, Iteration
 __all__ = ['SCHEMA', 'INLINE', 'Missing', 'Encoder', 'encode', 'decode', 'to_json', 'without', 'RLMLogger',
            'restore_random_state', 'LoggedRun', 'iteration_of', 'read_entries', 'read_log', 'runs_of']
 
-# %% ../nbs/13_logger.ipynb #e509b98e
+# %% ../nbs/13_logger.ipynb #83a14cc8
 SCHEMA = 1
 INLINE = 20_000  # characters of a context up to which it stands in the log itself
 
@@ -49,7 +49,7 @@ class Encoder:
         limit: int | None = None,  # how many in a value are too many
     ):
         self.seen, self.known, self.again, self.flaws = {} if seen is None else seen, known, 0, {}
-        self.limit = limit and limit + len(self.seen)
+        self.limit, self.repeats = limit and limit + len(self.seen), limit or 1_000_000
 
     def __call__(self, x: Any, depth: int = 50) -> Any:
         "`x` in JSON's types."
@@ -67,7 +67,7 @@ class Encoder:
             self.again += 1 + len(x)  # written again each time, and there are cycles
             if kind in (list, dict, set): self.flaws["one object in two places"] = True
         self.seen[id(x)] = x
-        if not depth or self.again > 100_000 or (self.limit and len(self.seen) + len(x) > self.limit): return self._missing(x)
+        if not depth or self.again > self.repeats or (self.limit and len(self.seen) + len(x) > self.limit): return self._missing(x)
         if kind is dict and all(type(k) is str for k in x) and not (len(x) == 1 and next(iter(x))[:1] == "$"):
             if not any(_PAIR.search(k) for k in x if not k.isascii()): return {k: self(v, depth) for k, v in x.items()}
         if kind is dict: return {"$dict": [[self(k, depth), self(v, depth)] for k, v in x.items()]}
