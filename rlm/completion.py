@@ -89,7 +89,7 @@ def _split_prompt(prompt: Any, context: Any, root_prompt: str | None) -> tuple[s
                                  "Is it the data? Ask: completion(question, context=data).")
     return prompt, context
 
-# %% ../nbs/10_completion.ipynb #eba1f123
+# %% ../nbs/10_completion.ipynb #4dac760a
 ENVIRONMENTS = {"local": LocalEnvironment.configure, "jupyter": jupyter}
 _RUN_NUMBERS = itertools.count(1)
 _answering = contextvars.ContextVar("answering", default=())  # the RLMs whose code is running here
@@ -153,7 +153,7 @@ class RLM:
         self.sub_tools = self.tools if custom_sub_tools is None else check_tools(custom_sub_tools)
         self.limits, self.max_depth, self.max_concurrent_subcalls = Limits(max_timeout, max_tokens, max_budget, max_errors), max_depth, max_concurrent_subcalls
         self.lm = create_lm(backend, backend_kwargs)
-        self.lms = [*check_others(other_backends, other_backend_kwargs), self.lm]  # who can be asked, the default for sub-calls first
+        self.lms = [*check_others(other_backends, other_backend_kwargs), self.lm, *getattr(self.lm, "others", ())]  # who can be asked, the default for sub-calls first
         if max_budget is not None and (unpriced := [name_of(lm) for lm in self.lms if not getattr(lm, "priced", False)]):
             raise ConfigurationError(f"max_budget can't be kept: it is not known what {' and '.join(unpriced)} costs. Give the prices, in US dollars "
                                      'per million tokens: backend_kwargs={"prices": {"input": ..., "output": ...}}.')
@@ -251,7 +251,7 @@ def _shown(rlm: RLM, environment: BaseEnvironment, question: str, context: Any) 
     if context is _NOTHING: return prompts.prompt_message(question)["content"].endswith(question)
     return rlm.values and shows_whole(context)
 
-# %% ../nbs/10_completion.ipynb #bf708046
+# %% ../nbs/10_completion.ipynb #49c94f74
 class Run:
     "One prompt being answered."
     def __init__(self, rlm: RLM, call: Call):
@@ -341,7 +341,8 @@ class Run:
         self._said, has, past = len(t.messages), call.context is not _NOTHING, call.past
         continues = past.previous.id if past.previous else ""
         settings = {"environment": rlm.environment, **rlm.environment_kwargs, "persistent": rlm.persistent, "tools": list(rlm.tools),
-                    "sampling": getattr(rlm.lm, "sampling", {}), "repl": self.repl, "session": bool(past.names), "continues": continues}
+                    "sampling": getattr(rlm.lm, "sampling", {}), "repl": self.repl, "session": bool(past.names), "continues": continues,
+                    "models": [name_of(lm) for lm in rlm.lms], "names": dict(zip(call.payload, self.environment._payload))}
         return RunStarted(call.question, name_of(rlm.lm), rlm.max_iterations, self.id, continues, tuple(t.messages), len(past.messages),
                           call.context if has else None, has, settings, self.secrets)
 

@@ -56,7 +56,7 @@ class Session:
 
     def _past(self, contexts: list) -> Past:
         names = {f"session_context_{i}": c for i, c in enumerate(contexts)}
-        names |= {"context_history": contexts, "session_history": [{"prompt": r.prompt, "response": r.response} for r in self._results]}
+        names |= {"context_history": [*contexts], "session_history": [{"prompt": r.prompt, "response": r.response} for r in self._results]}
         if not self._results: return Past((), names)
         last = self._results[-1]
         return Past(last.messages, names, f"Your answer was: {clip(last.response, 2_000, 500)}" if last.computed else "", last)

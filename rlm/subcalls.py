@@ -17,7 +17,7 @@ from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, Subcal
 # %% auto #0
 __all__ = ['SubCalls']
 
-# %% ../nbs/08_subcalls.ipynb #590413fd
+# %% ../nbs/08_subcalls.ipynb #efa82c4b
 class SubCalls:
     "The functions through which the model's code asks models."
     def __init__(self, lms: Sequence[LM],      # who can be asked; the first, where the code names none
@@ -65,7 +65,7 @@ class SubCalls:
         lm = self._choose(model)
         self.emit(SubCallStarted(prompt, name_of(lm), self.ledger.spent, self.depth))
         try:
-            if name == "rlm_query" and self.child: call = self._of_run(prompt, self.child(prompt, lm))
+            if name == "rlm_query" and self.child and not getattr(lm, "recorded", False): call = self._of_run(prompt, self.child(prompt, lm))
             else:
                 reply = self.ledger.ask(getattr(lm, "sub_lm", lm), [{"role": "user", "content": sendable(prompt)}], here)
                 call = SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)

@@ -111,19 +111,26 @@ def traces():
     import tempfile
     from pathlib import Path
     from rlm import RLM
-    from rlm.lm import ScriptedLM
     from rlm.utils.trace_notebook import enable_trace_notebook
+    class Says:  # keeps nothing of what it is told
+        def __init__(self, n): self.model, self.left = "says", n
+        def complete(self, messages):
+            self.left -= 1
+            return "FINAL(done)" if self.left < 0 else BLOCK
     def cost(n, logged=True):
         with tempfile.TemporaryDirectory() as folder:
             logger, trace = enable_trace_notebook(folder) if logged else (None, None)
-            rlm = RLM(ScriptedLM([BLOCK] * n + ["FINAL(done)"]), max_iterations=n + 1, logger=logger, verbose=False)
-            seconds = timed(lambda: rlm.completion("go", context=""))
+            rlm = RLM(Says(n), max_iterations=n + 1, logger=logger, verbose=False)
+            began = time.process_time()  # nothing here waits for anything but the disk
+            rlm.completion("go", context="")
+            seconds = time.process_time() - began
+            assert len(rlm.last_result.iterations) == n + 1
             return seconds, sum(p.stat().st_size for p in Path(folder).iterdir())
     cost(20)
-    few, many = [cost(100) for _ in range(3)], [cost(1_000) for _ in range(3)]
-    bare = [cost(100, False)[0] for _ in range(3)], [cost(1_000, False)[0] for _ in range(3)]
-    added = [st.median(s for s, _ in runs) - st.median(b) for runs, b in zip((few, many), bare)]
-    print(f"log and trace, 1,000 iterations beside 100: {many[0][1] / few[0][1]:.1f} x the bytes, {added[1] / added[0]:.1f} x the time that they add   bar 12")
+    rounds = [[cost(100), cost(100, False), cost(1_000), cost(1_000, False)] for _ in range(9)]
+    few, many = (st.median(r[i][0] - r[i + 1][0] for r in rounds) for i in (0, 2))
+    size = rounds[0][2][1] / rounds[0][0][1]
+    print(f"log and trace, 1,000 iterations beside 100: {size:.1f} x the bytes, {many / few:.1f} x the time that they add   bar 12")
 
 def fanning_out(peers: str | None):
     "200 sub-calls of 50 ms in one batch, 64 at once, and fifty runs at once beside one; in processes of their own."

@@ -1,13 +1,14 @@
 "Logs, traces and replays: nothing is lost, nothing secret is written, and what is replayed comes out the same."
-import json, random, re, signal, subprocess, sys, textwrap, time
+import json, random, re, subprocess, sys, textwrap
+from datetime import timezone
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from rlm import RLM
 from rlm.lm import ScriptedLM
-from rlm.logger import RLMLogger, read_log
-from rlm.replay import ReplayDivergenceError, missing, replay
+from rlm.logger import Missing, RLMLogger, decode, encode, read_log
+from rlm.replay import Replay, ReplayDivergenceError, missing, replay
 from rlm.types import *
 from rlm.utils.trace_notebook import enable_trace_notebook, main as rlm_trace, trace_notebook
 from server import ChatServer, completion
@@ -57,6 +58,49 @@ def test_any_text_is_logged_and_makes_a_valid_notebook(tmp_path, said, printed, 
     assert logged.result == result and logged.prompt == asked
     nbformat.validate(nbformat.read(trace.path, 4))
     result.trace_markdown.encode("utf-8")
+
+def exactly(x):
+    "A text that tells `x` with its types, sets in any order."
+    if isinstance(x, dict): parts = [f"{exactly(k)}: {exactly(v)}" for k, v in x.items()]
+    elif isinstance(x, (set, frozenset)): parts = sorted(map(exactly, x))
+    elif isinstance(x, (list, tuple)): parts = map(exactly, x)
+    else: return ascii(x)
+    return f"{type(x).__name__}({', '.join(parts)})"
+
+at = lambda t: t.replace(fold=0)
+ATOMS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.complex_numbers(), TEXT, st.binary(), st.decimals(allow_nan=False),
+                  st.fractions(), st.dates(), st.datetimes(timezones=st.none() | st.just(timezone.utc)).map(at), st.times().map(at), st.timedeltas(),
+                  st.sampled_from(["$tuple", "$set", "$missing", "$dict", "$", "\ud83d\udc0b"]))
+KEYS = ATOMS | st.tuples(ATOMS, ATOMS) | st.frozensets(ATOMS, max_size=3)
+VALUES = st.recursive(KEYS | st.binary().map(bytearray), lambda v: st.lists(v, max_size=4) | st.tuples(v, v) | st.dictionaries(KEYS, v, max_size=4)
+                      | st.sets(KEYS, max_size=3), max_leaves=10)
+
+@settings(max_examples=300, deadline=None)
+@given(value=VALUES)
+def test_any_value_reads_back_as_it_was(value):
+    assert exactly(decode(json.dumps(encode(value)))) == exactly(value)
+    assert decode(json.dumps(encode([10 ** 6_000]))) == [10 ** 6_000]
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=VALUES, large=st.booleans())
+def test_a_value_survives_its_run(tmp_path, value, large):
+    value = [value] * (3_000 if large else 1)
+    result, logger, _ = run(tmp_path, block("x"), block("FINAL({'it': context, 1: (context,)})"), context=value)
+    logged, = read_log(logger.path)
+    assert exactly(logged.result.value) == exactly(result.value) and exactly(logged.context["value"]) == exactly(value)
+    assert json.loads(logger.path.read_text().split("\n")[-2])["type"] == "run_end"
+
+def test_what_cannot_be_written_is_noted_as_missing(tmp_path):
+    class Own: pass
+    cycle, bomb = [1], ["x"]
+    cycle.append(cycle)
+    for _ in range(60): bomb = [bomb, bomb]
+    for value in (Own(), [Own()], cycle, bomb):
+        result, logger, trace = run(tmp_path, block("FINAL(1)"), context=value)
+        logged, = read_log(logger.path)
+        assert logged.context["missing"] and logged.context["type"].endswith(type(value).__name__)
+        assert "**partial**: the log does not have context" in cells(trace.path)[-2].source
+    assert read_log(run(tmp_path, block("FINAL([1, object()])"))[1].path)[0].result.value == [1, Missing("object")]
 
 def test_sessions_share_one_log_in_linear_size(tmp_path):
     logger = RLMLogger(tmp_path)
@@ -149,7 +193,7 @@ def test_a_trace_replays_in_a_fresh_kernel(tmp_path):
     assert [c.cell_type for c in cells(trace.path)].count("code") == len(code) + 2
     said, nb = execute(trace.path)
     assert f"The same as then. The answer: {result.response}" in said
-    outputs = ["".join(o.get("text", "") for o in c.outputs) for c in nb.cells if c.source.startswith("%%replay")]
+    outputs = ["".join(o.get("text", "") or o.data["text/plain"] for o in c.outputs) for c in nb.cells if c.source.startswith("%%replay")]
     assert outputs[0] == result.iterations[0].code_blocks[0].result.stdout and "ZeroDivisionError" in outputs[2] and "one" in outputs[1]
 
 def test_a_trace_that_comes_out_different_says_so(tmp_path):
@@ -178,6 +222,75 @@ def test_a_session_and_a_persistent_rlm_replay(tmp_path):
     checks = ["".join(o.get("text", "") for o in c.outputs) for c in nb.cells if c.source == "end_replay()"]
     assert len(checks) == 4 and all(c.startswith("The same as then.") for c in checks), checks
 
+def test_random_programs_replay_as_their_traces_say(tmp_path):
+    "In every environment and sync mode, with another order of sets and another seed of numpy in the replay's process."
+    import os
+    def programs(*args, seed): return subprocess.run([sys.executable, Path(__file__).with_name("programs.py"), *map(str, args)], check=True,
+                                                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONHASHSEED": seed}).stdout
+    programs("record", tmp_path, 0, 150, seed="1")
+    *wrong, summary = programs("replay", tmp_path, seed="2").strip().split("\n")
+    full, partial, _ = map(int, re.findall(r"\d+", summary))
+    assert full >= 30 and partial >= 30 and not wrong, "\n".join(wrong)
+
+@pytest.mark.parametrize("code, gap", [
+    ("import pandas as pd\nprint(pd.DataFrame({'a': range(99)}).sample(3))", None),
+    ("import numpy as np\nnp.random.seed(1)\nprint(np.random.rand())", None),
+    ("import numpy as np\nprint(np.random.rand())", None),
+    ("import pandas as pd, sys\nprint(pd.DataFrame({'a': range(99)}).sample(1))\nsys.modules['num' + 'py'].random.seed()", "numpy's random state"),
+    ("import random\nprint(random.SystemRandom().random())", "SystemRandom"), ("import secrets\nprint(secrets.token_hex())", "secrets"),
+    ("import uuid\nprint(uuid.uuid4())", "uuid"), ("import os\nprint(os.urandom(2))", "os"), ("from os import urandom\nprint(urandom(2))", "os"),
+    ("import random\nrandom.seed()", "seed"), ("import some_library", "some_library"), ("print({w for w in context.split()})", "the order of a set"),
+    ("print(sorted({w for w in context.split()}), len(set(context)))", None)])
+def test_where_random_numbers_come_from(tmp_path, code, gap):
+    "Each in a process of its own, in which nothing is imported."
+    victim = f"""if True:
+        import sys
+        from rlm import RLM
+        from rlm.lm import ScriptedLM
+        from rlm.logger import RLMLogger
+        RLM(ScriptedLM([{block(code)!r}, "FINAL(ok ok)"]), logger=RLMLogger(sys.argv[1]), verbose=False).completion("Go on.", context="a b c d e")"""
+    again = """if True:
+        import sys
+        from rlm.replay import *
+        from rlm.logger import read_log
+        run, = read_log(sys.argv[1])
+        print(missing(run))
+        here = Replay(sys.argv[1], run.id)
+        here.block(1, run.result.iterations[0].code_blocks[0].code)
+        print(here.end())"""
+    subprocess.run([sys.executable, "-c", victim, tmp_path], check=True)
+    said = subprocess.run([sys.executable, "-c", again, *tmp_path.glob("*.jsonl")], check=True, stdout=subprocess.PIPE, text=True).stdout.split("\n")
+    assert said[1].startswith("The same as then.") and said[0] == "[]" if gap is None else gap in said[0]
+
+def test_what_a_turn_did_to_its_data_is_there_in_the_next(tmp_path):
+    logger, trace = enable_trace_notebook(tmp_path)
+    session = RLM(ScriptedLM([block("context.append(3)"), "FINAL(ok ok)", block("FINAL([session_context_0, context_history])")]), logger=logger, verbose=False).start_session()
+    session.chat("First.", context=[1, 2])
+    assert session.chat("Second.").response == "[[1, 2, 3], [[1, 2, 3], 'Second.']]"
+    said, nb = execute(trace.path)
+    assert said.startswith("The same as then.") and "**full**" in nb.cells[-2].source
+    from nbclient import NotebookClient  # and again in the same kernel
+    twice = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c.source) for _ in range(2) for c in nb.cells if c.cell_type == "code"])
+    NotebookClient(twice, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert "The same as then." in twice.cells[-1].outputs[0].text
+
+def test_a_sub_model_with_another_name(tmp_path):
+    "Servers answer in the name of a version, and code asks for the model by its own."
+    lm = ScriptedLM([block("print(llm_query('Hm?', model='small'), llm_query('\ud800', model='small'))\nllm_query('x', model='large')"), "FINAL(ok ok)"], model="large")
+    lm.sub_lm = ScriptedLM([Reply("yes", model="small-2026"), Reply("no", model="small-2026")], model="small")
+    logger = RLMLogger(tmp_path)
+    RLM(lm, logger=logger, verbose=False).completion("Go on.")
+    run, = read_log(logger.path)
+    here = Replay(logger.path, run.id)
+    here.block(1, run.result.iterations[0].code_blocks[0].code)
+    assert not here.missing and here.end().startswith("The same as then.")
+
+def test_what_was_removed_from_a_log_makes_a_trace_partial(tmp_path):
+    with ChatServer([completion({"content": block("print(len(context))")}), "FINAL(ok ok)"]) as s:
+        logger = RLMLogger(tmp_path)
+        RLM(backend_kwargs=dict(model_name="m", base_url=s.base_url, api_key=KEY), logger=logger, verbose=False).completion("Go on.", context=f"The key: {KEY}")
+    assert missing(read_log(logger.path)[0]) == ["credentials"]
+
 def test_an_edited_trace_is_not_overwritten(tmp_path):
     logger, trace = enable_trace_notebook(tmp_path, notebook_path=tmp_path / "mine.trace.ipynb")
     rlm = RLM(ScriptedLM(["FINAL(one one)", "FINAL(two two)"]), logger=logger, verbose=False)
@@ -187,6 +300,33 @@ def test_an_edited_trace_is_not_overwritten(tmp_path):
     rlm.completion("Second.")
     assert trace.path.name == "mine_2.trace.ipynb" and "one, I think" in first.read_text() and "two two" in trace.path.read_text()
     nbformat.validate(nbformat.read(trace.path, 4))
+
+MANY = """
+    import gc, sys
+    from rlm import RLM
+    from rlm.lm import ScriptedLM
+    from rlm.utils import trace_notebook
+    trace_notebook._AT_FIRST = 0  # so that there is no time for a second save
+    logger, trace = trace_notebook.enable_trace_notebook(sys.argv[1])
+    for i in range(20): RLM(ScriptedLM([f"FINAL(answer {i})"]), logger=logger, verbose=False).completion("Go on.")
+    text = trace._path.read_text()
+    print(text.count("Final Answer"), str(trace.path.read_text().count("Final Answer")))
+    RLM(ScriptedLM(["FINAL(the last)"]), logger=logger, verbose=False).completion("Go on.")
+    if len(sys.argv) > 2:
+        del logger
+        gc.collect()
+        print(trace._path.read_text().count("Final Answer"))
+"""
+
+@pytest.mark.parametrize("how", [[], ["del"]])
+def test_a_save_that_was_put_off_is_made_up_for(tmp_path, how):
+    "When the notebook is asked for, when Python ends, and when the logger goes."
+    said = subprocess.run([sys.executable, "-c", textwrap.dedent(MANY), tmp_path, *how], capture_output=True, text=True, check=True)
+    put_off, asked, *gone = map(int, said.stdout.split())
+    assert put_off < 20 and asked == 20 and gone == [21] * len(how) and not said.stderr
+    notebook, = tmp_path.glob("*.ipynb")
+    nbformat.validate(nbformat.read(notebook, 4))
+    assert "the last" in cells(notebook)[-2].source
 
 def test_the_command(tmp_path, capsys):
     result, logger, trace = run(tmp_path, block("x = 1"), "FINAL(ok ok)")
@@ -204,30 +344,51 @@ def test_replay_as_a_backend(tmp_path):
 
 # -- killed
 
-VICTIM = """
-    import sys, time
+NURSERY = """
+    import os, random, signal, sys, time
+    from pathlib import Path
     from rlm import RLM
     from rlm.lm import ScriptedLM
     from rlm.utils.trace_notebook import enable_trace_notebook
-    logger, trace = enable_trace_notebook(sys.argv[1])
-    print("ready", flush=True)
-    lm = ScriptedLM(["```repl\\nprint('x' * 3_000)\\n```"] * 100_000)
-    RLM(lm, logger=logger, max_iterations=100_000, verbose=False).completion("Never ends.", context="text " * 10_000)
+    code = "import random\\nx = random.random()\\nprint('x' * 3_000, llm_query('Hm?'))\\nfor i in range(20_000): pass"
+    def runs(folder):
+        logger, _ = enable_trace_notebook(folder)
+        while True:
+            rlm = RLM(ScriptedLM([f"```repl\\n{code}\\n```", "yes"] * 10 + ["FINAL(ok ok)"]), logger=logger, verbose=False)
+            session = rlm.start_session()
+            session.chat("Again.", context="text " * 10_000)
+    rnd = random.Random(5)
+    for i in range(100):
+        folder = Path(sys.argv[1], f"{i:02}")
+        folder.mkdir()
+        child = os.fork()
+        if not child:
+            try: runs(folder)
+            finally: os._exit(1)
+        time.sleep(rnd.uniform(0, 0.3))
+        os.kill(child, signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
 
-def test_killed_at_any_moment(tmp_path):
-    rnd = random.Random(5)
-    for i in range(12):
-        folder = tmp_path / str(i)
-        p = subprocess.Popen([sys.executable, "-c", textwrap.dedent(VICTIM), folder], stdout=subprocess.PIPE)
-        p.stdout.readline()
-        time.sleep(rnd.uniform(0.01, 0.6))
-        p.send_signal(signal.SIGKILL)
-        p.wait()
-        log, = folder.glob("*.jsonl")
-        for r in read_log(log): assert r.result.stop_reason == "unfinished"
-        for nb in folder.glob("*.ipynb"): nbformat.validate(nbformat.read(nb, 4))
-        nbformat.validate(nbformat.reads(trace_notebook(log), 4))
+def test_killed_a_hundred_times(tmp_path):
+    subprocess.run([sys.executable, "-c", textwrap.dedent(NURSERY), tmp_path], check=True)
+    unfinished = finished = notebooks = 0
+    for folder in sorted(tmp_path.iterdir()):
+        for log in folder.glob("*.jsonl"):
+            *lines, torn = log.read_bytes().split(b"\n")
+            for line in lines: json.loads(line)
+            runs = read_log(log)
+            assert len(runs) == len({json.loads(l)["run"] for l in lines if b'"run_context"' in l[:40]})
+            unfinished += any(r.result.stop_reason == "unfinished" for r in runs)
+            finished += any(r.result.stop_reason == "final" for r in runs)
+            notebook = log.with_suffix(".trace.ipynb")
+            assert notebook.exists() or len(lines) <= 2  # killed just as the first event was being written
+            if not notebook.exists(): continue
+            notebooks += 1
+            nbformat.validate(nbformat.read(notebook, 4))
+        for text in folder.glob("context_*.txt"): assert text.read_text() == "text " * 10_000
+    print(f"{unfinished} killed in a run, {finished} after a whole one, {notebooks} notebooks")
+    assert unfinished >= 50 and finished >= 30 and notebooks >= 80
 
 def test_ctrl_c_leaves_a_whole_trace(tmp_path):
     result, logger, trace = run(tmp_path, block("x = 1"), KeyboardInterrupt())

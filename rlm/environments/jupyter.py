@@ -139,7 +139,7 @@ class InKernel(InShell):
         self.shell, self.mode, self.approve = find_shell(), mode, approve
         self.user_ns = self.shell.user_ns
         self.theirs = SharedNames(self.shell, mode.names) if mode.reads else {}
-        self.named = frozenset(mode.names or ())
+        self.named, self._asked = frozenset(mode.names or ()), {}
 
     def begin(self, payload: dict[str, Any], tools: dict[str, Any], label: str) -> None:
         "Get ready for a run, with a new account of what it changes."
@@ -154,10 +154,10 @@ class InKernel(InShell):
         return {n: found[n] for n in sorted(reversed(list(found)), key=lambda n: n not in words)}
 
     def inputs(self, code: str) -> dict[str, Any]:
-        "Variables of the user's that a block names, and does not have itself."
-        words = dict.fromkeys(re.findall(r"[^\W\d]\w*", code)) if self.mode.reads else ()
+        "Variables of the user's that this block or an earlier one names, and that the code does not have itself."
+        self._asked |= dict.fromkeys(re.findall(r"[^\W\d]\w*", code) if self.mode.reads else ())
         mine = {} if self.mode.full else self.namespace
-        return {w: self.theirs[w] for w in words if w in self.theirs and w not in mine and not issubclass(type(self.theirs[w]), ModuleType)}
+        return {w: self.theirs[w] for w in self._asked if w in self.theirs and w not in mine}
 
     def hint(self, question: str) -> str:
         "How to share the variables that the question names and the code can't see; empty where there are none."
