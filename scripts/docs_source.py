@@ -12,13 +12,14 @@ def names_in(code: str) -> list[str]:
         match node:
             case ast.ClassDef(): names += [node.name] + [f"{node.name}.{n.name}" for n in node.body if isinstance(n, ast.FunctionDef)]
             case ast.FunctionDef() | ast.AsyncFunctionDef(): names.append(showdoc_nm(node))
-            case ast.Assign() | ast.AnnAssign(): names += [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+            case ast.Assign() | ast.AnnAssign(): names += [n.id for n in ast.walk(node) if isinstance(getattr(n, "ctx", None), ast.Store)
+                                                            and isinstance(n, ast.Name)]
     return names
 
 def folded(code: str) -> str:
     "Markdown of an exported cell: its source, to be unfolded by a click, or by a link to one of its names."
     names = names_in(code)
-    methods = [name.lower() for name in names if "." in name and f"class {name.partition('.')[0]}" in code]  # without a heading of their own
+    methods = [name.lower() for name in names if "." in name and f"class {name.partition('.')[0]}" in code]  # these have no heading
     anchors = "".join(f'<a id="{name}"></a>' for name in methods + [f"source-{name}" for name in names])
     fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`{3,}", code))])
     return f'<details class="source"><summary>Source</summary>\n\n{anchors}\n\n{fence}python\n{code.strip()}\n{fence}\n\n</details>'

@@ -30,7 +30,7 @@ NotebookClient(nb, timeout=300, resources={"metadata": {"path": sys.argv[2]}}).e
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook(name):
     nb = NBS / f"{name}.ipynb"
-    if find_spec("nbdev"): run = [Path(sys.executable).with_name("nbdev_test"), "--path", nb, "--flags", "slow"]  # the cells that need the weights too
+    if find_spec("nbdev"): run = [Path(sys.executable).with_name("nbdev_test"), "--path", nb, "--flags", "slow"]  # also what needs the weights
     else: run = [sys.executable, "-c", IN_A_KERNEL, nb, nb.parent]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=600)
     said = re.sub(r"\x1b\[[\d;]*m", "", done.stdout + done.stderr)
