@@ -7,6 +7,8 @@ PY := $(BIN)/python
 # The real Quarto where there is one; README.md always comes from the stand-in, so that it is the same for everyone.
 STANDIN := $(CURDIR)/scripts/quarto-standin
 QUARTO := $(if $(shell command -v quarto),$(BIN),$(STANDIN):$(BIN))
+# where settings.ini finds docs_source
+DOCS_ENV := PYTHONPATH="$(CURDIR)/scripts"
 # nbdev warns where building the docs would run a cell that is more than imports
 export PYTHONWARNINGS := error:Found cells containing imports
 
@@ -20,15 +22,16 @@ test: $(VENV)/.dev
 	$(BIN)/rlm_get_model
 	$(PY) -m pytest tests -v
 
-# Modules from notebooks, notebooks without what changes at every run, README.md from nbs/index.ipynb
+# Modules from notebooks, the API reference from modules, notebooks without what changes at every run, README.md from nbs/index.ipynb
 prepare: $(VENV)/.dev
 	$(BIN)/nbdev_export
+	$(BIN)/exec_nb nbs/api.ipynb --dest nbs/api.ipynb --exc_stop
 	$(BIN)/nbdev_clean
 	@rm -rf _proc
-	PATH="$(STANDIN):$(BIN):$$PATH" nbdev_readme
+	$(DOCS_ENV) PATH="$(STANDIN):$(BIN):$$PATH" nbdev_readme
 
 docs: prepare
-	PATH="$(QUARTO):$$PATH" nbdev_docs
+	$(DOCS_ENV) PATH="$(QUARTO):$$PATH" nbdev_docs
 	@echo "The site: _docs/index.html"
 
 # The trace notebooks of the docs, from new runs of the embedded model

@@ -1,12 +1,18 @@
 "Every notebook runs from top to bottom, in a process of its own, and counts under its own name."
+import inspect
 import json
+import pkgutil
 import re
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import FunctionType
 
 import pytest
+
+import rlm
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
@@ -24,7 +30,7 @@ NotebookClient(nb, timeout=300, resources={"metadata": {"path": sys.argv[2]}}).e
 @pytest.mark.parametrize("name", NAMES)
 def test_notebook(name):
     nb = NBS / f"{name}.ipynb"
-    if find_spec("nbdev"): run = [Path(sys.executable).with_name("nbdev_test"), "--path", nb, "--flags", "slow"]  # the cells that need the weights too
+    if find_spec("nbdev"): run = [Path(sys.executable).with_name("nbdev_test"), "--path", nb, "--flags", "slow"]  # also what needs the weights
     else: run = [sys.executable, "-c", IN_A_KERNEL, nb, nb.parent]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=600)
     said = re.sub(r"\x1b\[[\d;]*m", "", done.stdout + done.stderr)
@@ -38,3 +44,20 @@ def test_title_cells_hold_a_title_and_a_sentence():
 def test_sidebar_lists_every_chapter():
     listed = re.findall(r"- (?:text: .*\n *href: |href: )?(\S+)\.ipynb", (ROOT / "_quarto.yml").read_text())
     assert sorted(listed) == NAMES
+
+METHODS = FunctionType, property, classmethod, staticmethod
+
+def public_names():
+    "What the modules export, and the methods of exported classes."
+    for info in pkgutil.walk_packages(rlm.__path__, "rlm."):
+        if re.search(r"\._|\.core\b", info.name): continue
+        module = import_module(info.name)
+        for name in getattr(module, "__all__", ()):
+            yield name
+            thing = getattr(module, name)
+            if inspect.isclass(thing): yield from (f"{name}.{m}" for m, f in vars(thing).items() if m[0] != "_" and isinstance(f, METHODS))
+
+def test_api_reference_lists_every_public_name():
+    output = json.loads((NBS / "api.ipynb").read_text())["cells"][-1]["outputs"][0]
+    listed = re.findall(r"^\| \[(.+?)\]", "".join(output["data"]["text/markdown"]), re.M)
+    assert sorted(listed) == sorted(public_names())

@@ -1,0 +1,43 @@
+"""What nbdev leaves out of a chapter's page is put back: the source of each exported cell, folded, under an anchor for each of
+its names. So the page of a chapter is the place that a link to source leads to. `settings.ini` names this processor."""
+import ast, re
+from execnb.nbio import mk_cell
+from nbdev.process import Processor
+from nbdev.showdoc import showdoc_nm
+
+def names_in(code: str) -> list[str]:
+    "The names that a cell defines, methods as `RLM.completion`."
+    names = []
+    for node in ast.parse(code).body:
+        match node:
+            case ast.ClassDef(): names += [node.name] + [f"{node.name}.{n.name}" for n in node.body if isinstance(n, ast.FunctionDef)]
+            case ast.FunctionDef() | ast.AsyncFunctionDef(): names.append(showdoc_nm(node))
+            case ast.Assign() | ast.AnnAssign(): names += [n.id for n in ast.walk(node) if isinstance(getattr(n, "ctx", None), ast.Store)
+                                                            and isinstance(n, ast.Name)]
+    return names
+
+def folded(code: str) -> str:
+    "Markdown of an exported cell: its source, to be unfolded by a click, or by a link to one of its names."
+    names = names_in(code)
+    methods = [name.lower() for name in names if "." in name and f"class {name.partition('.')[0]}" in code]  # these have no heading
+    anchors = "".join(f'<a id="{name}"></a>' for name in methods + [f"source-{name}" for name in names])
+    fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`{3,}", code))])
+    return f'<details class="source"><summary>Source</summary>\n\n{anchors}\n\n{fence}python\n{code.strip()}\n{fence}\n\n</details>'
+
+class show_source(Processor):
+    "Below the signatures of an exported cell, fold its source; drop links to a repository that `git_url` does not name."
+    def begin(self):
+        cells, rest = [], list(self.nb.cells)
+        while rest:
+            cell, signatures = rest.pop(0), []
+            while rest and getattr(rest[0], "has_sd", False): signatures.insert(0, rest.pop(0))  # nbdev has them in reverse
+            cells += signatures
+            if "default_exp" in cell.directives_: continue
+            if not cell.directives_.keys() & {"export", "exporti"}: cells.append(cell)
+            elif names_in(cell.source): cells.append(mk_cell(folded(cell.source), "markdown"))
+        self.nb.cells = cells
+
+    def cell(self, cell):
+        for output in cell.get("outputs", []):
+            if lines := output.get("data", {}).get("text/markdown"):
+                output["data"]["text/markdown"] = [line for line in lines if not line.startswith("[source](/blob/")]
