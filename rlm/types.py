@@ -56,7 +56,7 @@ class Reply:
     execution_time: float = 0.0       # seconds from request to reply
     extra: dict[str, Any] = field(default_factory=dict, repr=False)  # everything else the server sent
 
-# %% ../nbs/00_types.ipynb #8430becb
+# %% ../nbs/00_types.ipynb #aa4be1bb
 @dataclass(frozen=True)
 class SubCall:
     "One request that the model's code made, with `llm_query`, `rlm_query` or their batched forms."
@@ -66,7 +66,7 @@ class SubCall:
     usage: Usage = Usage()        # what it cost, with everything that a child spent
     execution_time: float = 0.0   # seconds
     error: str | None = None      # why it failed, if it did
-    run: RLMChatCompletion | None = None  # the child's run, where it had a REPL of its own
+    run: Any = None               # an `RLMChatCompletion`: the child's run, where it had a REPL of its own
 
 # %% ../nbs/00_types.ipynb #8d649657
 @dataclass(frozen=True)
