@@ -15,9 +15,13 @@ from .prompts import sendable
 from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError
 
 # %% auto #0
-__all__ = ['SubCalls']
+__all__ = ['plain', 'SubCalls']
 
-# %% ../nbs/08_subcalls.ipynb #efa82c4b
+# %% ../nbs/08_subcalls.ipynb #ad44e2f2
+def plain(lm: LM) -> LM:
+    "Who answers plain calls for a model: itself, or its `sub_lm`, such as an embedded model that is not held to a grammar."
+    return getattr(lm, "sub_lm", lm)
+
 class SubCalls:
     "The functions through which the model's code asks models."
     def __init__(self, lms: Sequence[LM],      # who can be asked; the first, where the code names none
@@ -26,7 +30,7 @@ class SubCalls:
                  child: Callable[[str, LM], RLMChatCompletion] | None = None, # answers in a REPL of its own; None: depth is spent
                  depth: int = 1,               # how many REPLs are above whoever answers
                 ):
-        self.lms, self.ledger, self.emit, self.child, self.depth = {name_of(lm): lm for lm in lms[::-1]}, ledger, emit, child, depth
+        self.lms, self.ledger, self.emit, self.child, self.depth = {name_of(plain(lm)): lm for lm in lms[::-1]}, ledger, emit, child, depth
         self.first, self._calls, self._asked = lms[0], [], itertools.count()
 
     def take(self) -> tuple[SubCall, ...]:
@@ -63,16 +67,16 @@ class SubCalls:
     def _ask(self, name: str, prompt: str, model: str | None, number: int, here: bool = False) -> str:
         if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
         lm = self._choose(model)
-        self.emit(SubCallStarted(prompt, name_of(lm), self.ledger.spent, self.depth))
+        self.emit(SubCallStarted(prompt, name_of(plain(lm)), self.ledger.spent, self.depth))
         try:
             if name == "rlm_query" and self.child and not getattr(lm, "recorded", False): call = self._of_run(prompt, self.child(prompt, lm))
             else:
-                reply = self.ledger.ask(getattr(lm, "sub_lm", lm), [{"role": "user", "content": sendable(prompt)}], here)
+                reply = self.ledger.ask(plain(lm), [{"role": "user", "content": sendable(prompt)}], here)
                 call = SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)
         except RunEndedError: raise
         except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
             run = getattr(e, "result", None)
-            failed = self._of_run(prompt, run) if run else SubCall(prompt, "", name_of(lm))
+            failed = self._of_run(prompt, run) if run else SubCall(prompt, "", name_of(plain(lm)))
             self._note(number, replace(failed, response="", error=f"{type(e).__name__}: {e}"))
             if isinstance(e, (LimitError, Stopped)): raise Stopped(str(e)) from None  # nothing in the block may go on
             raise SubcallError(f"{name} failed: {e}") from e

@@ -276,7 +276,7 @@ def test_what_a_turn_did_to_its_data_is_there_in_the_next(tmp_path):
 
 def test_a_sub_model_with_another_name(tmp_path):
     "Servers answer in the name of a version, and code asks for the model by its own."
-    lm = ScriptedLM([block("print(llm_query('Hm?', model='small'), llm_query('\ud800', model='small'))\nllm_query('x', model='large')"), "FINAL(ok ok)"], model="large")
+    lm = ScriptedLM([block("print(llm_query('Hm?', model='small'), llm_query('\\ud800', model='small'))\nllm_query('x', model='large')"), "FINAL(ok ok)"], model="large")
     lm.sub_lm = ScriptedLM([Reply("yes", model="small-2026"), Reply("no", model="small-2026")], model="small")
     logger = RLMLogger(tmp_path)
     RLM(lm, logger=logger, verbose=False).completion("Go on.")
@@ -284,6 +284,23 @@ def test_a_sub_model_with_another_name(tmp_path):
     here = Replay(logger.path, run.id)
     here.block(1, run.result.iterations[0].code_blocks[0].code)
     assert not here.missing and here.end().startswith("The same as then.")
+    assert "there is no model 'large'" in run.result.iterations[0].code_blocks[0].result.error
+    assert run.result.iterations[0].code_blocks[0].result.stdout == "yes no\n"
+
+def test_children_are_in_the_log_and_replay(tmp_path):
+    from test_subcalls import recursive, rlm_for
+    logger, trace = enable_trace_notebook(tmp_path)
+    with ChatServer(recursive) as s:
+        other = dict(other_backends=["openai"], other_backend_kwargs=[{"model_name": "small", "base_url": s.base_url, "api_key": ""}])
+        result = rlm_for(s, max_depth=2, logger=logger, **other).completion("go", context=1)
+    logged, = read_log(logger.path)
+    child = logged.result.iterations[0].code_blocks[0].result.rlm_calls[0].run
+    assert logged.result == result and child.usage.calls == 2 and len(child.messages) == 9
+    assert "Measure kiwi" in result.trace_markdown and "print(len(context.split()[-1]))" in result.trace_markdown
+    said, nb = execute(trace.path)
+    assert "full" in str(nb.cells) and said.startswith("The same as then")
+    again = RLM(replay(logger.path), max_depth=2, verbose=False).completion("go", context=1)
+    assert (again.response, again.usage) == (result.response, result.usage)
 
 def test_what_was_removed_from_a_log_makes_a_trace_partial(tmp_path):
     with ChatServer([completion({"content": block("print(len(context))")}), "FINAL(ok ok)"]) as s:
