@@ -75,6 +75,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'rlm.engine.RunCode': ('engine.html#runcode', 'rlm/engine.py'),
                             'rlm.engine.Trajectory': ('engine.html#trajectory', 'rlm/engine.py'),
                             'rlm.engine.Trajectory.say': ('engine.html#trajectory.say', 'rlm/engine.py'),
+                            'rlm.engine._accept': ('engine.html#_accept', 'rlm/engine.py'),
                             'rlm.engine._advice': ('engine.html#_advice', 'rlm/engine.py'),
                             'rlm.engine._best_answer': ('engine.html#_best_answer', 'rlm/engine.py'),
                             'rlm.engine._bound': ('engine.html#_bound', 'rlm/engine.py'),

@@ -69,7 +69,7 @@ def _bound(code: str) -> set[str]:
             | {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
             | {n.asname or n.name for n in nodes if isinstance(n, ast.alias)})
 
-# %% ../nbs/06_engine.ipynb #57632fd1
+# %% ../nbs/06_engine.ipynb #d180fd28
 def _evidence(r: CodeResult) -> bool:
     "True if running the block showed the model something it had not seen; warnings aside."
     return bool(r.error or r.stdout.strip() or r.outputs or (r.stderr and not only_warnings(r.stderr)))
@@ -88,7 +88,12 @@ def _missing_name(t: Trajectory, final: Final, blocks: list[CodeBlock]) -> bool:
 def _fitting(t: Trajectory, answer: Answer) -> tuple[Answer | None, str]:
     "The answer as the type that was asked for; or None, and what does not fit."
     try: return (t.fit(answer) if t.fit else answer), ""
-    except ValueError as e: return None, prompts.misfit(str(e))
+    except ValueError as e: return None, str(e)
+
+def _accept(t: Trajectory, answer: Answer) -> tuple[Answer | None, str]:
+    "The same, with what does not fit as a sentence for the model."
+    answer, misfit = _fitting(t, answer)
+    return answer, prompts.misfit(misfit) if misfit else ""
 
 def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Generator:
     "The answer if `final` counts as one, else None; and a sentence to feed back."
@@ -97,13 +102,13 @@ def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Gener
     if found.interrupted: raise KeyboardInterrupt
     if found.rlm_calls: blocks.append(CodeBlock(f"FINAL({final.source})", found))
     if found.answer:
-        return (None, "") if any(b.result.error for b in blocks) else _fitting(t, found.answer)
+        return (None, "") if any(b.result.error for b in blocks) else _accept(t, found.answer)
     if found.error:
         return None, found.error if final.variable else prompts.answer_failed(final.source, found.error)
     if _missing_name(t, final, blocks):
         t.refused.add(final.name)
         return None, prompts.no_such_variable(final.name)
-    answer, note = _fitting(t, Answer(final.value, written=final.text))
+    answer, note = _accept(t, Answer(final.value, written=final.text))
     if not answer: return None, note
     if any(_evidence(b.result) for b in blocks): note = prompts.confirm(answer.text)
     elif t.unseen and not _looked(t, blocks): note, t.unseen = prompts.LOOK_FIRST, False
@@ -111,7 +116,7 @@ def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Gener
     t.held = answer
     return None, note
 
-# %% ../nbs/06_engine.ipynb #f4f0752b
+# %% ../nbs/06_engine.ipynb #f6b9a1eb
 def _advice(t: Trajectory, parsed: ParsedReply, blocks: list[CodeBlock], cut: bool) -> str:
     "What to tell a model whose reply had no answer to judge; nothing, if its code just ran."
     if parsed.cut or (cut and not blocks): return prompts.CUT
@@ -135,7 +140,7 @@ def _turn(t: Trajectory, number: int, last: bool) -> Generator:
             blocks.append(CodeBlock(result.ran or source, result))
             if result.interrupted: raise KeyboardInterrupt
             if result.answer or result.error: break
-        if blocks and blocks[-1].result.answer: answer, note = _fitting(t, blocks[-1].result.answer)
+        if blocks and blocks[-1].result.answer: answer, note = _accept(t, blocks[-1].result.answer)
         else: answer, note = yield from _judge(t, parsed.final, blocks)
         if answer: return answer
         notes = [note or _advice(t, parsed, blocks, reply.finish_reason == "length")]
@@ -145,7 +150,7 @@ def _turn(t: Trajectory, number: int, last: bool) -> Generator:
         seconds = reply.execution_time + sum(b.result.execution_time for b in blocks)
         t.iterations.append(Iteration(reply, parsed.text, tuple(blocks), seconds))
 
-# %% ../nbs/06_engine.ipynb #43a95dbb
+# %% ../nbs/06_engine.ipynb #5c92df9c
 def _best_answer(t: Trajectory, number: int) -> Generator:
     "The answer held back, or the one that the model gives when it is told that no turns are left."
     if t.held: return t.held
@@ -167,5 +172,6 @@ def run_loop(t: Trajectory,            # starts with the first request's message
         answer = yield from _turn(t, number, last=number == max_iterations)
         if answer: return answer, "final"
     answer, note = _fitting(t, (yield from _best_answer(t, max_iterations + 1)))
-    if not answer: raise OutputTypeError(f"The turns are used up, and the best answer is not of the type that was asked for. {note}")
+    if not answer: raise OutputTypeError(f"The turns are used up, and the best answer is of another type than was asked for: {note} "
+                                         "The run so far is this error's .result; more turns may help: max_iterations.")
     return answer, "max_iterations"

@@ -301,7 +301,7 @@ def _not_found(self: OpenAILM, words: str) -> str:
     return (f"{self._address} has no model {self.model!r}. It has {', '.join(some)}{more}."
             + (f"\nDid you mean {near[0]!r}?" if near else ""))
 
-# %% ../nbs/04_lm.ipynb #4c681efc
+# %% ../nbs/04_lm.ipynb #67d9016f
 @patch
 def _failure(self: OpenAILM, e: Exception, messages: list[dict]) -> LMError:
     "The error for an exception of the client."
@@ -319,18 +319,19 @@ def _failure(self: OpenAILM, e: Exception, messages: list[dict]) -> LMError:
     return LMError(self._scrub(f"{at}: {e}"))
 
 @patch
+def _no_completion(self: OpenAILM, what: str) -> LMResponseError:
+    "The error for an answer that is no completion."
+    return LMResponseError(self._scrub(f"{self._address} answered with {what} instead of a chat completion.\n"
+                                       "Is base_url right? Most end in /v1."))
+
+# %% ../nbs/04_lm.ipynb #718f9698
+@patch
 def _with_cost(self: OpenAILM, reply: Reply) -> Reply:
     "The reply with what it cost by our prices, where the endpoint does not say."
     u, p = reply.usage, self.prices
     if p is None or u.cost is not None or not u.total_tokens: return reply
     cost = (u.input_tokens - u.cached_tokens) * p["input"] + u.cached_tokens * p.get("cached", p["input"]) + u.output_tokens * p["output"]
     return replace(reply, usage=replace(u, cost=cost / 1_000_000))
-
-@patch
-def _no_completion(self: OpenAILM, what: str) -> LMResponseError:
-    "The error for an answer that is no completion."
-    return LMResponseError(self._scrub(f"{self._address} answered with {what} instead of a chat completion.\n"
-                                       "Is base_url right? Most end in /v1."))
 
 # %% ../nbs/04_lm.ipynb #e088a2b9
 @patch
