@@ -18,7 +18,7 @@ from .types import RLMChatCompletion
 # %% auto #0
 __all__ = ['Stream']
 
-# %% ../nbs/16_async.ipynb #f369f370
+# %% ../nbs/16_async.ipynb #0d1f2c82
 async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCompletion:
     "What a run comes to that works on a thread of its own."
     import asyncio
@@ -36,6 +36,9 @@ async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCom
     threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
     try:
         while not done.done(): await asyncio.wait([done], timeout=0.1)
+    except GeneratorExit:  # the coroutine was closed, and can't await any more
+        call.ledger.stop.ask()
+        raise
     except BaseException:
         call.ledger.stop.ask()
         await asyncio.wait([done], timeout=1)  # until it has put everything in order

@@ -89,7 +89,7 @@ def _split_prompt(prompt: Any, context: Any, root_prompt: str | None) -> tuple[s
                                  "Is it the data? Ask: completion(question, context=data).")
     return prompt, context
 
-# %% ../nbs/10_completion.ipynb #4dac760a
+# %% ../nbs/10_completion.ipynb #cadc0cf3
 ENVIRONMENTS = {"local": LocalEnvironment.configure, "jupyter": jupyter}
 _RUN_NUMBERS = itertools.count(1)
 _answering = contextvars.ContextVar("answering", default=())  # the RLMs whose code is running here
@@ -156,7 +156,8 @@ class RLM:
         self.lms = [*check_others(other_backends, other_backend_kwargs), self.lm, *getattr(self.lm, "others", ())]  # who can be asked, the default for sub-calls first
         if max_budget is not None and (unpriced := [name_of(lm) for lm in self.lms if not getattr(lm, "priced", False)]):
             raise ConfigurationError(f"max_budget can't be kept: it is not known what {' and '.join(unpriced)} costs. Give the prices, in US dollars "
-                                     'per million tokens: backend_kwargs={"prices": {"input": ..., "output": ...}}.')
+                                     'per million tokens: backend_kwargs={"prices": {"input": ..., "output": ...}}. (A backend of your own that '
+                                     'fills in Usage.cost says so by an attribute, priced = True.)')
         if not (logger is None or callable(logger)):
             raise ConfigurationError("logger must be an RLMLogger, or a function that takes an event.")
         self.logger = logger
@@ -251,22 +252,23 @@ def _shown(rlm: RLM, environment: BaseEnvironment, question: str, context: Any) 
     if context is _NOTHING: return prompts.prompt_message(question)["content"].endswith(question)
     return rlm.values and shows_whole(context)
 
-# %% ../nbs/10_completion.ipynb #683b5868
+# %% ../nbs/10_completion.ipynb #d7d4de72
 class Run:
     "One prompt being answered."
     def __init__(self, rlm: RLM, call: Call):
         self.rlm, self.call, self.ledger, self.began = rlm, call, call.ledger, time.perf_counter()
-        self.emit = Listeners([*([rlm.logger] if rlm.logger else []), *listener_for(rlm.verbose), *call.hear])
+        self.label, self.id = f"run {next(_RUN_NUMBERS)}", secrets.token_hex(6)
+        self.emit = Listeners([*([rlm.logger] if rlm.logger else []), *listener_for(rlm.verbose), *call.hear], self.id)
         self.tell = call.tell or self.emit
         child = self._child if _has_children(rlm, self.ledger) else None
         self.subcalls = SubCalls(rlm.lms, self.ledger, self.tell, child, self.ledger.depth + 1)
         self.helpers = self.subcalls.functions | rlm.tools
-        self.label, self.id = f"run {next(_RUN_NUMBERS)}", secrets.token_hex(6)
 
     def start(self, environment: BaseEnvironment, repl: str):
         "Put together the first request."
         self.environment, self.repl, self._told, call = environment, repl, 0, self.call
         environment.stop = self.ledger.stop
+        if self.ledger.parent is None: self.ledger.stop.begin()
         self.trajectory = Trajectory(_first_messages(self.rlm, environment, call), fit=call.shape and call.shape.fit,
                                      unseen=not _shown(self.rlm, environment, call.question, call.context))
 
@@ -282,7 +284,7 @@ class Run:
         "Do what the loop asks for."
         match request:
             case AskModel(messages=messages):
-                lm, here = self.rlm.lm, not (self.call.loop or self.ledger.parent or self.ledger.limits.max_timeout)
+                lm, here = self.rlm.lm, not (self.call.loop or self.ledger.parent or self.ledger.stop.deadline)
                 reply = self.ledger.ask(lm, messages if isinstance(lm, OpenAILM) else [dict(m) for m in messages], here)
                 self.emit(ModelReplied(self.iteration, reply, self.ledger.spent))
                 return reply

@@ -11,8 +11,8 @@ from typing import Any
 from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, SubCall, Usage
 
 # %% auto #0
-__all__ = ['Event', 'RunStarted', 'ModelAsked', 'ModelReplied', 'BlockStarted', 'BlockEnded', 'SubCallStarted', 'SubCallEnded',
-           'IterationEnded', 'Notice', 'RunEnded', 'Listeners']
+__all__ = ['Event', 'current_run', 'RunStarted', 'ModelAsked', 'ModelReplied', 'BlockStarted', 'BlockEnded', 'SubCallStarted',
+           'SubCallEnded', 'IterationEnded', 'Notice', 'RunEnded', 'Listeners']
 
 # %% ../nbs/07_events.ipynb #abe56175
 @dataclass(frozen=True)
@@ -95,11 +95,14 @@ class RunEnded:
 Event = (RunStarted | ModelAsked | ModelReplied | BlockStarted | BlockEnded | SubCallStarted | SubCallEnded | IterationEnded
          | Notice | RunEnded)
 
-# %% ../nbs/07_events.ipynb #eac5ded4
+# %% ../nbs/07_events.ipynb #a12109bb
+current_run: contextvars.ContextVar[str] = contextvars.ContextVar("rlm_run", default="")  # the run that an event is of
+
 class Listeners:
     "Calls each of some functions with every event."
-    def __init__(self, listeners: Iterable[Callable[[Event], None]] = ()):
+    def __init__(self, listeners: Iterable[Callable[[Event], None]] = (), run: str = ""): # the functions, and the run's name
         self.listeners, self.context, self.lock = list(listeners), contextvars.copy_context(), threading.Lock()
+        self.context.run(current_run.set, run)
 
     def __call__(self, event: Event):
         if not self.listeners: return

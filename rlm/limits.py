@@ -55,7 +55,7 @@ class Slots:
             raise
         return future
 
-# %% ../nbs/08_limits.ipynb #9432fb86
+# %% ../nbs/08_limits.ipynb #ca519091
 class Ledger:
     "What a run spends, on whatever thread, and whether it may go on."
     def __init__(self, limits: Limits = Limits(),
@@ -89,14 +89,15 @@ class Ledger:
         if self.ended: raise RunEndedError("The run that this function belonged to has ended; call it from the model's code only.")
         if self.parent is not None: return self.parent.check()
         if self.stop.asked.done(): raise Stopped("the run was cancelled")
-        if self._limited and self._reached is None: self._reached = self._over()
+        if self._reached is None and (self._limited or self.stop.deadline): self._reached = self._over()
         if self._reached: raise type(self._reached)(*self._reached.args)
 
     def _over(self) -> LimitError | None:
         "The limit that is reached, if one is."
         most, spent = self.limits, self.spent
         if self.stop.left == 0:
-            return TimeoutExceededError(f"The run took longer than max_timeout={most.max_timeout} s. Give it longer, or ask for less.")
+            what = f"than max_timeout={most.max_timeout} s" if most.max_timeout else "than the run has whose code asked for it"
+            return TimeoutExceededError(f"The run took longer {what}. Give it longer, or ask for less.")
         if most.max_tokens is not None and spent.total_tokens >= most.max_tokens:
             return TokenLimitExceededError(f"The run has used {spent.total_tokens:,} tokens, max_tokens={most.max_tokens:,}. That counts the whole run, "
                                            "input and output. (The length of one reply is set by backend_kwargs={'max_tokens': ...}.)")

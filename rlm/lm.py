@@ -69,13 +69,13 @@ class ScriptedLM:
 
     def __repr__(self): return f"ScriptedLM({len(self.replies)} replies, {len(self.calls)} given)"
 
-# %% ../nbs/04_lm.ipynb #e9224cc6
+# %% ../nbs/04_lm.ipynb #a3e0cc6b
 def _usage(sent: Any) -> Usage:
     "What one request cost, from the `usage` field of its completion."
-    numbers = lambda x: {k: v for k, v in x.items() if isinstance(v, (int, float))} if isinstance(x, dict) else {}
+    numbers = lambda x: {k: v for k, v in x.items() if isinstance(v, (int, float)) and 0 <= v < float("inf")} if isinstance(x, dict) else {}
     n, details = numbers(sent), numbers(sent.get("prompt_tokens_details")) if isinstance(sent, dict) else {}
     cached = details.get("cached_tokens", n.get("prompt_cache_hit_tokens", 0))  # OpenAI's name, DeepSeek's name
-    return Usage(n.get("prompt_tokens", 0), n.get("completion_tokens", 0), 1, n.get("cost"), cached)
+    return Usage(n.get("prompt_tokens", 0), n.get("completion_tokens", 0), 1, n.get("cost"), min(cached, n.get("prompt_tokens", 0)))
 
 def _text(content: Any) -> str:
     "The text of a message's content, which may come in parts."

@@ -14,7 +14,7 @@ from .types import Answer, ConfigurationError
 # %% auto #0
 __all__ = ['OutputType']
 
-# %% ../nbs/09_output_type.ipynb #54d055bc
+# %% ../nbs/09_output_type.ipynb #95b39ba2
 def _spelled(t: Any) -> str:
     "A type as one would write it."
     if isinstance(t, type) and not hasattr(t, "__args__"): return t.__name__ if t.__module__ in ("builtins", "__main__") else f"{t.__module__}.{t.__name__}"
@@ -31,26 +31,29 @@ class OutputType:
             try: self._adapter = TypeAdapter(type_, config=ConfigDict(arbitrary_types_allowed=True))  # such as a DataFrame
             except (PydanticUserError, TypeError): raise self._no_type(type_) from None
         except TypeError: raise self._no_type(type_) from None
+        try: self.told = self._told()
+        except PydanticUserError as e: raise ConfigurationError(f"output_type can't be used: {e}") from None
 
     def _no_type(self, type_: Any) -> ConfigurationError:
         return ConfigurationError("output_type must be a type, such as int, list[str], a dataclass or a pydantic model, "
                                   f"not {type_!r:.100}.")
 
-    @property
-    def told(self) -> str:
+    def _told(self) -> str:
         "What the model is told of it."
         from pydantic.errors import PydanticInvalidForJsonSchema
         try: schema = self._adapter.json_schema()
         except PydanticInvalidForJsonSchema: schema = {}
-        fields = f"\nAs JSON schema: {json.dumps(schema)}" if '"properties"' in json.dumps(schema) else ""
+        text = json.dumps(schema)
+        fields = f"\nAs JSON schema: {text}" if any(f'"{k}"' in text for k in ("properties", "enum", "$defs", "prefixItems")) else ""
         return (f"The answer must be a value of type {self.name}. Give it with FINAL_VAR(name), or written as Python between the "
                 f"brackets of FINAL(...).{fields}")
 
-# %% ../nbs/09_output_type.ipynb #9b5711cd
+# %% ../nbs/09_output_type.ipynb #0863d013
 def _forms(answer: Answer) -> Iterator[Any]:
     "The values that an answer may be meant as."
     yield answer.value
-    if callable(getattr(answer.value, "tolist", None)): yield answer.value.tolist()
+    try: yield answer.value.tolist()
+    except Exception: pass  # it has none, or none that works
     text = answer.written if answer.written is not None else answer.value
     if not isinstance(text, str): return
     yield text
@@ -66,5 +69,6 @@ def fit(self: OutputType, answer: Answer) -> Answer:
     for form in _forms(answer):
         try: return replace(answer, value=self._adapter.validate_python(form))
         except ValidationError as e: misfit = misfit or e
+        except Exception as e: raise ValueError(f"it must be of type {self.name}. {type(e).__name__}: {e}.") from None  # a validator's own
     reasons = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in misfit.errors(include_url=False)[:3]]
     raise ValueError(f"it must be of type {self.name}. {'; '.join(reasons)}.")

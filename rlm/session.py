@@ -16,7 +16,7 @@ from .types import ConfigurationError, RLMChatCompletion, RLMError
 # %% auto #0
 __all__ = ['History', 'Session']
 
-# %% ../nbs/12_session.ipynb #a4a42b76
+# %% ../nbs/12_session.ipynb #84682b2b
 class History(list):
     "What was asked and answered, as dicts with `role` and `content`."
     def __repr__(self): return "\n\n".join(f"{m['role']}: {m['content']}" for m in self) or "nothing said yet"
@@ -47,6 +47,7 @@ class Session:
     def _turn(self, call: Call) -> Generator[None, None, RLMChatCompletion]:
         "The next turn, step by step."
         _refuse_own_code(self.rlm)
+        self._repl.refuse_to_wait()
         with self._lock:
             contexts = [*self._contexts, call.payload["context"]]
             result = yield from _answer(self.rlm, replace(call, past=self._past(contexts)), self._repl)
@@ -56,7 +57,7 @@ class Session:
 
     def _past(self, contexts: list) -> Past:
         names = {f"session_context_{i}": c for i, c in enumerate(contexts)}
-        names |= {"context_history": [*contexts], "session_history": [{"prompt": r.prompt, "response": r.response} for r in self._results]}
+        names |= {"context_history": contexts, "session_history": [{"prompt": r.prompt, "response": r.response} for r in self._results]}
         if not self._results: return Past((), names)
         last = self._results[-1]
         return Past(last.messages, names, f"Your answer was: {clip(last.response, 2_000, 500)}" if last.computed else "", last)
@@ -70,6 +71,7 @@ class Session:
     def reset(self) -> None:
         "Start over: nothing was said, and the REPL is empty, unless it belongs to a persistent `RLM`."
         _refuse_own_code(self.rlm)
+        self._repl.refuse_to_wait()
         with self._lock:
             self._results, self._contexts = [], []
             if self._repl is not self.rlm._repl and not self.rlm.closed:

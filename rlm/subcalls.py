@@ -17,7 +17,7 @@ from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, Subcal
 # %% auto #0
 __all__ = ['plain', 'SubCalls']
 
-# %% ../nbs/08_subcalls.ipynb #ad44e2f2
+# %% ../nbs/08_subcalls.ipynb #e7318c46
 def plain(lm: LM) -> LM:
     "Who answers plain calls for a model: itself, or its `sub_lm`, such as an embedded model that is not held to a grammar."
     return getattr(lm, "sub_lm", lm)
@@ -69,19 +69,26 @@ class SubCalls:
         lm = self._choose(model)
         self.emit(SubCallStarted(prompt, name_of(plain(lm)), self.ledger.spent, self.depth))
         try:
-            if name == "rlm_query" and self.child and not getattr(lm, "recorded", False): call = self._of_run(prompt, self.child(prompt, lm))
+            if self._opens_a_repl(name, lm):
+                run = self.child(prompt, lm) if here else self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=self.depth))
+                call = self._of_run(prompt, run)
             else:
                 reply = self.ledger.ask(plain(lm), [{"role": "user", "content": sendable(prompt)}], here)
                 call = SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)
         except RunEndedError: raise
         except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
             run = getattr(e, "result", None)
-            failed = self._of_run(prompt, run) if run else SubCall(prompt, "", name_of(plain(lm)))
+            failed = self._of_run(prompt, run) if isinstance(run, RLMChatCompletion) else SubCall(prompt, "", name_of(plain(lm)))
             self._note(number, replace(failed, response="", error=f"{type(e).__name__}: {e}"))
-            if isinstance(e, (LimitError, Stopped)): raise Stopped(str(e)) from None  # nothing in the block may go on
+            if isinstance(e, Stopped): raise
+            try: self.ledger.check()
+            except LimitError as e: raise Stopped(str(e)) from None  # nothing in the block may go on
             raise SubcallError(f"{name} failed: {e}") from e
         self._note(number, call)
         return call.response
+
+    def _opens_a_repl(self, name: str, lm: LM) -> bool:
+        return name == "rlm_query" and self.child is not None and not getattr(lm, "recorded", False)
 
     def _of_run(self, prompt: str, run: RLMChatCompletion) -> SubCall:
         return SubCall(prompt, run.response, run.root_model, run.usage, run.execution_time, run=run)
@@ -96,7 +103,7 @@ class SubCalls:
         def one(prompt, number):
             try: return self._ask(name, prompt, model, number, here=True)
             except (SubcallError, TypeError) as e: return e
-        level = self.depth if name == "rlm_query" and self.child else 0
+        level = self.depth if self._opens_a_repl(name, self._choose(model)) else 0
         try: replies = [self.ledger.wait(f) for f in [self.ledger.start(one, p, next(self._asked), level=level) for p in list(prompts)]]
         except LimitError as e: raise Stopped(str(e)) from None
         failed = [r for r in replies if isinstance(r, Exception)]

@@ -122,11 +122,14 @@ class Iteration:
     code_blocks: tuple[CodeBlock, ...] = ()   # in the order they ran
     execution_time: float = 0.0               # seconds, model and code together
 
-# %% ../nbs/00_types.ipynb #a507891c
+# %% ../nbs/00_types.ipynb #b62577e1
+_OURS = "previous", "secrets"  # fields of a run that are in no file
+
 def _jsonable(x):
     "`x` as JSON types: records become dicts, objects JSON does not know become their `repr`."
     if isinstance(x, (str, int, float, bool, type(None))): return x
-    if is_dataclass(x): return {f.name: _jsonable(getattr(x, f.name)) for f in fields(x)}
+    if is_dataclass(x) and not isinstance(x, type):
+        return {f.name: _jsonable(getattr(x, f.name)) for f in fields(x) if not (isinstance(x, RLMChatCompletion) and f.name in _OURS)}
     if isinstance(x, dict): return {str(k): _jsonable(v) for k, v in x.items()}
     if isinstance(x, (list, tuple)): return [_jsonable(o) for o in x]
     return repr(x)
@@ -165,8 +168,7 @@ class RLMChatCompletion:
 
     def to_dict(self) -> dict:
         "The run as plain JSON types."
-        shown = {f.name: _jsonable(getattr(self, f.name)) for f in fields(self) if f.name not in ("previous", "secrets")}
-        return shown | {"usage": _jsonable(self.usage)}
+        return _jsonable(self) | {"usage": _jsonable(self.usage)}
 
     def __repr__(self) -> str:
         n = len(self.iterations)

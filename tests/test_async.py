@@ -136,6 +136,40 @@ def test_leaving_a_loop_frees_the_repl():
     rlm.lm.replies[:] = ["FINAL(Blue)"]
     assert rlm.completion("Pick a color.").response == "Blue"
 
+def test_a_stream_that_is_left_and_held_is_said_to_be_in_the_way():
+    rlm = scripted(LOOK, "FINAL(Blue)", persistent=True)
+    stream = rlm.stream("go", context=[1])
+    for event in stream: break
+    with pytest.raises(RLMError, match="call its close"): rlm.completion("again")
+    stream.close()
+    rlm.lm.replies[:] = ["FINAL(Blue)"] * 3
+    assert rlm.completion("again").response == "Blue"
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_closing_an_rlm_whose_stream_was_left(persistent):
+    with scripted(LOOK, "FINAL(Blue)", persistent=persistent) as rlm:
+        stream = rlm.stream("go", context=[1])
+        for event in stream: break
+    stream.close()
+    assert stream.result.stop_reason == "cancelled"
+
+def test_two_streams_into_one_log(tmp_path):
+    from rlm import RLMLogger, read_log
+    logger = RLMLogger(tmp_path)
+    streams = [RLM(ScriptedLM([f"```repl\nprint('{x}')\n```", f"FINAL({x} it is)"]), verbose=False, logger=logger).stream(f"question {x}", context=1) for x in "ab"]
+    for _ in zip(*streams): pass
+    for s in streams: list(s._events)
+    runs = read_log(logger.path)
+    assert [(r.prompt, r.result.response, r.result.iterations[0].code_blocks[0].result.stdout) for r in runs] == [
+        ("question a", "a it is", "a\n"), ("question b", "b it is", "b\n")]
+
+def test_a_coroutine_that_is_closed(recwarn):
+    async def close_it():
+        coroutine = scripted(LOOP).acompletion("go")
+        coroutine.send(None)
+        coroutine.close()
+    asyncio.run(close_it())
+
 def test_leaving_an_async_loop_stops_the_run():
     async def leave(rlm):
         async for event in rlm.stream("go", context=1):
@@ -208,6 +242,15 @@ def test_interrupting_a_cell_that_awaits(k):
     k.finish(cell)
     assert time.monotonic() - began < 5 and cell.error.split(":")[0] in ("KeyboardInterrupt", "CancelledError")
     assert k.value("1 + 1") == 2
+
+def test_chat_while_achat_is_on_is_refused(k):
+    k.ok("""
+        import asyncio, time
+        session = RLM(ScriptedLM([lambda m: time.sleep(1) or block("x = 1"), "FINAL(done it)"]), environment="jupyter", verbose=False).start_session()
+        task = asyncio.ensure_future(session.achat("Go."))
+        await asyncio.sleep(0.3)""".replace("\n        ", "\n"))
+    assert "An awaited run is at work" in k.run("session.chat('Me too.')").error
+    assert k.value("(await task).response") == "done it"
 
 def test_waiting_for_an_awaited_run_on_its_own_loop_is_refused(k):
     k.ok("""

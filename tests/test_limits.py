@@ -25,10 +25,11 @@ LOOP = "n = 0\nwhile True: n += 1"
 STUBBORN = "while True:\n    try:\n        while True: pass\n    except: pass"
 STUBBORN_PRINT = "while True:\n    try: print('x')\n    except BaseException: pass"
 IN_A_FUNCTION = "def f():\n    while True:\n        try: sorted(range(1000), key=lambda i: -i)\n        except: continue\nf()"
+NESTED = "import time, contextlib\nwhile True:\n    try:\n        with contextlib.nullcontext():\n            try: time.sleep(.01)\n            except BaseException: pass\n    except: pass"
 AWAITING = "import asyncio\nwhile True: await asyncio.sleep(0.01)"
 
 @pytest.mark.parametrize("place", [here, in_a_thread])
-@pytest.mark.parametrize("code", [LOOP, STUBBORN, STUBBORN_PRINT, IN_A_FUNCTION, AWAITING])
+@pytest.mark.parametrize("code", [LOOP, STUBBORN, STUBBORN_PRINT, IN_A_FUNCTION, NESTED, AWAITING])
 def test_code_that_never_ends_is_stopped(code, place):
     before = sys.gettrace(), sys.stdout, threading.active_count()
     rlm = RLM(ScriptedLM([f"```repl\nx = 1\nprint('begun')\n{code}\n```"] * 3), verbose=False, max_timeout=0.3)
@@ -66,6 +67,46 @@ def test_an_alarm_of_the_users_still_rings():
         time.sleep(0.9)
     finally: signal.signal(signal.SIGALRM, before)
     assert rang == [1]
+
+@pytest.mark.parametrize("place", [here, in_a_thread])
+def test_what_a_tool_holds_is_given_back(place):
+    lock = threading.Lock()
+    def tool():
+        with lock: time.sleep(0.01)
+    rlm = RLM(ScriptedLM(["```repl\nwhile True:\n    try: tool()\n    except: pass\n```"]), verbose=False, max_timeout=0.3, custom_tools={"tool": tool})
+    ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))
+    assert not lock.locked()
+
+@pytest.mark.parametrize("inner_limit", [None, 30])
+def test_a_run_within_a_block_ends_with_it(inner_limit):
+    inner = RLM(ScriptedLM([f"```repl\n{LOOP}\n```"] * 3), verbose=False, max_timeout=inner_limit)
+    def tool():
+        try: return inner.completion("inner", context=1).response
+        except RLMError as e: return str(e)
+    outer = RLM(ScriptedLM(["```repl\nprint(tool())\n```"] * 3), verbose=False, max_timeout=0.5, custom_tools={"tool": tool})
+    e, seconds = ended(TimeoutExceededError, lambda: outer.completion("outer", context=1))
+    assert seconds < 5 and len(inner.lm.calls) == 1
+
+@pytest.mark.parametrize("place", [here, in_a_thread])
+def test_code_with_an_alarm_of_its_own_is_stopped_too(place):
+    code = "import signal, threading\nif threading.current_thread() is threading.main_thread(): signal.alarm(60); signal.alarm(0)\n" + LOOP
+    rlm = RLM(ScriptedLM([f"```repl\n{code}\n```"]), verbose=False, max_timeout=0.3)
+    assert ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))[1] < 6
+
+def test_time_outs_while_threads_are_being_started():
+    class Asking:
+        model = "asking"
+        def complete(self, messages):
+            if len(messages) == 1: return time.sleep(0.002) or "ok"
+            return "```repl\nwhile True: llm_query_batched(['x'] * 300)\n```"
+    for _ in range(25):
+        rlm = RLM(Asking(), verbose=False, max_timeout=0.1, max_concurrent_subcalls=64)
+        assert ended(TimeoutExceededError, lambda: in_a_thread(lambda: rlm.completion("go", context=1)))[1] < 10
+
+def test_waiting_for_a_turn_is_not_counted():
+    lm = ScriptedLM([lambda m: time.sleep(0.4) or "FINAL(done it)"] * 4)
+    session = RLM(lm, verbose=False, max_timeout=0.9).start_session()
+    with ThreadPoolExecutor(4) as pool: assert [f.result().stop_reason for f in [pool.submit(session.chat, "go") for _ in range(4)]] == ["final"] * 4
 
 def test_a_run_within_its_time_is_like_any_other():
     rlm = RLM(ScriptedLM(["```repl\nprint(1)\n```", "FINAL(1)"]), verbose=False, max_timeout=60)

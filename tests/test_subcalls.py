@@ -77,7 +77,7 @@ def test_a_server_that_hangs_ends_with_the_time_out():
 
 @pytest.mark.parametrize("most", [1, 3, 16])
 def test_no_more_at_a_time_than_asked_for(most):
-    with ChatServer(code_then_answer("llm_query_batched(['x'] * 40)"), delay=0.02) as s:
+    with ChatServer(code_then_answer("llm_query_batched(['x'] * 40)"), delay=0.15) as s:
         rlm_for(s, max_concurrent_subcalls=most).completion("go", context=1)
     assert s.most == most
 
@@ -90,6 +90,32 @@ def test_the_bound_holds_for_all_descendants_together():
     with ChatServer(reply, delay=0.02) as s: result = rlm_for(s, max_depth=2, max_concurrent_subcalls=4).completion("go", context=1)
     assert s.most == 4
     assert len(s.requests) == 2 + 6 * 2 + 6 * 6 == result.usage.calls
+
+def test_children_asked_for_from_threads_keep_to_the_bound():
+    code = "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(20) as pool: list(pool.map(rlm_query, ['piece'] * 20))"
+    now, most, lock = [0], [0], threading.Lock()
+    def reply(body):
+        if "piece" not in task(body): return "FINAL(done)" if turn(body) else f"```repl\n{code}\n```"
+        if not turn(body):
+            with lock: now[0] += 1; most[0] = max(most[0], now[0])
+            return "```repl\nimport time\ntime.sleep(0.02)\n```"
+        with lock: now[0] -= 1
+        return "FINAL(done)"
+    with ChatServer(reply) as s: rlm_for(s, max_depth=2, max_concurrent_subcalls=3).completion("go", context=1)
+    assert most[0] == 3 and len(s.requests) == 42
+
+def test_a_run_with_children_as_a_dict_has_no_key():
+    with ChatServer(recursive) as s: result = rlm_for(s, max_depth=2, backend_kwargs={"api_key": "sk-secret-0123456789"}).completion("go", context=1)
+    assert first_block(result).rlm_calls[0].run.secrets and "sk-secret" not in str(result.to_dict())
+    assert result.to_dict()["iterations"][0]["code_blocks"][0]["result"]["rlm_calls"][0]["run"]["response"] == "4"
+
+def test_a_backend_that_wraps_another_rlm_may_come_to_its_limits():
+    inner = RLM(ScriptedLM(["```repl\n1/0\n```"] * 9), verbose=False, max_errors=2)
+    class Wrapping:
+        model = "wrapping"
+        def complete(self, messages): return inner.completion(messages[-1]["content"]).response
+    with ChatServer(code_then_answer("print(llm_query('go'))")) as s: result = rlm_for(s, other_backends=[Wrapping()]).completion("go", context=1)
+    assert "SubcallError: llm_query failed: 2 times in a row" in first_block(result).error and result.response == "done"
 
 def test_one_connection_pool_for_all():
     with ChatServer(code_then_answer("for i in range(5): llm_query('x')")) as s:

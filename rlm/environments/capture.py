@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 
 # %% auto #0
-__all__ = ['KEEP', 'LIMIT', 'clip', 'BlockEnd', 'OutputLimit', 'CapturedStream', 'StreamProxy', 'Capture', 'uncaptured',
-           'only_warnings']
+__all__ = ['KEEP', 'LIMIT', 'clip', 'BlockEnd', 'OutputLimit', 'CapturedStream', 'StreamProxy', 'raise_in', 'Capture',
+           'uncaptured', 'only_warnings']
 
 # %% ../../nbs/environments/00_capture.ipynb #e5d12a4f
 KEEP = 20_000       # characters kept of the head of an output, and as many of its tail
@@ -152,7 +152,7 @@ def _release(proxies: list[StreamProxy]) -> None:
             if not proxy._holders and getattr(sys, proxy._name) is proxy: setattr(sys, proxy._name, proxy._original)
         _route_threads(-1)
 
-# %% ../../nbs/environments/00_capture.ipynb #f72b9573
+# %% ../../nbs/environments/00_capture.ipynb #088faa2d
 _threads = {"holders": 0, "ours": None, "original": None}
 
 def _route_threads(step: int) -> None:
@@ -164,9 +164,30 @@ def _route_threads(step: int) -> None:
     elif not _threads["holders"] and threading.Thread.start is _threads["ours"]:
         threading.Thread.start = _threads["original"]
 
+_starting: set[int] = set()  # threads that are starting a thread
+_starting_lock = threading.Lock()
+
+def raise_in(thread: int, kind: type[BaseException]) -> None:
+    "Raise an exception in another thread, unless it is starting a thread: until CPython 3.12 the newborn could get it."
+    import ctypes
+    with _starting_lock:
+        if thread not in _starting: ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
+
+@contextmanager
+def _undisturbed():
+    "Inside, nothing is raised in this thread by `raise_in`."
+    me = threading.get_ident()
+    try:
+        with _starting_lock: _starting.add(me)
+        yield
+    finally:
+        with _starting_lock: _starting.discard(me)
+
 def _routed_start(original):
     "A `Thread.start` that lets the thread inherit the context of a block."
     def start(thread: threading.Thread) -> None:
+        with _undisturbed(): return begin(thread)
+    def begin(thread: threading.Thread) -> None:
         if _current.get() is None: return original(thread)
         run, context, held, released = thread.run, copy_context(), _hold(), []
         def release():

@@ -14,7 +14,7 @@ from ..types import RLMError
 # %% auto #0
 __all__ = ['Repl']
 
-# %% ../../nbs/environments/06_repl.ipynb #29acbc21
+# %% ../../nbs/environments/06_repl.ipynb #d10a5928
 class Repl:
     "An environment for many runs, one at a time."
     def __init__(self,
@@ -22,6 +22,7 @@ class Repl:
         values: bool = True,                     # show what names stood for in the tracebacks
     ):
         self._create, self.values, self._environment, self._loop, self.closed = create, values, None, None, False
+        self._thread = 0  # that of the run under way
         self._turns, self.id = threading.Lock(), secrets.token_hex(4)  # its name in logs
 
     @contextmanager
@@ -32,28 +33,37 @@ class Repl:
         loop: Any = None,         # the event loop whose thread runs its code, if it is not the calling one's
     ) -> Iterator[BaseEnvironment]:
         "The environment, ready for a run. Whoever comes meanwhile waits."
-        self._refuse_to_wait()
+        self.refuse_to_wait()
         with self._turns:
-            self._loop = loop
+            self._loop, self._thread = loop, threading.get_ident()
             if self.closed: raise RLMError("This RLM is closed. Make a new one.")
             if self._environment is None: self._environment = self._create(payload["context"], tools, label, self.values)
             environment = self._environment
             environment.begin(payload, tools, label)
             try: yield environment
-            finally: environment.end()
+            finally:
+                environment.end()
+                if self.closed: self._let_go()
 
-    def _refuse_to_wait(self) -> None:
-        "Raise where waiting would never end: the run under way needs the event loop that this thread would hold up."
-        if self._loop is not None and self._turns.locked() and self._loop is _running_loop():
+    def refuse_to_wait(self) -> None:
+        "Raise where waiting would never end: the run under way needs this thread, or the event loop that it would hold up."
+        if not self._turns.locked(): return
+        if self._loop is not None and self._loop is _running_loop():
             raise RLMError("An awaited run is at work in this REPL. Await it first, or await this one too.")
+        if self._thread == threading.get_ident():
+            raise RLMError("A stream of this RLM has not come to its end. Go through it, or call its close(), before you ask the next question.")
 
     def close(self) -> None:
         "Wait for the run that is under way, if there is one, and let go of everything."
-        self._refuse_to_wait()
-        with self._turns:
-            self.closed = True
-            if self._environment is not None: self._environment.close()
-            self._environment = None
+        if self._turns.locked() and self._thread == threading.get_ident(): self.closed = True  # a stream that was left; it lets go
+        else:
+            self.refuse_to_wait()
+            with self._turns: self._let_go()
+
+    def _let_go(self) -> None:
+        self.closed = True
+        if self._environment is not None: self._environment.close()
+        self._environment = None
 
 def _running_loop() -> Any:
     "The asyncio event loop that runs on this thread, if one does."
