@@ -604,6 +604,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'rlm.limits.Limits.__post_init__': ('limits.html#limits.__post_init__', 'rlm/limits.py'),
                             'rlm.limits.Slots': ('limits.html#slots', 'rlm/limits.py'),
                             'rlm.limits.Slots.__init__': ('limits.html#slots.__init__', 'rlm/limits.py'),
+                            'rlm.limits.Slots._work': ('limits.html#slots._work', 'rlm/limits.py'),
                             'rlm.limits.Slots.start': ('limits.html#slots.start', 'rlm/limits.py')},
             'rlm.lm': { 'rlm.lm.LM': ('lm.html#lm', 'rlm/lm.py'),
                         'rlm.lm.LM.complete': ('lm.html#lm.complete', 'rlm/lm.py'),

@@ -252,7 +252,7 @@ def _shown(rlm: RLM, environment: BaseEnvironment, question: str, context: Any) 
     if context is _NOTHING: return prompts.prompt_message(question)["content"].endswith(question)
     return rlm.values and shows_whole(context)
 
-# %% ../nbs/10_completion.ipynb #d7d4de72
+# %% ../nbs/10_completion.ipynb #38ac6753
 class Run:
     "One prompt being answered."
     def __init__(self, rlm: RLM, call: Call):
@@ -274,10 +274,10 @@ class Run:
 
     def announce(self, request: AskModel | RunCode | Resolve):
         "Say what is going to happen."
+        if isinstance(request, AskModel): self.iteration = request.iteration
+        if not self.emit.listeners: return
         match request:
-            case AskModel(iteration=number):
-                self.iteration = number
-                self.emit(ModelAsked(number, self.ledger.spent))
+            case AskModel(iteration=number): self.emit(ModelAsked(number, self.ledger.spent))
             case RunCode(code=code): self.emit(BlockStarted(self.iteration, code, self.ledger.spent, self.environment.inputs(code)))
 
     def perform(self, request: AskModel | RunCode | Resolve):
@@ -286,12 +286,12 @@ class Run:
             case AskModel(messages=messages):
                 lm, here = self.rlm.lm, not (self.call.loop or self.ledger.parent or self.ledger.stop.deadline)
                 reply = self.ledger.ask(lm, messages if isinstance(lm, OpenAILM) else [dict(m) for m in messages], here)
-                self.emit(ModelReplied(self.iteration, reply, self.ledger.spent))
+                if self.emit.listeners: self.emit(ModelReplied(self.iteration, reply, self.ledger.spent))
                 return reply
             case RunCode(code=code, name=name):
                 result = self._in_repl(self.environment.run, code, name)
                 self.ledger.note(failed=bool(result.error))
-                self.emit(BlockEnded(self.iteration, CodeBlock(code, result), self.ledger.spent))
+                if self.emit.listeners: self.emit(BlockEnded(self.iteration, CodeBlock(code, result), self.ledger.spent))
                 return result
             case Resolve(source=source, variable=variable): return self._in_repl(self.environment.resolve, source, variable)
 
@@ -310,7 +310,8 @@ class Run:
         token = _answering.set((*_answering.get(), self.rlm))
         try: result = run(*args)
         finally: _answering.reset(token)
-        return replace(result, rlm_calls=self.subcalls.take())
+        calls = self.subcalls.take()
+        return replace(result, rlm_calls=calls) if calls else result
 
     def _child(self, prompt: str, lm: LM) -> RLMChatCompletion:
         "`prompt` as answered by a run with a REPL of its own."

@@ -25,7 +25,7 @@ class LM(Protocol):
     def complete(self, messages: list[dict]) -> Reply | str:
         "What the model says after `messages`."
 
-# %% ../nbs/04_lm.ipynb #a70fbe40
+# %% ../nbs/04_lm.ipynb #8aa4c0c0
 def name_of(lm: LM) -> str:
     "The name a model goes by: its `model`, or that of its class."
     return getattr(lm, "model", None) or type(lm).__name__
@@ -41,6 +41,7 @@ def ask(lm: LM,               # the model
     if not isinstance(said, Reply):
         raise LMResponseError(f"{type(lm).__name__}.complete() returned a {type(said).__name__}. "
                               "It must return the model's text as a str, or an rlm.types.Reply.")
+    if said.model and said.execution_time: return said
     return replace(said, model=said.model or name_of(lm), execution_time=said.execution_time or seconds)
 
 # %% ../nbs/04_lm.ipynb #e423814e

@@ -17,7 +17,7 @@ from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, Subcal
 # %% auto #0
 __all__ = ['plain', 'SubCalls']
 
-# %% ../nbs/08_subcalls.ipynb #e7318c46
+# %% ../nbs/08_subcalls.ipynb #0cadda00
 def plain(lm: LM) -> LM:
     "Who answers plain calls for a model: itself, or its `sub_lm`, such as an embedded model that is not held to a grammar."
     return getattr(lm, "sub_lm", lm)
@@ -35,6 +35,7 @@ class SubCalls:
 
     def take(self) -> tuple[SubCall, ...]:
         "The calls made since this was last asked, in the order in which they were asked for."
+        if not self._calls: return ()
         with self.ledger.lock: calls, self._calls = self._calls, []
         return tuple(call for _, call in sorted(calls, key=lambda c: c[0]))
 

@@ -82,6 +82,7 @@ def test_a_cancelled_task_stops_its_run(replies):
     with ChatServer(replies) as s:
         rlm = rlm_for(s)
         assert asyncio.run(give_up(rlm)) < 3
+        time.sleep(0.2)  # what was on its way is there by now
         sent = len(s.requests)
         time.sleep(0.3)
         assert len(s.requests) == sent

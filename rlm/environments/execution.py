@@ -19,7 +19,7 @@ from ..preview import brief, looks_secret
 __all__ = ['compile_block', 'type_name', 'bounded_repr', 'remember_source', 'format_error', 'EventLoop', 'run_block',
            'InterruptGate', 'Stopped', 'Stop']
 
-# %% ../../nbs/environments/00_execution.ipynb #d45389ae
+# %% ../../nbs/environments/00_execution.ipynb #260dc584
 _MAIN_GUARD = ast.dump(ast.parse("__name__ == '__main__'", mode="eval").body)
 
 _END = "\0 BlockEnd"  # stands for the class until the code is compiled
@@ -47,6 +47,7 @@ def compile_block(
             node.test = ast.copy_location(ast.Constant(True), node.test)
     parts = {"exec": tree}
     if tree.body and isinstance(tree.body[-1], ast.Expr): parts["eval"] = ast.Expression(tree.body.pop().value)
+    if not tree.body and "eval" in parts: del parts["exec"]
     flags, guarded = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, "except" in source
     if guarded: _let_ends_pass(tree)
     codes = [compile(part, filename, mode, flags, dont_inherit=True) for mode, part in parts.items()]
