@@ -827,6 +827,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'rlm.subcalls.SubCalls._ask': ('subcalls.html#subcalls._ask', 'rlm/subcalls.py'),
                               'rlm.subcalls.SubCalls._batch': ('subcalls.html#subcalls._batch', 'rlm/subcalls.py'),
                               'rlm.subcalls.SubCalls._choose': ('subcalls.html#subcalls._choose', 'rlm/subcalls.py'),
+                              'rlm.subcalls.SubCalls._heard': ('subcalls.html#subcalls._heard', 'rlm/subcalls.py'),
                               'rlm.subcalls.SubCalls._note': ('subcalls.html#subcalls._note', 'rlm/subcalls.py'),
                               'rlm.subcalls.SubCalls._of_run': ('subcalls.html#subcalls._of_run', 'rlm/subcalls.py'),
                               'rlm.subcalls.SubCalls._opens_a_repl': ('subcalls.html#subcalls._opens_a_repl', 'rlm/subcalls.py'),

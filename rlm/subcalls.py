@@ -17,7 +17,7 @@ from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, Subcal
 # %% auto #0
 __all__ = ['plain', 'SubCalls']
 
-# %% ../nbs/08_subcalls.ipynb #0cadda00
+# %% ../nbs/08_subcalls.ipynb #241500ca
 def plain(lm: LM) -> LM:
     "Who answers plain calls for a model: itself, or its `sub_lm`, such as an embedded model that is not held to a grammar."
     return getattr(lm, "sub_lm", lm)
@@ -32,6 +32,11 @@ class SubCalls:
                 ):
         self.lms, self.ledger, self.emit, self.child, self.depth = {name_of(plain(lm)): lm for lm in lms[::-1]}, ledger, emit, child, depth
         self.first, self._calls, self._asked = lms[0], [], itertools.count()
+
+    @property
+    def _heard(self) -> bool:
+        "Whether anybody listens."
+        return bool(getattr(self.emit, "listeners", True))
 
     def take(self) -> tuple[SubCall, ...]:
         "The calls made since this was last asked, in the order in which they were asked for."
@@ -68,7 +73,7 @@ class SubCalls:
     def _ask(self, name: str, prompt: str, model: str | None, number: int, here: bool = False) -> str:
         if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
         lm = self._choose(model)
-        self.emit(SubCallStarted(prompt, name_of(plain(lm)), self.ledger.spent, self.depth))
+        if self._heard: self.emit(SubCallStarted(prompt, name_of(plain(lm)), self.ledger.spent, self.depth))
         try:
             if self._opens_a_repl(name, lm):
                 run = self.child(prompt, lm) if here else self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=self.depth))
@@ -97,7 +102,7 @@ class SubCalls:
     def _note(self, number: int, call: SubCall):
         with self.ledger.lock: self._calls.append((number, call))
         self.ledger.note(failed=call.error is not None)
-        self.emit(SubCallEnded(call, self.ledger.spent, self.depth))
+        if self._heard: self.emit(SubCallEnded(call, self.ledger.spent, self.depth))
 
     def _batch(self, name: str, prompts: Iterable[str], model: str | None) -> list[str]:
         if isinstance(prompts, str): raise TypeError(f"{name}_batched takes a list of strings; for one string use {name}")
