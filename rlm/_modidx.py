@@ -525,6 +525,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'rlm.environments.repl': { 'rlm.environments.repl.Repl': ('environments/repl.html#repl', 'rlm/environments/repl.py'),
                                        'rlm.environments.repl.Repl.__init__': ( 'environments/repl.html#repl.__init__',
                                                                                 'rlm/environments/repl.py'),
+                                       'rlm.environments.repl.Repl._held_here': ( 'environments/repl.html#repl._held_here',
+                                                                                  'rlm/environments/repl.py'),
                                        'rlm.environments.repl.Repl._let_go': ( 'environments/repl.html#repl._let_go',
                                                                                'rlm/environments/repl.py'),
                                        'rlm.environments.repl.Repl.close': ( 'environments/repl.html#repl.close',

@@ -48,12 +48,11 @@ class OutputType:
         return (f"The answer must be a value of type {self.name}. Give it with FINAL_VAR(name), or written as Python between the "
                 f"brackets of FINAL(...).{fields}")
 
-# %% ../nbs/09_output_type.ipynb #0863d013
+# %% ../nbs/09_output_type.ipynb #c5ac492f
 def _forms(answer: Answer) -> Iterator[Any]:
     "The values that an answer may be meant as."
     yield answer.value
-    try: yield answer.value.tolist()
-    except Exception: pass  # it has none, or none that works
+    if callable(getattr(type(answer.value), "tolist", None)): yield answer.value.tolist()
     text = answer.written if answer.written is not None else answer.value
     if not isinstance(text, str): return
     yield text
@@ -66,9 +65,11 @@ def fit(self: OutputType, answer: Answer) -> Answer:
     "The answer with a value of this type; raises `ValueError` with the reasons if it can't be one."
     from pydantic import ValidationError
     misfit = None
-    for form in _forms(answer):
-        try: return replace(answer, value=self._adapter.validate_python(form))
-        except ValidationError as e: misfit = misfit or e
-        except Exception as e: raise ValueError(f"it must be of type {self.name}. {type(e).__name__}: {e}.") from None  # a validator's own
+    try:
+        for form in _forms(answer):
+            try: return replace(answer, value=self._adapter.validate_python(form))
+            except ValidationError as e: misfit = misfit or e
+    except Exception as e:  # a validator, and the value itself, may raise anything
+        raise ValueError(f"it must be of type {self.name}. {type(e).__name__}: {e}.") from None
     reasons = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in misfit.errors(include_url=False)[:3]]
     raise ValueError(f"it must be of type {self.name}. {'; '.join(reasons)}.")

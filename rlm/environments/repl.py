@@ -14,7 +14,7 @@ from ..types import RLMError
 # %% auto #0
 __all__ = ['Repl']
 
-# %% ../../nbs/environments/06_repl.ipynb #d10a5928
+# %% ../../nbs/environments/06_repl.ipynb #78b38c57
 class Repl:
     "An environment for many runs, one at a time."
     def __init__(self,
@@ -45,17 +45,22 @@ class Repl:
                 environment.end()
                 if self.closed: self._let_go()
 
+    @property
+    def _held_here(self) -> bool:
+        "Whether the run under way is one of this thread's."
+        return self._turns.locked() and self._thread == threading.get_ident()
+
     def refuse_to_wait(self) -> None:
         "Raise where waiting would never end: the run under way needs this thread, or the event loop that it would hold up."
         if not self._turns.locked(): return
         if self._loop is not None and self._loop is _running_loop():
             raise RLMError("An awaited run is at work in this REPL. Await it first, or await this one too.")
-        if self._thread == threading.get_ident():
+        if self._held_here:
             raise RLMError("A stream of this RLM has not come to its end. Go through it, or call its close(), before you ask the next question.")
 
     def close(self) -> None:
         "Wait for the run that is under way, if there is one, and let go of everything."
-        if self._turns.locked() and self._thread == threading.get_ident(): self.closed = True  # a stream that was left; it lets go
+        if self._held_here: self.closed = True  # by a stream that was left; it lets go
         else:
             self.refuse_to_wait()
             with self._turns: self._let_go()
