@@ -18,7 +18,7 @@ from .types import RLMChatCompletion
 # %% auto #0
 __all__ = ['Stream']
 
-# %% ../nbs/16_async.ipynb #0d1f2c82
+# %% ../nbs/16_async.ipynb #054f1a94
 async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCompletion:
     "What a run comes to that works on a thread of its own."
     import asyncio
@@ -46,6 +46,7 @@ async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCom
         raise
     return done.result()
 
+# %% ../nbs/16_async.ipynb #99245e6d
 @patch
 async def acompletion(self: RLM,
                       prompt: Any,                     # as for `completion`, and so are the others

@@ -105,7 +105,7 @@ def to_reply(completion: dict,            # a chat completion, as the server sen
                  _usage(completion.get("usage")), choice.get("finish_reason"),
                  reasoning if isinstance(reasoning, str) else None, execution_time, extra)
 
-# %% ../nbs/04_lm.ipynb #74385586
+# %% ../nbs/04_lm.ipynb #80d3e2ba
 OPENAI_URL = "https://api.openai.com/v1"
 _NO_KEY = """There is no API key. Three ways out:
 - set the environment variable OPENAI_API_KEY, or give backend_kwargs={"model_name": ..., "api_key": ...};
@@ -134,6 +134,7 @@ def _check_key(key: str) -> str:
     if isinstance(key, str) and key.strip().isascii() and key.strip().isprintable(): return key.strip()
     raise ConfigurationError("The API key is not one line of plain ASCII characters. Was it copied whole, and alone?")
 
+# %% ../nbs/04_lm.ipynb #3b7296a9
 class OpenAILM:
     "A model on a server that speaks the OpenAI chat protocol."
     def __init__(self,

@@ -16,7 +16,7 @@ from .types import ConfigurationError, RLMChatCompletion, RLMError
 # %% auto #0
 __all__ = ['History', 'Session']
 
-# %% ../nbs/12_session.ipynb #84682b2b
+# %% ../nbs/12_session.ipynb #0e03c29a
 class History(list):
     "What was asked and answered, as dicts with `role` and `content`."
     def __repr__(self): return "\n\n".join(f"{m['role']}: {m['content']}" for m in self) or "nothing said yet"
@@ -24,6 +24,7 @@ class History(list):
         row = lambda m: f"<dt>{m['role']}</dt><dd style='white-space: pre-wrap'>{html.escape(clip(m['content'], 4_000, 1_000))}</dd>"
         return f"<dl>{''.join(map(row, self))}</dl>" if self else "<p>nothing said yet</p>"
 
+# %% ../nbs/12_session.ipynb #0cbac71f
 class Session:
     "A conversation: questions that build on each other."
     def __init__(self, rlm: RLM):

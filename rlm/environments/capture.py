@@ -152,7 +152,7 @@ def _release(proxies: list[StreamProxy]) -> None:
             if not proxy._holders and getattr(sys, proxy._name) is proxy: setattr(sys, proxy._name, proxy._original)
         _route_threads(-1)
 
-# %% ../../nbs/environments/00_capture.ipynb #088faa2d
+# %% ../../nbs/environments/00_capture.ipynb #f7715c5a
 _threads = {"holders": 0, "ours": None, "original": None}
 
 def _route_threads(step: int) -> None:
@@ -164,6 +164,7 @@ def _route_threads(step: int) -> None:
     elif not _threads["holders"] and threading.Thread.start is _threads["ours"]:
         threading.Thread.start = _threads["original"]
 
+# %% ../../nbs/environments/00_capture.ipynb #044d8f98
 _starting: set[int] = set()  # threads that are starting a thread
 _starting_lock = threading.Lock()
 
@@ -183,6 +184,7 @@ def _undisturbed():
     finally:
         with _starting_lock: _starting.discard(me)
 
+# %% ../../nbs/environments/00_capture.ipynb #47858710
 def _routed_start(original):
     "A `Thread.start` that lets the thread inherit the context of a block."
     def start(thread: threading.Thread) -> None:
