@@ -3,8 +3,9 @@ import asyncio, contextlib, io, logging, subprocess, sys, threading, time, warni
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from rlm.environments.capture import (KEEP, LIMIT, BlockEnd, Capture, CapturedStream, OutputLimit, only_warnings,
+from rlm.environments.capture import (KEEP, LIMIT, Capture, CapturedStream, OutputLimit, only_warnings,
                                       uncaptured)
+from rlm.environments.stopping import BlockEnd
 
 @pytest.fixture(autouse=True)
 def streams_are_put_back():

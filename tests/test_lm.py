@@ -3,7 +3,8 @@ import inspect, socket, subprocess, sys, time, traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import openai, pytest
-from rlm.lm import OpenAILM, ScriptedLM, ask, create_lm
+from rlm.backends import create_lm
+from rlm.lm import OpenAILM, ScriptedLM, ask
 from rlm.types import (ConfigurationError, ContextWindowExceededError, LMAuthenticationError, LMConnectionError, LMError, LMRateLimitError,
                        LMRequestError, LMResponseError, LMServerError, LMTimeoutError, ModelNotFoundError, Reply, Usage)
 from server import HANG, RESET, ChatServer, Http, completion

@@ -5,7 +5,7 @@ import tracemalloc, weakref
 import pytest
 from rlm.environments.base import RESERVED
 from rlm.environments.capture import KEEP
-from rlm.environments.execution import bounded_repr
+from rlm.text import bounded_repr
 from rlm.environments.local import LocalEnvironment
 from rlm.types import CodeResult, RunEndedError
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from rlm import RLM, local_lm
-from rlm.lm import OpenAILM, ask, create_lm
+from rlm.backends import create_lm
+from rlm.lm import OpenAILM, ask
 from rlm.local_lm import LocalLM, cache_dir, fetch_weights, get_model, grammar_for, weights_path
 from rlm.prompts import first_messages, task_message
 from rlm.types import ConfigurationError, LMAuthenticationError, LMRequestError

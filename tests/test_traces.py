@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from rlm import RLM
 from rlm.lm import ScriptedLM
-from rlm.logger import Missing, RLMLogger, decode, encode, read_log
+from rlm.encoding import Missing, decode, encode
+from rlm.logger import RLMLogger, read_log
 from rlm.replay import Replay, ReplayDivergenceError, missing, replay
 from rlm.types import *
 from rlm.utils.trace_notebook import enable_trace_notebook, main as rlm_trace, trace_notebook

@@ -6,10 +6,8 @@
 from __future__ import annotations
 import html
 from fastcore.basics import patch
-from ..logger import without
-from ..preview import clip
+from ..text import clip, plain, sendable, without
 from ..types import RLMChatCompletion
-from .trace_markdown import plain
 
 # %% auto #0
 __all__ = ['render_completion']
@@ -31,7 +29,7 @@ def _repr_html_(self: RLMChatCompletion) -> str:
     facts = f"{self.usage}, {self.execution_time:.1f} s" + ("" if self.stop_reason == "final" else f", {self.stop_reason.replace('_', ' ')}")
     turns = "".join(_turn_html(n, i) for n, i in enumerate(self.iterations, 1))
     page = f"<div><b>{html.escape(clip(self.prompt, 600, 200))}</b>{_pre(self.response)}<small>{facts}</small>{turns}</div>"
-    return without(page, self.secrets).encode("utf-8", "replace").decode("utf-8")
+    return sendable(without(page, self.secrets))
 
 def render_completion(result: RLMChatCompletion) -> None:
     "Show a result: as a page in a notebook, as text elsewhere."

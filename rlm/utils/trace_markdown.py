@@ -7,21 +7,15 @@ from __future__ import annotations
 import json, re, sys
 from textwrap import indent
 from fastcore.basics import patch
-from ..logger import without
-from ..preview import fenced
+from ..text import fenced, plain, sendable, without
 from ..types import CodeBlock, RLMChatCompletion, SubCall
 
 # %% auto #0
-__all__ = ['plain', 'prose', 'run_markdown', 'turns']
+__all__ = ['prose', 'run_markdown', 'turns']
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #c3c39f99
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
 _OUTLINE = re.compile(r"^ {0,3}(#{1,6}(\s|$)|-{3,}\s*$|={3,}\s*$|\*{3,}\s*$|_{3,}\s*$|<|\||>)|<[a-zA-Z/!]|&\w+;|!\[", re.M)
 _BLOCK = re.compile(r"^(`{3,}|~{3,})[^\n`]*\n.*?^\1\s*$", re.M | re.S)
-
-def plain(text: str) -> str:
-    "`text` without terminal colours and control characters."
-    return _ANSI.sub("", text.replace("\r\n", "\n"))
 
 def prose(text: str) -> str:
     "`text` as it is, if it keeps to its place in a page; else in a fence."
@@ -75,7 +69,7 @@ def run_markdown(
     answer = plain(result.response)
     if answer.strip(): parts += ["## Final Answer", prose(answer)]
     if result.stop_reason != "final": parts.append(f"Stopped: {result.stop_reason.replace('_', ' ')}.")
-    return without("\n\n".join(parts), result.secrets).encode("utf-8", "replace").decode("utf-8")
+    return sendable(without("\n\n".join(parts), result.secrets))
 
 def turns(result: RLMChatCompletion) -> list[RLMChatCompletion]:
     "The turns of a conversation up to this one, the first first."

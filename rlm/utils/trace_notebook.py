@@ -6,11 +6,12 @@
 from __future__ import annotations
 import html, json, os, re, sys, threading, time, weakref
 from pathlib import Path
-from ..logger import RLMLogger, iteration_of, read_entries
-from ..preview import clip, fenced
+from ..encoding import iteration_of
+from ..logger import RLMLogger, read_entries
+from ..text import clip, fenced, plain, sendable
 from ..replay import Gaps
 from ..types import ConfigurationError, RLMChatCompletion
-from .trace_markdown import plain, prose
+from .trace_markdown import prose
 
 # %% auto #0
 __all__ = ['Trace', 'replace_file', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'trace_notebook',
@@ -20,11 +21,11 @@ __all__ = ['Trace', 'replace_file', 'TraceHandle', 'enable_trace_notebook', 'sta
 _KEEP = 20_000  # characters of an output that stand in the notebook
 _RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)", re.M | re.S | re.I)
 
-def _text(text: str) -> str: return clip(text, _KEEP // 2, _KEEP // 2).encode("utf-8", "replace").decode("utf-8")
+def _text(text: str) -> str: return sendable(clip(text, _KEEP // 2, _KEEP // 2))
 
 def _cell(kind: str, id: str, source: str, outputs: list[dict] | None = None) -> str:
     cell = {"cell_type": kind, "id": id, "metadata": {}, "source": _text(source).splitlines(True) if kind == "markdown"
-            else source.encode("utf-8", "replace").decode("utf-8").splitlines(True)}
+            else sendable(source).splitlines(True)}
     if kind == "code": cell |= {"execution_count": None, "outputs": outputs or []}
     return json.dumps(cell)
 
