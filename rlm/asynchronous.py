@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any
 from fastcore.basics import patch
-from .completion import _NOTHING, RLM, Call, _call, _finished, _one_off
+from .configuration import RLM
 from .events import Event, RunEnded
+from .run import NO_CONTEXT, Call, answer_once, make_call, result_of
 from .session import Session
 from .types import RLMChatCompletion
 
@@ -25,7 +26,7 @@ async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCom
     loop = asyncio.get_running_loop()
     done, call = loop.create_future(), replace(call, loop=loop)
     def work():
-        try: result, error = _finished(steps(call)), None
+        try: result, error = result_of(steps(call)), None
         except BaseException as e: result, error = None, e
         def tell():
             if done.done(): return
@@ -50,22 +51,22 @@ async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCom
 @patch
 async def acompletion(self: RLM,
                       prompt: Any,                     # as for `completion`, and so are the others
-                      context: Any = _NOTHING,
+                      context: Any = NO_CONTEXT,
                       root_prompt: str | None = None,
                       output_type: Any = None,
                      ) -> RLMChatCompletion:
     "Like `completion`, and the event loop stays free. Cancelling the task stops the run."
-    return await _awaited(_call(self, prompt, context, root_prompt, output_type), lambda call: _one_off(self, call))
+    return await _awaited(make_call(self, prompt, context, root_prompt, output_type), lambda call: answer_once(self, call))
 
 @patch
 async def achat(self: Session,
                 prompt: Any,                    # as for `chat`, and so are the others
                 root_prompt: str | None = None,
-                *, context: Any = _NOTHING,
+                *, context: Any = NO_CONTEXT,
                 output_type: Any = None,
                ) -> RLMChatCompletion:
     "Like `chat`, and the event loop stays free. Cancelling the task takes the turn back."
-    return await _awaited(self._call(prompt, root_prompt, context, output_type), self._turn)
+    return await _awaited(self.make_call(prompt, root_prompt, context, output_type), self.turn)
 
 # %% ../nbs/04_async.ipynb #8ae725d9
 class Stream:
@@ -91,7 +92,7 @@ class Stream:
     def _run(self) -> Generator[Event, None, None]:
         self._only_once()
         heard, error = deque(), None
-        steps = _one_off(self._rlm, replace(self._call, hear=(heard.append,)))
+        steps = answer_once(self._rlm, replace(self._call, listeners=(heard.append,)))
         try:
             while error is None:
                 try: next(steps)
@@ -112,8 +113,8 @@ class Stream:
         import asyncio
         self._only_once()
         loop, heard = asyncio.get_running_loop(), asyncio.Queue()
-        call = replace(self._call, hear=(lambda event: loop.call_soon_threadsafe(heard.put_nowait, event),))
-        run = asyncio.ensure_future(_awaited(call, lambda call: _one_off(self._rlm, call)))
+        call = replace(self._call, listeners=(lambda event: loop.call_soon_threadsafe(heard.put_nowait, event),))
+        run = asyncio.ensure_future(_awaited(call, lambda call: answer_once(self._rlm, call)))
         run.add_done_callback(lambda _: heard.put_nowait(None))
         try:
             while (event := await heard.get()) is not None: yield self._noted(event)
@@ -127,9 +128,9 @@ class Stream:
 @patch
 def stream(self: RLM,
            prompt: Any,                     # as for `completion`, and so are the others
-           context: Any = _NOTHING,
+           context: Any = NO_CONTEXT,
            root_prompt: str | None = None,
            output_type: Any = None,
           ) -> Stream:
     "The events of a run, for `for` or `async for`."
-    return Stream(self, _call(self, prompt, context, root_prompt, output_type))
+    return Stream(self, make_call(self, prompt, context, root_prompt, output_type))

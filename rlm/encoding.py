@@ -11,11 +11,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from .text import type_name
-from .types import Answer, CodeBlock, CodeResult, Iteration, Reply, RLMChatCompletion, SubCall, Usage
+from .types import Answer, CodeBlock, CodeResult, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
-__all__ = ['Missing', 'Encoder', 'encode', 'decode', 'to_json', 'usage_of', 'iteration_of', 'load_numpy', 'numpy_state_at_import',
-           'random_state', 'random_state_as_text', 'restore_random_state']
+__all__ = ['Missing', 'Encoder', 'encode', 'decode', 'to_json', 'usage_of', 'iteration_of', 'settings_of', 'load_numpy',
+           'numpy_state_at_import', 'random_state', 'random_state_as_text', 'restore_random_state']
 
 # %% ../nbs/22_encoding.ipynb #83a14cc8
 @dataclass(frozen=True)
@@ -117,6 +117,10 @@ def _block(d: dict) -> CodeBlock:
 def iteration_of(d: dict) -> Iteration:
     "The turn that a line tells of."
     return Iteration(_reply(d["reply"]), d["response"], tuple(map(_block, d["code_blocks"])), d["execution_time"])
+
+def settings_of(d: dict) -> RunSettings:
+    "How a run was set up, as its log tells."
+    return RunSettings(**{**d, "tools": tuple(d["tools"]), "models": tuple(d["models"])})
 
 # %% ../nbs/22_encoding.ipynb #00f141c4
 def load_numpy(code: str) -> None:

@@ -8,7 +8,7 @@ import contextvars, sys, threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, SubCall, Usage
+from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
 __all__ = ['Event', 'current_run', 'RunStarted', 'ModelAsked', 'ModelReplied', 'BlockStarted', 'BlockEnded', 'SubCallStarted',
@@ -22,12 +22,11 @@ class RunStarted:
     model: str           # the root model
     max_iterations: int  # turns it has
     run: str = ""                    # the run's name in logs and traces
-    continues: str = ""              # the run of the turn before, in a session
     messages: tuple[dict, ...] = ()  # the first request
     earlier: int = 0                 # how many of them are of earlier turns of a session
     context: Any = None              # the data, where the question is not all of it
     has_context: bool = False        # whether there is any
-    settings: dict[str, Any] = field(default_factory=dict)  # environment, sampling options and the like
+    settings: RunSettings = RunSettings()  # environment, sampling options and the like
     secrets: tuple[str, ...] = field(default=(), repr=False)  # the run's credentials, for listeners that must not write them
 
 # %% ../nbs/20_events.ipynb #04ab95bd

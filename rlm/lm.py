@@ -15,7 +15,7 @@ from .types import (ConfigurationError, ContextWindowExceededError, LMAuthentica
                        LMRequestError, LMResponseError, LMServerError, LMTimeoutError, ModelNotFoundError, Reply, Usage)
 
 # %% auto #0
-__all__ = ['OPENAI_URL', 'LM', 'name_of', 'ask', 'ScriptedLM', 'to_reply', 'OpenAILM']
+__all__ = ['OPENAI_URL', 'LM', 'Traits', 'trait', 'sub_lm_of', 'name_of', 'ask', 'ScriptedLM', 'to_reply', 'OpenAILM']
 
 # %% ../nbs/07_lm.ipynb #7faf2709
 class LM(Protocol):
@@ -24,6 +24,22 @@ class LM(Protocol):
 
     def complete(self, messages: list[dict]) -> Reply | str:
         "What the model says after `messages`."
+
+class Traits:
+    "What else a run asks of a model. All of it may be left out; these are the defaults."
+    priced: bool = False           # its replies say what they cost, so that `max_budget` can be kept
+    sampling: dict[str, Any] = {}  # the options that it sends with each request, for the log
+    secrets: tuple[str, ...] = ()  # its credentials, which nothing may write down
+    sub_lms: tuple[LM, ...] = ()   # who answers plain calls for it: the first, unless the code names another; (): itself
+    recorded: bool = False         # it answers for children too, from a recording
+
+def trait(lm: LM, name: str) -> Any:
+    "What `lm` says of itself, or the default."
+    return getattr(lm, name, getattr(Traits, name))
+
+def sub_lm_of(lm: LM) -> LM:
+    "Who answers plain calls for a model."
+    return (*trait(lm, "sub_lms"), lm)[0]
 
 # %% ../nbs/07_lm.ipynb #8aa4c0c0
 def name_of(lm: LM) -> str:
@@ -35,7 +51,7 @@ def ask(lm: LM,               # the model
        ) -> Reply:            # with `model` and `execution_time` filled in where the model left them out
     "Call `lm.complete(messages)` and return what it said as a `Reply`."
     start = time.perf_counter()
-    said = lm.complete(messages)
+    said = lm.complete([dict(m) for m in messages])  # a backend may do with its copy what it likes
     seconds = time.perf_counter() - start
     if isinstance(said, str): said = Reply(said)
     if not isinstance(said, Reply):

@@ -162,7 +162,7 @@ class LocalLM:
         self.model = self.path.stem
         self._sampling = {"max_tokens": max_tokens, "temperature": temperature, **sampling}
         self._server = self._lm = None
-        self.sub_lm = LocalLM(model_path, n_ctx, max_tokens, temperature, False, **sampling) if constrained else self
+        self.sub_lms = (LocalLM(model_path, n_ctx, max_tokens, temperature, False, **sampling),) if constrained else ()
 
     def __repr__(self): return f"LocalLM({self.model!r}, n_ctx={self.n_ctx})"
 

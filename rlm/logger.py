@@ -11,10 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from .encoding import (Encoder, decode, encode, iteration_of, load_numpy, numpy_state_at_import, random_state,
-                          random_state_as_text, to_json, usage_of)
+                          random_state_as_text, settings_of, to_json, usage_of)
 from .events import BlockEnded, BlockStarted, Event, IterationEnded, RunEnded, RunStarted, current_run
 from .text import type_name, without
-from .types import ConfigurationError, RLMChatCompletion, RLMError
+from .types import ConfigurationError, RLMChatCompletion, RLMError, RunSettings
 
 # %% auto #0
 __all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'LoggedRun', 'read_entries', 'read_log', 'runs_of']
@@ -69,18 +69,18 @@ class RLMLogger:
 
     def _known(self, e: RunStarted) -> dict:
         "What a replay of this run's REPL has so far: the user's variables, and the containers in contexts."
-        repl, session = e.settings.get("repl"), e.settings.get("session")
+        repl, session = e.settings.repl, e.settings.session
         if not session or repl != self._seen[0]: self._seen = repl, {}
-        return {"seen": self._seen[1], "inputs": self._inputs.setdefault(repl, {}) if session or e.settings.get("persistent") else {}}
+        return {"seen": self._seen[1], "inputs": self._inputs.setdefault(repl, {}) if session or e.settings.persistent else {}}
 
     def _opening(self, e: RunStarted, run: dict) -> list[dict]:
         from rlm import __version__
         told = json.dumps([m for m in e.messages[:5]]) if not e.earlier else ""
         return [{"type": "metadata", "schema": SCHEMA, "rlm": __version__, "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-                 "python": sys.version.split()[0], "model": e.model, "max_iterations": e.max_iterations, "settings": encode(e.settings),
+                 "python": sys.version.split()[0], "model": e.model, "max_iterations": e.max_iterations, "settings": to_json(e.settings),
                  "prompt_hash": hashlib.sha256(told.encode()).hexdigest() if told else None},
                 {"type": "run_context", "prompt": encode(e.question), "root_prompt": encode(e.question) if e.has_context else None,
-                 "context": self._context(e.context, run) if e.has_context else None, "continues": e.continues, "earlier": e.earlier,
+                 "context": self._context(e.context, run) if e.has_context else None, "continues": e.settings.continues, "earlier": e.earlier,
                  "messages": encode(list(e.messages[e.earlier:]))}]
 
     def _context(self, x: Any, run: dict) -> dict:
@@ -154,6 +154,7 @@ class LoggedRun:
     "A run as its log has it."
     id: str                       # its name in the log, and that of its result
     metadata: dict                # the line with which it begins
+    settings: RunSettings         # how it was set up
     context: dict | None          # the data: `{"value": ...}`, or `{"missing": True, ...}`; None where the question was all
     result: RLMChatCompletion     # the run itself
     blocks: list[list[dict]] = field(default_factory=list, repr=False)  # for each iteration, what a replay needs before each block
@@ -195,7 +196,7 @@ def runs_of(entries: list[dict], folder: Path) -> list[LoggedRun]:
         result = RLMChatCompletion(metadata["model"], about["prompt"], end.get("response", ""), value, tuple(map(iteration_of, turns)), tuple(messages),
             {m: usage_of(u) for m, u in end.get("usage_by_model", {}).items()}, end.get("execution_time", 0.0),
             end.get("stop_reason", "unfinished"), end.get("computed", False), id=run)
-        runs.append(LoggedRun(run, metadata, _load_context(about["context"], folder), result, [t["blocks"] for t in turns], about["prompt"],
+        runs.append(LoggedRun(run, metadata, settings_of(metadata["settings"]), _load_context(about["context"], folder), result, [t["blocks"] for t in turns], about["prompt"],
                               any("credentials" in e for e in lines)))
     return runs
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from .environments.base import RESERVED
+from .environments.base import RESERVED, Task
 from .environments.local import LocalEnvironment
 from .limits import Ledger
 from .encoding import encode, restore_random_state
@@ -20,7 +20,7 @@ from .logger import LoggedRun, read_log
 from .parsing import parse_reply
 from .text import names_in, sendable
 from .subcalls import SubCalls
-from .types import CodeBlock, CodeResult, LMError, Reply, RLMError, SubCall
+from .types import CodeBlock, CodeResult, LMError, Reply, RLMError, RunSettings, SubCall
 
 # %% auto #0
 __all__ = ['ReplayDivergenceError', 'RecordedCalls', 'ReplayLM', 'replay', 'Gaps', 'missing', 'Replay']
@@ -66,7 +66,7 @@ class RecordedCalls:
 
 def _models(run: LoggedRun) -> list[str]:
     "The names by which the run's code could ask for models, the default first."
-    return run.metadata["settings"].get("models", [run.result.root_model])
+    return list(run.settings.models)
 
 # %% ../nbs/12_replay.ipynb #01903f0c
 class ReplayLM:
@@ -77,8 +77,9 @@ class ReplayLM:
         self.model = runs[0].result.root_model
         self._turns = [(run.result.messages, i) for run in runs for i in run.result.iterations]
         calls = [c for run in runs for i in run.result.iterations for b in i.code_blocks for c in b.result.rlm_calls]
-        self.sub_lm, self._next, self._lock = RecordedCalls(calls, self.model), 0, threading.Lock()
-        self.others = self.sub_lm.called([m for m in _models(runs[0]) if m != self.model])
+        names = [self.model, *(m for m in _models(runs[0]) if m != self.model)]
+        self.sub_lms = tuple(RecordedCalls(calls, self.model).called(names))
+        self._next, self._lock = 0, threading.Lock()
 
     def complete(self, messages: list[dict]) -> Reply:
         "The next recorded reply."
@@ -127,7 +128,7 @@ def _orders(nodes: list[ast.AST]) -> bool:
     passed = any(isinstance(n, ast.Name) and n.id in ("set", "frozenset") and id(n) not in called for n in nodes)
     return passed or any(_is_set(n) and id(n) not in safe for n in nodes)
 
-def _uses(code: str, settings: dict = {}) -> set[str]:
+def _uses(code: str, settings: RunSettings = RunSettings()) -> set[str]:
     "What of the outside world the code uses."
     try: nodes = list(ast.walk(ast.parse(code)))
     except (SyntaxError, ValueError, RecursionError, MemoryError): return set()
@@ -135,14 +136,14 @@ def _uses(code: str, settings: dict = {}) -> set[str]:
     either = names | {n.attr for n in nodes if isinstance(n, ast.Attribute)} | {a.name for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names}
     modules = {a.name.split(".")[0] for n in nodes if isinstance(n, ast.Import) for a in n.names}
     modules |= {(n.module or ".").split(".")[0] for n in nodes if isinstance(n, ast.ImportFrom)}
-    known = _SAME_EACH_TIME | ({"IPython"} if settings.get("environment") == "jupyter" else set())
+    known = _SAME_EACH_TIME | ({"IPython"} if settings.environment == "jupyter" else set())
     found = modules - known | either & _OUTSIDE | names & _BUILTINS | {n for n in either if n.startswith("read_")}
     found |= {_called(n) for n in nodes if _called(n) in _SEEDED and not any(isinstance(a, ast.Constant) and a.value is not None for a in n.args)}
     found |= {"empty" for n in nodes if _called(n) in ("empty", "empty_like")}
     found |= {"sys" for n in nodes if isinstance(n, ast.Attribute) and getattr(n.value, "id", "") == "sys" and n.attr not in _SYS
               or isinstance(n, ast.ImportFrom) and n.module == "sys" or isinstance(n, ast.alias) and n.name == "sys" and n.asname}
     if _orders(nodes): found.add("the order of a set")
-    if settings.get("sync_from_user_ns"):
+    if settings.environment_kwargs.get("sync_from_user_ns"):
         bound = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
         found |= names & _NAMES_OF_YOURS | {n for n in names - bound if n[:1] == "_" and n != "__name__"} | names & {"In", "Out"}
     return found
@@ -151,7 +152,7 @@ def _uses(code: str, settings: dict = {}) -> set[str]:
 class Gaps:
     "What a run used that its log has not, found out bit by bit."
     def __init__(self,
-        settings: dict,           # the run's settings
+        settings: RunSettings,    # the run's settings
         found: list[str] = (),    # the gaps of earlier runs in the same REPL
     ):
         self.settings, self._found, self._own = settings, dict.fromkeys(found), set()
@@ -174,9 +175,9 @@ class Gaps:
             if "module" in x and x["module"].split(".")[0] not in _SAME_EACH_TIME: found.append(f"{name} (module)")
             found += [f"{name} ({flaw})" for flaw in x.get("flaws", ())]
         self._own |= _words(block.code) - inputs.keys()  # these were not there, so that the run itself will have made them
-        found += [f"the tool {t}" for t in settings.get("tools", ()) if re.search(rf"\b{re.escape(t)}\b", block.code)]
+        found += [f"the tool {t}" for t in settings.tools if re.search(rf"\b{re.escape(t)}\b", block.code)]
         found += sorted(_uses(block.code, settings))
-        if settings.get("environment") == "jupyter" and "SyntaxError" not in (r.error or "") and not _parses(block.code): found.append("magics of IPython")
+        if settings.environment == "jupyter" and "SyntaxError" not in (r.error or "") and not _parses(block.code): found.append("magics of IPython")
         if needs.get("numpy"): found.append("numpy's random state")
         if r.interrupted: found.append("a block that was stopped")
         if r.ran: found.append("a block that you changed")
@@ -186,7 +187,7 @@ class Gaps:
         "Look at the answer, if it stood outside code; and whether credentials were removed from the log."
         if altered: self._found["credentials"] = True
         if not (final := _final_of(result)): return
-        if self.settings.get("sync_from_user_ns"):
+        if self.settings.environment_kwargs.get("sync_from_user_ns"):
             self._found |= {f"{w} in the answer": True for w in sorted(_words(final[0]) - self._own - set(RESERVED) - set(dir(builtins)))}
         self.block(CodeBlock(final[0], CodeResult()), {})
 
@@ -202,9 +203,9 @@ def missing(
     log: list[LoggedRun] = [],         # all runs of its log: those before it may have worked in the same REPL
 ) -> list[str]:                        # names, and what else it used
     "What this run used that its log has not; empty for a run that can be replayed in full."
-    found, repl = [], run.metadata["settings"].get("repl")
-    for r in [*(r for r in log if r.metadata["settings"].get("repl") == repl), run]:
-        gaps = Gaps(r.metadata["settings"], found)
+    found, repl = [], run.settings.repl
+    for r in [*(r for r in log if r.settings.repl == repl), run]:
+        gaps = Gaps(r.settings, found)
         gaps.context(r.context)
         for iteration, before in zip(r.result.iterations, r.blocks):
             for n, b in enumerate(iteration.code_blocks): gaps.block(b, before[n] if n < len(before) else {})
@@ -222,13 +223,12 @@ def _final_of(result: Any) -> tuple[str, bool] | None:
 # %% ../nbs/12_replay.ipynb #a2693ed0
 class _Twin:
     "What replays of the runs of one REPL share."
-    def __init__(self, settings: dict):
+    def __init__(self, settings: RunSettings):
         create = LocalEnvironment
-        if settings.get("environment") == "jupyter":
+        if settings.environment == "jupyter":
             from rlm.environments.jupyter import configure
             create = configure()
-        self.environment = create(None, {}, "replay", settings.get("preview", "values") == "values")
-        self.environment.end()
+        self.environment = create(settings.environment_kwargs.get("preview", "values") == "values")
         self.contexts: dict[str, Any] = {}  # run -> its data, as its turns have left it
         self.given: set[str] = set()        # names of the user's that blocks have read
 
@@ -246,7 +246,7 @@ class Replay:
         runs = _read(str(log), *((s.st_mtime_ns, s.st_size) if (s := _stat(log)) else (0, 0)))
         if run not in runs: raise RLMError(f"There is no run {run!r} in {log}.")
         self.run, self.missing, self.differs = runs[run], missing(runs[run], list(runs.values())), []
-        self.settings = settings = self.run.metadata["settings"]
+        self.settings = settings = self.run.settings
         python = ".".join(self.run.metadata["python"].split(".")[:2])
         if python != "{}.{}".format(*sys.version_info): self.missing.append(f"Python {python}")
         blocks = [(b, needs) for i, before in zip(self.run.result.iterations, self.run.blocks)
@@ -254,30 +254,30 @@ class Replay:
         self.blocks = dict(enumerate(blocks, 1))
         recorded = RecordedCalls([c for b, _ in blocks for c in b.result.rlm_calls])
         calls = SubCalls(recorded.called(_models(self.run)), Ledger(places=1))  # one by one, in their order
-        key = str(Path(log).absolute()), settings.get("repl", run)
-        first = next(r for r in runs.values() if r.metadata["settings"].get("repl", r.id) == key[1])
+        key = str(Path(log).absolute()), settings.repl or run
+        first = next(r for r in runs.values() if (r.settings.repl or r.id) == key[1])
         if key not in _twins or first is self.run: _twins[key] = _Twin(settings)
         self._twin = _twins[key]
         self.environment = self._twin.environment
-        self.environment.begin(self._payload(runs), calls.functions, "replay")
-        self._open, self._before, self.answer = True, self.environment.snapshot(), None
+        self.environment.begin(Task(data=self._payload(runs), tools=calls.functions, label="replay"))
+        self._open, self.answer = True, None
 
     def _payload(self, runs: dict[str, LoggedRun]) -> dict[str, Any]:
         def data(r: LoggedRun) -> Any:
             if r.id not in self._twin.contexts: self._twin.contexts[r.id] = deepcopy(r.prompt if r.context is None else r.context.get("value"))
             return self._twin.contexts[r.id]
         payload, chain = {"context": data(self.run)}, [self.run]
-        while (before := chain[0].metadata["settings"].get("continues")) in runs: chain.insert(0, runs[before])
-        if self.settings.get("session"):
+        while (before := chain[0].settings.continues) in runs: chain.insert(0, runs[before])
+        if self.settings.session:
             payload |= {f"session_context_{i}": data(r) for i, r in enumerate(chain)}
             payload |= {"context_history": [data(r) for r in chain],
                         "session_history": [{"prompt": r.prompt, "response": r.result.response} for r in chain[:-1]]}
-        return {self.settings.get("names", {}).get(n, n): x for n, x in payload.items()}
+        return {self.settings.names.get(n, n): x for n, x in payload.items()}
 
     def _give(self, inputs: dict[str, dict]) -> None:
         "Bind the user's variables where the code looked for them; one that is as it was stays the object that it is."
-        if not self.settings.get("sync_from_user_ns"): return
-        full = self.settings.get("sync_to_user_ns") and not self.settings.get("sync_vars")
+        if not self.settings.environment_kwargs.get("sync_from_user_ns"): return
+        full = self.settings.environment_kwargs.get("sync_to_user_ns") and not self.settings.environment_kwargs.get("sync_vars")
         place, known = self.environment.namespace if full else self.environment.theirs, self.environment.namespace["__builtins__"]
         for name, x in inputs.items():
             self._twin.given.add(name)
@@ -299,9 +299,9 @@ class Replay:
         if needs.get("random"): restore_random_state(needs["random"])
         self._give(needs.get("inputs", {}))
         result = self.environment.run(code, f"block {number}")
-        if self.settings.get("sync_to_user_ns"):  # what was listed was the user's again after each block
+        if self.settings.environment_kwargs.get("sync_to_user_ns"):  # what was listed was the user's again after each block
             own = self.environment.namespace
-            self.environment.theirs.update({n: own.pop(n) for n in self.settings.get("sync_vars") or () if n in own})
+            self.environment.theirs.update({n: own.pop(n) for n in self.settings.environment_kwargs.get("sync_vars") or () if n in own})
         if result.answer: self.answer = result.answer
         if recorded and not _same(recorded.result, result): self.differs.append(number)
         return result
@@ -314,9 +314,9 @@ class Replay:
         for o in result.outputs: display(o["data"], metadata=o.get("metadata"), raw=True)
         sys.stderr.write(result.stderr + (result.error or ""))
 
-    def close(self) -> None:
+    def close(self, keep: bool = True) -> None:
         "Let the next run of this REPL be replayed."
-        if self._open: self.environment.end()
+        if self._open: self.environment.end(keep)
         self._open = False
 
     def end(self) -> str:
@@ -324,7 +324,7 @@ class Replay:
         then, response = self.run.result, self.run.result.response
         if self.answer is None and (final := _final_of(then)): self.answer = self.environment.resolve(*final).answer
         now = self.answer.text if self.answer else None if then.computed else response
-        if then.stop_reason in ("error", "interrupted", "unfinished") and self.settings.get("session"): self.environment.restore(self._before)
+        if then.stop_reason in ("error", "interrupted", "unfinished") and self.settings.session: self.close(keep=False)
         self.close()
         same = now is not None and _comparable(now) == _comparable(response)
         said = f"first different block: {self.differs[0]}" if self.differs else "" if same else f"answer: {now!r} instead of {response!r}"

@@ -9,7 +9,8 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 from fastcore.basics import patch
-from .completion import _NOTHING, RLM, Call, Past, _answer, _call, _finished, _refuse_own_code
+from .configuration import RLM, refuse_own_code
+from .run import NO_CONTEXT, Call, Past, answer_in, make_call, result_of
 from .text import clip
 from .types import ConfigurationError, RLMChatCompletion, RLMError
 
@@ -29,29 +30,29 @@ class Session:
     "A conversation: questions that build on each other."
     def __init__(self, rlm: RLM):
         self.rlm, self._results, self._contexts, self._lock = rlm, [], [], threading.Lock()
-        self._repl = rlm._repl or rlm._new_repl()
+        self._repl = rlm.repl or rlm.new_repl()
 
     def chat(self,
         prompt: Any,                    # the question; or the data, if `root_prompt` has the question
         root_prompt: str | None = None, # the question, where `prompt` is the data
-        *, context: Any = _NOTHING,     # the data, where `prompt` is the question
+        *, context: Any = NO_CONTEXT,     # the data, where `prompt` is the question
         output_type: Any = None,        # the type of the answer
     ) -> RLMChatCompletion:
         "Answer the next question. Raises what `RLM.completion` raises, and then the turn has not happened."
-        return _finished(self._turn(self._call(prompt, root_prompt, context, output_type)))
+        return result_of(self.turn(self.make_call(prompt, root_prompt, context, output_type)))
 
-    def _call(self, prompt: Any, root_prompt: str | None, context: Any, output_type: Any, **more) -> Call:
+    def make_call(self, prompt: Any, root_prompt: str | None, context: Any, output_type: Any, **more) -> Call:
         if isinstance(prompt, list) and prompt and all(isinstance(m, dict) and "role" in m for m in prompt) and root_prompt is None:
             raise ConfigurationError("chat takes the next question, not a list of messages: the session has the earlier ones itself.")
-        return _call(self.rlm, prompt, context, root_prompt, output_type, take_back=True, **more)
+        return make_call(self.rlm, prompt, context, root_prompt, output_type, all_or_nothing=True, **more)
 
-    def _turn(self, call: Call) -> Generator[None, None, RLMChatCompletion]:
+    def turn(self, call: Call) -> Generator[None, None, RLMChatCompletion]:
         "The next turn, step by step."
-        _refuse_own_code(self.rlm)
+        refuse_own_code(self.rlm)
         self._repl.refuse_to_wait()
         with self._lock:
-            contexts = [*self._contexts, call.payload["context"]]
-            result = yield from _answer(self.rlm, replace(call, past=self._past(contexts)), self._repl)
+            contexts = [*self._contexts, call.data["context"]]
+            result = yield from answer_in(self._repl, self.rlm, replace(call, past=self._past(contexts)))
             self._results.append(result)
             self._contexts = contexts
             return result
@@ -71,13 +72,13 @@ class Session:
 
     def reset(self) -> None:
         "Start over: nothing was said, and the REPL is empty, unless it belongs to a persistent `RLM`."
-        _refuse_own_code(self.rlm)
+        refuse_own_code(self.rlm)
         self._repl.refuse_to_wait()
         with self._lock:
             self._results, self._contexts = [], []
-            if self._repl is not self.rlm._repl and not self.rlm.closed:
+            if self._repl is not self.rlm.repl and not self.rlm.closed:
                 self._repl.close()
-                self._repl = self.rlm._new_repl()
+                self._repl = self.rlm.new_repl()
 
     def __len__(self) -> int: return len(self._results)
     def __getitem__(self, i): return self._results[i]

@@ -10,18 +10,14 @@ from dataclasses import replace
 from .environments.stopping import Stopped
 from .events import Event, SubCallEnded, SubCallStarted
 from .limits import Ledger
-from .lm import LM, name_of
+from .lm import LM, name_of, sub_lm_of, trait
 from .text import sendable
 from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError
 
 # %% auto #0
-__all__ = ['plain', 'SubCalls']
+__all__ = ['SubCalls']
 
 # %% ../nbs/21_subcalls.ipynb #241500ca
-def plain(lm: LM) -> LM:
-    "Who answers plain calls for a model: itself, or its `sub_lm`, such as an embedded model that is not held to a grammar."
-    return getattr(lm, "sub_lm", lm)
-
 class SubCalls:
     "The functions through which the model's code asks models."
     def __init__(self, lms: Sequence[LM],      # who can be asked; the first, where the code names none
@@ -30,7 +26,7 @@ class SubCalls:
                  child: Callable[[str, LM], RLMChatCompletion] | None = None, # answers in a REPL of its own; None: depth is spent
                  depth: int = 1,               # how many REPLs are above whoever answers
                 ):
-        self.lms, self.ledger, self.emit, self.child, self.depth = {name_of(plain(lm)): lm for lm in lms[::-1]}, ledger, emit, child, depth
+        self.lms, self.ledger, self.emit, self.child, self.depth = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]}, ledger, emit, child, depth
         self.first, self._calls, self._asked = lms[0], [], itertools.count()
 
     @property
@@ -73,18 +69,18 @@ class SubCalls:
     def _ask(self, name: str, prompt: str, model: str | None, number: int, here: bool = False) -> str:
         if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
         lm = self._choose(model)
-        if self._heard: self.emit(SubCallStarted(prompt, name_of(plain(lm)), self.ledger.spent, self.depth))
+        if self._heard: self.emit(SubCallStarted(prompt, name_of(sub_lm_of(lm)), self.ledger.spent, self.depth))
         try:
             if self._opens_a_repl(name, lm):
                 run = self.child(prompt, lm) if here else self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=self.depth))
                 call = self._of_run(prompt, run)
             else:
-                reply = self.ledger.ask(plain(lm), [{"role": "user", "content": sendable(prompt)}], here)
+                reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}], here)
                 call = SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)
         except RunEndedError: raise
         except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
             run = getattr(e, "result", None)
-            failed = self._of_run(prompt, run) if isinstance(run, RLMChatCompletion) else SubCall(prompt, "", name_of(plain(lm)))
+            failed = self._of_run(prompt, run) if isinstance(run, RLMChatCompletion) else SubCall(prompt, "", name_of(sub_lm_of(lm)))
             self._note(number, replace(failed, response="", error=f"{type(e).__name__}: {e}"))
             if isinstance(e, Stopped): raise
             try: self.ledger.check()
@@ -94,7 +90,7 @@ class SubCalls:
         return call.response
 
     def _opens_a_repl(self, name: str, lm: LM) -> bool:
-        return name == "rlm_query" and self.child is not None and not getattr(lm, "recorded", False)
+        return name == "rlm_query" and self.child is not None and not trait(lm, "recorded")
 
     def _of_run(self, prompt: str, run: RLMChatCompletion) -> SubCall:
         return SubCall(prompt, run.response, run.root_model, run.usage, run.execution_time, run=run)

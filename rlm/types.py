@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 # %% auto #0
-__all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'CodeBlock', 'Iteration', 'RLMChatCompletion', 'RLMError',
-           'ConfigurationError', 'LMError', 'LMConnectionError', 'LMTimeoutError', 'LMAuthenticationError',
+__all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'CodeBlock', 'Iteration', 'RunSettings', 'RLMChatCompletion',
+           'RLMError', 'ConfigurationError', 'LMError', 'LMConnectionError', 'LMTimeoutError', 'LMAuthenticationError',
            'ModelNotFoundError', 'LMRateLimitError', 'LMServerError', 'LMRequestError', 'ContextWindowExceededError',
            'LMResponseError', 'LimitError', 'TimeoutExceededError', 'TokenLimitExceededError', 'BudgetExceededError',
            'ErrorThresholdExceededError', 'OutputTypeError', 'SubcallError', 'RunEndedError']
@@ -121,6 +121,21 @@ class Iteration:
     response: str                             # its text without reasoning, as it stands in the conversation
     code_blocks: tuple[CodeBlock, ...] = ()   # in the order they ran
     execution_time: float = 0.0               # seconds, model and code together
+
+# %% ../nbs/15_types.ipynb #c854caf0
+@dataclass(frozen=True)
+class RunSettings:
+    "How a run was set up, as its log has it."
+    environment: str = "local"          # the environment's name
+    environment_kwargs: dict[str, Any] = field(default_factory=dict)
+    persistent: bool = False            # its REPL stays for the next
+    tools: tuple[str, ...] = ()         # names of the user's own tools
+    models: tuple[str, ...] = ()        # names by which its code can ask for models, the default first
+    sampling: dict[str, Any] = field(default_factory=dict)  # options sent to the model with each request
+    repl: str = ""                      # the REPL's name, the same for all runs that work in it
+    session: bool = False               # it is a turn of a session
+    continues: str = ""                 # the run of the turn before
+    names: dict[str, str] = field(default_factory=dict)  # of data that goes by another name in the REPL: its name
 
 # %% ../nbs/15_types.ipynb #b62577e1
 _OURS = "previous", "secrets"  # fields of a run that are in no file

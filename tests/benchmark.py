@@ -152,10 +152,12 @@ MODES = {1: {}, 2: dict(sync_to_user_ns=True), 3: dict(sync_from_user_ns=True, s
 def namespaces(names: int = 100_000, blocks: int = 200):
     "A block in each sync mode, in a user's namespace of 100,000 names and in an empty one. In a process of its own."
     from IPython.core.interactiveshell import InteractiveShell
+    from rlm.environments.base import Task
     from rlm.environments.jupyter import configure
     shell = InteractiveShell.instance()
     def per_block(kw):
-        environment = configure(**kw)("a question", {}, "benchmark", True)
+        environment = configure(**kw)(True)
+        environment.begin(Task(data={"context": "a question"}))
         times = [timed(lambda: environment.run(f"total_{i % 3} = {i}", f"iteration {i}")) for i in range(blocks)]
         environment.close()
         return st.median(times)

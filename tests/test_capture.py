@@ -226,7 +226,7 @@ def test_long_output_keeps_both_ends():
     def block():
         for n in range(100_000): print(n)
     text, full = captured(block), "".join(f"{n}\n" for n in range(100_000))
-    cut = f"\n... [{len(full) - 2 * KEEP:,} characters cut] ...\n"
+    cut = f"\n… [{len(full) - 2 * KEEP:,} characters cut] …\n"
     assert text == full[:KEEP] + cut + full[-KEEP:]
 
 @pytest.mark.parametrize("size", [0, 1, KEEP, 2 * KEEP - 1, 2 * KEEP, 2 * KEEP + 1, 3 * KEEP, 5 * KEEP + 7])
@@ -237,7 +237,7 @@ def test_the_ends_are_exact_however_it_is_written(size, piece):
     for i in range(0, size, piece): stream.write(full[i:i + piece])
     text = stream.take()
     if size <= 2 * KEEP: assert text == full
-    else: assert text == f"{full[:KEEP]}\n... [{size - 2 * KEEP:,} characters cut] ...\n{full[-KEEP:]}"
+    else: assert text == f"{full[:KEEP]}\n… [{size - 2 * KEEP:,} characters cut] …\n{full[-KEEP:]}"
     assert stream.take() == ""
 
 def test_endless_output_is_stopped_soon():

@@ -150,7 +150,7 @@ def test_threads_share_one_client():
     assert len(set(clients)) == 1
 
 def test_openai_is_imported_by_the_first_request():
-    code = ("import sys, rlm.lm; lm = rlm.lm.create_lm('openai', {'model_name': 'm', 'api_key': 'k'}); "
+    code = ("import sys, rlm.backends; lm = rlm.backends.create_lm('openai', {'model_name': 'm', 'api_key': 'k'}); "
             "print('openai' in sys.modules, 'IPython' in sys.modules)")
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False False\n"
 

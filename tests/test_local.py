@@ -3,10 +3,10 @@ import asyncio, contextlib, contextvars, gc, io, linecache, os, signal, subproce
 import tracemalloc, weakref
 
 import pytest
-from rlm.environments.base import RESERVED
+from rlm.environments.base import RESERVED, Task
 from rlm.environments.capture import KEEP
-from rlm.text import bounded_repr
 from rlm.environments.local import LocalEnvironment
+from rlm.text import bounded_repr
 from rlm.types import CodeResult, RunEndedError
 
 @pytest.fixture(autouse=True)
@@ -19,9 +19,15 @@ def the_process_is_as_it_was():
     assert not [name for name in sys.modules if name.startswith("rlm_repl")]
     assert not [name for name in linecache.cache if name.startswith("<rlm ")]
 
+def local(context=None, tools={}, label="rlm") -> LocalEnvironment:
+    "An environment in which a run has begun."
+    env = LocalEnvironment()
+    env.begin(Task(data={"context": context}, tools=tools, label=label))
+    return env
+
 @pytest.fixture
 def env():
-    env = LocalEnvironment("one two three", {"llm_query": lambda prompt: f"said {prompt}", "double": lambda x: 2 * x})
+    env = local("one two three", {"llm_query": lambda prompt: f"said {prompt}", "double": lambda x: 2 * x})
     yield env
     env.close()
 
@@ -34,8 +40,9 @@ def ok(env, code) -> CodeResult:
 
 def script(code, **options) -> subprocess.CompletedProcess:
     "Run a program of its own, with an `env` and its `run`."
-    start = "import os, sys, signal, time, threading\nfrom rlm.environments.local import LocalEnvironment\n" \
-            "env = LocalEnvironment('the context')\ndef run(code): return env.run(code, 'iteration 1')\n"
+    start = "import os, sys, signal, time, threading\nfrom rlm.environments.base import Task\nfrom rlm.environments.local import LocalEnvironment\n" \
+            "env = LocalEnvironment()\nenv.begin(Task(data={'context': 'the context'}, label='rlm'))\n" \
+            "def run(code): return env.run(code, 'iteration 1')\n"
     options = {"stdin": subprocess.DEVNULL, **options}
     return subprocess.run([sys.executable, "-c", start + textwrap.dedent(code)], capture_output=True, text=True,
         timeout=60, **options)
@@ -85,7 +92,7 @@ def test_the_context_is_bound_by_reference():
     context = {"big": "x" * 50_000_000}
     tracemalloc.start()
     try:
-        with contextlib.closing(LocalEnvironment(context)) as env:
+        with contextlib.closing(local(context)) as env:
             ok(env, "context['big']\ncontext")
             assert env.variables()["context"] is context
             assert env.resolve("context", variable=True).answer.value is context
@@ -278,7 +285,7 @@ def test_an_error_in_an_earlier_blocks_function_shows_its_line(env):
     assert '"<rlm iteration 1>", line 2, in f\n    return missing  # here' in error
 
 def test_blocks_and_environments_of_the_same_name_keep_their_lines_apart():
-    envs = [LocalEnvironment(None, label="rlm") for _ in range(3)]
+    envs = [local(None, label="rlm") for _ in range(3)]
     for i, env in enumerate(envs): env.run(f"def f(): return {i} / 0", "iteration 1")
     for i, env in enumerate(envs): assert f"return {i} / 0" in env.run("f()", "iteration 1").error
     for env in envs: env.close()
@@ -301,7 +308,7 @@ def test_the_first_of_two_errors_inside_a_tool_is_not_told():
     def tool():
         try: {}["inner"]
         except KeyError as e: raise ValueError("outer") from e
-    with contextlib.closing(LocalEnvironment(None, {"tool": tool})) as env: error = run(env, "tool()").error
+    with contextlib.closing(local(None, {"tool": tool})) as env: error = run(env, "tool()").error
     assert error.splitlines()[1:] == ['  File "<rlm iteration 1>", line 1, in <module>', "    tool()", "ValueError: outer"]
 
 def test_exception_groups(env):
@@ -609,7 +616,7 @@ def test_one_loop_for_all_blocks(env):
 
 def test_await_inside_a_running_loop():
     async def one(i):
-        env = LocalEnvironment(i)
+        env = local(i)
         result = ok(env, TWICE + "\nprint('context', context)")
         await asyncio.sleep(0)
         assert "ZeroDivision" in run(env, "await asyncio.sleep(0)\n1 / 0").error
@@ -646,7 +653,7 @@ def test_a_task_that_exits_ends_the_block(env):
         assert ok(env, "await asyncio.sleep(0, 5)").shown == "5"
 
 def test_closing_cancels_what_is_pending(capfd):
-    env = LocalEnvironment(None)
+    env = local(None)
     ok(env, """
         import asyncio
         log = []
@@ -668,7 +675,7 @@ def test_blocks_at_once_in_threads_and_tasks_do_not_mix():
     code = f"for i in range({lines}): print(context, i)\nfrom concurrent.futures import ThreadPoolExecutor\n" \
            f"with ThreadPoolExecutor(3) as p: list(p.map(lambda i: print(context, 'pool'), range(10)))"
     def block(i):
-        with contextlib.closing(LocalEnvironment(i)) as env: return ok(env, code).stdout
+        with contextlib.closing(local(i)) as env: return ok(env, code).stdout
     async def task(i): return await asyncio.to_thread(block, i)
     async def tasks(): return await asyncio.gather(*(task(i) for i in range(8)), asyncio.to_thread(user))
     def user():
@@ -679,7 +686,7 @@ def test_blocks_at_once_in_threads_and_tasks_do_not_mix():
     assert mine.getvalue() == "".join(f"mine {i}\n" for i in range(1000))
 
 def test_a_run_inside_a_block(env):
-    inner = LocalEnvironment("inner context")
+    inner = local("inner context")
     env.namespace["child"] = inner
     result = ok(env, """
         print('outer')
@@ -766,7 +773,7 @@ def test_an_interrupt_handler_of_the_users_is_called():
 # Letting go
 
 def test_an_environment_that_is_dropped_is_collected():
-    env = LocalEnvironment("x")
+    env = local("x")
     ok(env, "import asyncio\nclass A: pass\na = A()\ndef f(): FINAL(1)\nawait asyncio.sleep(0)")
     gone, thing = weakref.ref(env), weakref.ref(env.variables()["a"])
     del env
@@ -774,7 +781,7 @@ def test_an_environment_that_is_dropped_is_collected():
     assert gone() is None and thing() is None
 
 def test_a_block_costs_little():
-    env, times = LocalEnvironment("x" * 1_000_000), []
+    env, times = local("x" * 1_000_000), []
     def cost(code, n=300):
         start = time.perf_counter()
         for i in range(n): env.run(code, f"{code[:5]} {len(times)} {i}")

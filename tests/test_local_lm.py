@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rlm import RLM, local_lm
 from rlm.backends import create_lm
-from rlm.lm import OpenAILM, ask
+from rlm.lm import OpenAILM, ask, sub_lm_of
 from rlm.local_lm import LocalLM, cache_dir, fetch_weights, get_model, grammar_for, weights_path
 from rlm.prompts import first_messages, task_message
 from rlm.types import ConfigurationError, LMAuthenticationError, LMRequestError
@@ -158,9 +158,9 @@ def test_every_first_reply_is_code_or_cut(task):
     assert re.fullmatch(r"```repl\n\S.*\n```", reply.content, re.S) or reply.finish_reason == "length"
 
 def test_sub_calls_are_prose(lm):
-    reply = ask(lm.sub_lm, HELLO)
+    reply = ask(sub_lm_of(lm), HELLO)
     assert "hello" in reply.content.lower() and "```repl" not in reply.content
-    assert lm.sub_lm.sub_lm is lm.sub_lm
+    assert sub_lm_of(sub_lm_of(lm)) is sub_lm_of(lm)
 
 @needs_weights
 def test_a_reply_has_a_limit():
@@ -174,11 +174,11 @@ def test_a_conversation_that_is_too_long(lm):
 def test_one_server_for_the_process_and_only_with_its_key(lm):
     first, second = create_lm("local"), create_lm("local")
     with ThreadPoolExecutor(4) as pool:
-        said = list(pool.map(lambda m: ask(m.sub_lm, HELLO).content, [lm, first, second, lm]))
+        said = list(pool.map(lambda m: ask(sub_lm_of(m), HELLO).content, [lm, first, second, lm]))
     assert len(said) == 4 and all("hello" in s.lower() for s in said)
-    assert len({m.sub_lm._server.process.pid for m in (lm, first, second)}) == 1
+    assert len({sub_lm_of(m)._server.process.pid for m in (lm, first, second)}) == 1
     with pytest.raises(LMAuthenticationError):
-        OpenAILM("m", base_url=lm.sub_lm._server.url, max_retries=0).complete(HELLO)
+        OpenAILM("m", base_url=lsub_lm_of(m)._server.url, max_retries=0).complete(HELLO)
 
 def test_a_server_that_died_is_started_again(lm):
     ask(lm, TASK)

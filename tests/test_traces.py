@@ -278,7 +278,7 @@ def test_what_a_turn_did_to_its_data_is_there_in_the_next(tmp_path):
 def test_a_sub_model_with_another_name(tmp_path):
     "Servers answer in the name of a version, and code asks for the model by its own."
     lm = ScriptedLM([block("print(llm_query('Hm?', model='small'), llm_query('\\ud800', model='small'))\nllm_query('x', model='large')"), "FINAL(ok ok)"], model="large")
-    lm.sub_lm = ScriptedLM([Reply("yes", model="small-2026"), Reply("no", model="small-2026")], model="small")
+    lm.sub_lms = (ScriptedLM([Reply("yes", model="small-2026"), Reply("no", model="small-2026")], model="small"),)
     logger = RLMLogger(tmp_path)
     RLM(lm, logger=logger, verbose=False).completion("Go on.")
     run, = read_log(logger.path)

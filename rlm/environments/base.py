@@ -6,7 +6,7 @@
 from __future__ import annotations
 import ast, builtins, linecache, sys, time, weakref
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import CodeType, ModuleType
 from typing import Any, Callable, Mapping, NoReturn, Protocol
 from fastcore.basics import patch
@@ -17,8 +17,8 @@ from ..text import bounded_repr, clip, parse_python, type_name
 from ..types import Answer, CodeResult, RunEndedError
 
 # %% auto #0
-__all__ = ['RESERVED', 'AnswerGiven', 'AnswerSlot', 'visible_names', 'unknown_name', 'repl_helpers', 'Environment',
-           'BaseEnvironment', 'notebook_output', 'parse_answer', 'is_meant_as_code']
+__all__ = ['RESERVED', 'AnswerGiven', 'AnswerSlot', 'visible_names', 'unknown_name', 'repl_helpers', 'Task', 'Surroundings',
+           'Environment', 'BaseEnvironment', 'notebook_output', 'parse_answer', 'is_meant_as_code']
 
 # %% ../../nbs/environments/03_base.ipynb #62563c4d
 class AnswerGiven(BlockEnd):
@@ -86,169 +86,63 @@ def repl_helpers(
         "exit": sys.exit, "quit": sys.exit, "answer": {"content": "", "ready": False}}
 
 # %% ../../nbs/environments/03_base.ipynb #ce83f6c7
+@dataclass(frozen=True)
+class Task:
+    "What a run brings into an environment."
+    question: str = ""                                   # in words
+    data: dict[str, Any] = field(default_factory=dict)   # objects by name: `context` first, then what a session brings
+    tools: dict[str, Any] = field(default_factory=dict)  # by name: `llm_query` and its like, and the user's own
+    label: str = "run"                                   # the run's name, the first word in its tracebacks
+    stop: Stop = field(default_factory=Stop)             # ends its blocks from outside
+
+@dataclass(frozen=True)
+class Surroundings:
+    "What the code of a run finds in an environment."
+    names: dict[str, str] = field(default_factory=dict)   # of data that goes by another name there: its name
+    own: dict[str, Any] = field(default_factory=dict)     # variables that the code of earlier runs has bound
+    shared: dict[str, Any] = field(default_factory=dict)  # the user's variables that it can read, the most important first
+    listed: frozenset[str] = frozenset()                  # those that the user listed by name
+    hint: str = ""                                        # what to tell the user about variables that it can't read
+    calling_thread: bool = False                          # blocks must run on the thread of whoever asks the question
+    inputs: Callable[[str], dict[str, Any]] = lambda code: {}  # the user's variables that a block names, for logs
+
+# %% ../../nbs/environments/03_base.ipynb #e48996df
 class Environment(Protocol):
-    "Where the blocks of a run are executed, one after another."
+    "Where the code of runs is executed, one run after the other."
+    def begin(self, task: Task) -> Surroundings:
+        "Get ready for a run."
     def run(self, code: str, name: str) -> CodeResult:
         "What running `code` did. `name`, such as `iteration 2`, is how tracebacks call it."
     def resolve(self, source: str, variable: bool) -> CodeResult:
         "What an answer that the model wrote outside code stands for: an answer, an error, or neither (it is text)."
-    def variables(self) -> dict[str, Any]:
-        "What the code can use by name, beyond its helpers: public names, `context` first."
+    def end(self, keep: bool = True) -> Any:
+        "Finish the run, and return what it changed of the user's, if anything. Without `keep` its own names are taken back."
     def close(self) -> None:
         "Let go of everything. Running code after that raises `RunEndedError`."
 
 # %% ../../nbs/environments/03_base.ipynb #2aeb717b
 class BaseEnvironment:
     "Runs blocks in one namespace and remembers what tracebacks need."
-    own_name = "context"               # what the code calls the run's data
-    named: frozenset[str] = frozenset()# variables that the user shared by name
-    _payload: dict[str, Any] = {}      # what the run under way brought, by name
-    stop = Stop()                      # what can end the run's blocks from outside
-    on_your_thread = False             # whether its code must run on the thread where the user's code runs
-
     def __init__(self,
         namespace: dict[str, Any],  # what the code sees and binds
-        label: str,                 # the run's name, the first word in its tracebacks
-        values: bool = True,        # show what names stood for in the tracebacks
+        show_values: bool = True,   # show in tracebacks what names stood for
     ):
-        self.namespace, self.label, self.values = namespace, label, values
-        self.names = self._all_names()
-        self._slot, self._capture, self._loop, self._files = AnswerSlot(), Capture(), EventLoop(), set()
-        self.helpers, self._captures = repl_helpers(self.names, self._slot), [self._capture]
+        self.namespace, self.show_values = namespace, show_values
+        self.names = self._all_names()       # every variable that the code can use, its own and others
+        self.data: dict[str, Any] = {}       # what the run under way brought, by name
+        self.label, self.stop = "run", Stop()
+        self._slot, self._loop = AnswerSlot(), EventLoop()
+        self._capture, self._files = Capture(), set()
+        self.helpers = repl_helpers(self.names, self._slot)
+        self._captures = [self._capture]
         self._cleanup = ExitStack()  # refers to nothing that refers to this object, so that it can be collected
         self._cleanup.callback(_forget_sources, self._files)
         self._cleanup.callback(_shut_down, self._captures, self._loop)
         self._finalizer = weakref.finalize(self, self._cleanup.close)
 
-    def run(self, code: str, name: str) -> CodeResult:
-        "What running `code` did; its last expression is echoed."
-        return self._perform(code, name, self._echo)
-
-    def variables(self) -> dict[str, Any]:
-        "Public names and their values, `context` first."
-        return visible_names(self.names)
-
-    def shared(self, question: str) -> dict[str, Any]:
-        "Variables of the user that the model is told about."
-        return {}
-
-    def inputs(self, code: str) -> dict[str, Any]:
-        "Variables of the user's that a block names."
-        return {}
-
-    def hint(self, question: str) -> str:
-        "What to tell the user about variables that the question names and the code can't see."
-        return ""
-
-    def changes(self) -> Any:
-        "What the run changed of the user's; None where nothing is shared."
-        return None
-
-    def begin(self,
-        payload: dict[str, Any],  # the data of the run and other names that it brings, the data first
-        tools: dict[str, Any],    # its helpers and the user's tools
-        label: str,               # its name in tracebacks
-    ) -> None:
-        "Get ready for a run. The namespace is as the one before left it."
-        if not self._finalizer.alive: raise RunEndedError("this environment is closed")
-        self.label, self._capture = label, Capture()
-        self._captures[:] = [self._capture]
-        self.helpers |= tools
-
-    def end(self) -> None:
-        "Finish a run and keep the namespace; what still runs writes to nobody."
-        _shut_down(self._captures, self._loop)
-
-    def snapshot(self) -> Any:
-        "What `restore` needs to bind every name of the code's own to what it stands for now."
-        return dict(self.namespace)
-
-    def restore(self, snapshot: Any) -> None:
-        "Put the code's own names back. An object that was changed in place stays changed."
-        self.namespace.clear()
-        self.namespace.update(snapshot)
-
-    def own(self) -> dict[str, Any]:
-        "The public variables that the code itself has bound."
-        return {n: v for n, v in visible_names(self.namespace).items() if n not in self._payload}
-
-    def close(self) -> None:
-        "Let go of everything."
-        self._finalizer()
-
     def _all_names(self) -> Mapping[str, Any]:
         "Every variable that the code can use, its own and others."
         return self.namespace
-
-    def _prepare(self, source: str) -> None:
-        "Get ready for a block. An interrupt waits until it is done."
-
-    def _put_back(self) -> tuple[str, ...]:
-        "Restore what a block must not change; the names of which it had changed any."
-        return ()
-
-    def _compile(self, source: str, filename: str) -> list[CodeType]:
-        "The block's code."
-        return compile_block(source, filename)
-
-    def _echo(self, value) -> tuple[dict, ...]:
-        "A last expression's value as a notebook output."
-        return () if value is None else (notebook_output(bounded_repr(value)),)
-
-    def _perform(self,
-        source: str,                        # the code
-        name: str,                          # how tracebacks call it
-        use: Callable[[Any], tuple[dict]],  # from the value of the last expression to the outputs it makes
-    ) -> CodeResult:
-        "Run `source`, and hand the value of its last expression to `use` while output is still captured."
-        if not self._finalizer.alive: raise RunEndedError("this environment is closed")
-        start, result = time.perf_counter(), CodeResult()
-        self._capture.reclaim |= {stream for stream in ("stdin", "stdout", "stderr") if stream in source}
-        self.namespace.pop("__warningregistry__", None)  # so that a warning is shown in every block that causes it
-        try:
-            with InterruptGate() as gate, self.stop.watch(gate):
-                self._slot.answer, self._slot.open = None, True
-                self._prepare(source)
-                try:
-                    with self._capture: echo, error, interrupted = self._attempt(source, name, use, gate)
-                finally:
-                    self._slot.open = False
-                    restored, (stdout, stderr) = self._put_back(), self._capture.take()
-                answer = None if interrupted else self._slot.answer
-                result = CodeResult(stdout, stderr, self._capture.take_outputs() + echo, None if answer else error,
-                    time.perf_counter() - start, answer=answer, restored=restored, interrupted=interrupted)
-        except KeyboardInterrupt: result = replace(result, interrupted=True)  # it came while things were put in order
-        except Stopped as e: result = replace(result, error=f"Stopped: {e}")  # so did this
-        return result
-
-    def _attempt(self, source, name, use, gate) -> tuple[tuple[dict, ...], str | None, bool]:
-        "What the last expression showed, why the code failed, if it did, and whether Ctrl-C was the reason."
-        gate.open = True
-        try:
-            try:
-                filename = remember_source(source, f"<{self.label} {name}>")
-                self._files.add(filename)
-                outputs = use(run_block(self._compile(source, filename), self.namespace, self._loop))
-                self._take_answer_dict(True)
-                return outputs, None, False
-            except BaseException as e:
-                gate.open = False
-                if isinstance(e, KeyboardInterrupt) and gate.interrupted: return (), "KeyboardInterrupt", True
-                self._take_answer_dict(False)
-                return (), format_error(e, self._files, self.values), False
-        finally: gate.open = False
-
-    def _take_answer_dict(self, succeeded: bool) -> None:
-        "An `answer` that is marked ready is the block's answer, once, and only if the block did not fail."
-        answer = self.namespace.get("answer", self.helpers["answer"])
-        ready = type(answer) is dict and "content" in answer and answer.get("ready")
-        if not (isinstance(ready, (bool, int, str)) and ready): return
-        answer["ready"] = False
-        if succeeded and self._slot.answer is None: self._slot.answer = Answer(answer["content"])
-
-def notebook_output(text: str) -> dict:
-    "A value's text as the output of a notebook cell."
-    return {"output_type": "execute_result", "data": {"text/plain": text}, "metadata": {}, "execution_count": None}
 
 def _forget_sources(files: set[str]) -> None:
     for name in files: linecache.cache.pop(name, None)
@@ -258,6 +152,156 @@ def _shut_down(captures: list[Capture], loop: EventLoop) -> None:
     with InterruptGate(), Capture() as nobody:
         nobody.close()
         loop.close()
+
+# %% ../../nbs/environments/03_base.ipynb #52c56f35
+@patch
+def begin(self: BaseEnvironment, task: Task) -> Surroundings:
+    "Get ready for a run. The namespace is as the run before left it."
+    if not self._finalizer.alive: raise RunEndedError("this environment is closed")
+    self.label, self.stop = task.label, task.stop
+    self._capture = Capture()
+    self._captures[:] = [self._capture]
+    self._before_run = self._snapshot()
+    self.helpers |= task.tools
+    self._bring(task)
+    return self._surroundings(task.question)
+
+@patch
+def end(self: BaseEnvironment, keep: bool = True) -> Any:
+    "Finish a run; what still runs writes to nobody. Returns what it changed of the user's."
+    try: _shut_down(self._captures, self._loop)
+    except SystemExit: pass  # a task of the model's code that was still pending
+    changes = self._report_changes()
+    self._take_away()
+    if not keep: self._restore(self._before_run)
+    return changes
+
+@patch
+def close(self: BaseEnvironment) -> None:
+    "Let go of everything."
+    self._finalizer()
+
+# %% ../../nbs/environments/03_base.ipynb #e553ded3
+@patch
+def _bring(self: BaseEnvironment, task: Task) -> None:
+    "Make the data of a run available."
+    self.data = task.data
+
+@patch
+def _take_away(self: BaseEnvironment) -> None:
+    "The run's data is not there any more."
+    self.data = {}
+
+@patch
+def _surroundings(self: BaseEnvironment, question: str) -> Surroundings:
+    "What the code finds here."
+    return Surroundings(own={n: v for n, v in visible_names(self.namespace).items() if n not in self.data})
+
+@patch
+def _report_changes(self: BaseEnvironment) -> Any:
+    "What the run changed of the user's; None where nothing is shared."
+
+@patch
+def _snapshot(self: BaseEnvironment) -> dict[str, Any]:
+    "The code's own names, and what they stand for."
+    return dict(self.namespace)
+
+@patch
+def _restore(self: BaseEnvironment, names: dict[str, Any]) -> None:
+    "Put the code's own names back."
+    self.namespace.clear()
+    self.namespace.update(names)
+
+# %% ../../nbs/environments/03_base.ipynb #f671c96f
+@patch
+def _perform(self: BaseEnvironment,
+    source: str,                        # the code
+    name: str,                          # how tracebacks call it
+    use: Callable[[Any], tuple[dict]],  # from the value of the last expression to the outputs it makes
+) -> CodeResult:
+    "Run `source`, and hand the value of its last expression to `use` while output is still captured."
+    if not self._finalizer.alive: raise RunEndedError("this environment is closed")
+    start, result = time.perf_counter(), CodeResult()
+    self._capture.reclaim |= {stream for stream in ("stdin", "stdout", "stderr") if stream in source}
+    self.namespace.pop("__warningregistry__", None)  # so that a warning is shown in every block that causes it
+    try:
+        with InterruptGate() as gate, self.stop.watch(gate):
+            self._slot.answer, self._slot.open = None, True
+            self._prepare(source)
+            try:
+                with self._capture: echo, error, interrupted = self._attempt(source, name, use, gate)
+            finally:
+                self._slot.open = False
+                restored, (stdout, stderr) = self._put_back(), self._capture.take()
+            answer = None if interrupted else self._slot.answer
+            result = CodeResult(stdout, stderr, self._capture.take_outputs() + echo, None if answer else error,
+                time.perf_counter() - start, answer=answer, restored=restored, interrupted=interrupted)
+    except KeyboardInterrupt: result = replace(result, interrupted=True)  # it came while things were put in order
+    except Stopped as e: result = replace(result, error=f"Stopped: {e}")  # so did this
+    return result
+
+# %% ../../nbs/environments/03_base.ipynb #0aac4ab3
+@patch
+def _attempt(self: BaseEnvironment, source, name, use, gate) -> tuple[tuple[dict, ...], str | None, bool]:
+    "What the last expression showed, why the code failed, if it did, and whether Ctrl-C was the reason."
+    gate.open = True
+    try:
+        try:
+            filename = remember_source(source, f"<{self.label} {name}>")
+            self._files.add(filename)
+            outputs = use(run_block(self._compile(source, filename), self.namespace, self._loop))
+            self._take_answer_dict(True)
+            return outputs, None, False
+        except BaseException as e:
+            gate.open = False
+            if isinstance(e, KeyboardInterrupt) and gate.interrupted: return (), "KeyboardInterrupt", True
+            self._take_answer_dict(False)
+            return (), format_error(e, self._files, self.show_values), False
+    finally: gate.open = False
+
+# %% ../../nbs/environments/03_base.ipynb #37ae154e
+@patch
+def _take_answer_dict(self: BaseEnvironment, succeeded: bool) -> None:
+    "An `answer` that is marked ready is the block's answer, once, and only if the block did not fail."
+    answer = self.namespace.get("answer", self.helpers["answer"])
+    ready = type(answer) is dict and "content" in answer and answer.get("ready")
+    if not (isinstance(ready, (bool, int, str)) and ready): return
+    answer["ready"] = False
+    if succeeded and self._slot.answer is None: self._slot.answer = Answer(answer["content"])
+
+# %% ../../nbs/environments/03_base.ipynb #d77dbca7
+def notebook_output(text: str) -> dict:
+    "A value's text as the output of a notebook cell."
+    return {"output_type": "execute_result", "data": {"text/plain": text}, "metadata": {}, "execution_count": None}
+
+@patch
+def run(self: BaseEnvironment, code: str, name: str) -> CodeResult:
+    "What running `code` did; its last expression is echoed."
+    return self._perform(code, name, self._echo)
+
+@patch
+def variables(self: BaseEnvironment) -> dict[str, Any]:
+    "Public names and their values, `context` first."
+    return visible_names(self.names)
+
+@patch
+def _prepare(self: BaseEnvironment, source: str) -> None:
+    "Get ready for a block. An interrupt waits until it is done."
+
+@patch
+def _put_back(self: BaseEnvironment) -> tuple[str, ...]:
+    "Restore what a block must not change; the names of which it had changed any."
+    return ()
+
+@patch
+def _compile(self: BaseEnvironment, source: str, filename: str) -> list[CodeType]:
+    "The block's code."
+    return compile_block(source, filename)
+
+@patch
+def _echo(self: BaseEnvironment, value) -> tuple[dict, ...]:
+    "A last expression's value as a notebook output."
+    return () if value is None else (notebook_output(bounded_repr(value)),)
 
 # %% ../../nbs/environments/03_base.ipynb #7a7ce6a7
 _CODE_SHAPES = (ast.Call, ast.Subscript, ast.JoinedStr, ast.Attribute, ast.IfExp, ast.List, ast.Dict, ast.Set,

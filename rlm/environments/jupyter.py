@@ -4,61 +4,74 @@
 
 # %% ../../nbs/environments/09_jupyter.ipynb #7c6f01ae
 from __future__ import annotations
-import ast, builtins, itertools, sys, threading
+import builtins, itertools, sys, threading
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
 from weakref import WeakKeyDictionary
-from .base import RESERVED, BaseEnvironment
+from .base import RESERVED, BaseEnvironment, Surroundings, Task
 from .changes import MISSING, Changes, Watch
 from .local import LocalEnvironment
 from .sharing import RIGHT_CALL, ReadThrough, Register, SharedNames, SyncMode, given_names, is_library, sync_mode
-from .shell import InShell, find_shell
-from ..text import looks_secret, names_in
+from .shell import InShell, find_shell, transformed
+from ..text import looks_secret, names_in, parse_python
 from ..types import ConfigurationError
 
 # %% auto #0
-__all__ = ['InKernel', 'PrivateNames', 'YourNames', 'configure']
+__all__ = ['check_listed', 'InKernel', 'PrivateNames', 'YourNames', 'configure']
+
+# %% ../../nbs/environments/09_jupyter.ipynb #9ed4f8f9
+def check_listed(names: Iterable[str], tools: Mapping[str, Any]) -> None:
+    "Refuse names in `sync_vars` that the user has not defined, or that mean something else in the REPL."
+    shell = find_shell()
+    for name in names:
+        if name in RESERVED and name != "answer" or name in tools:
+            raise ConfigurationError(f"sync_vars can't share your {name}: in the model's REPL that name means something else. Rename yours.")
+        if name in shell.user_ns: continue
+        near = get_close_matches(name, list(SharedNames(shell)), 3)
+        raise ConfigurationError(f"sync_vars names {name!r}, which is not defined in this notebook. "
+            + (f"Did you mean {' or '.join(map(repr, near))}?" if near else "Run the cell that defines it first."))
 
 # %% ../../nbs/environments/09_jupyter.ipynb #ac2db5dd
-def _parse(source: str, shell: Any) -> ast.AST:
-    try: return ast.parse(source)
-    except SyntaxError: return ast.parse(shell.transform_cell(source))
-
 class InKernel(InShell):
     "Mixed into an environment: works in the kernel of `shell`, by a `SyncMode`."
-    own_name = "context"  # what the payload is called
-    on_your_thread = True
-
     def _set_up(self, mode: SyncMode, approve: Callable[[str], str | None] | None) -> None:
         self.shell, self.mode, self.approve = find_shell(), mode, approve
         self.user_ns = self.shell.user_ns
         self.theirs = SharedNames(self.shell, mode.names) if mode.reads else {}
-        self.named, self._asked = frozenset(mode.names or ()), {}
+        self.listed = frozenset(mode.names or ())
+        self._asked: dict[str, None] = {}  # every word of the code so far
 
-    def begin(self, payload: dict[str, Any], tools: dict[str, Any], label: str) -> None:
+    def begin(self, task: Task) -> Surroundings:
         "Get ready for a run, with a new account of what it changes."
-        super().begin(payload, tools, label)
-        self._register = Register(self.shell)
-        self._changes, self._watch = Changes(self.user_ns, given_names[self.shell]), Watch()
+        check_listed(self.listed, task.tools)
+        self._register, self._watch = Register(self.shell), Watch()
+        self._changes = Changes(self.user_ns, given_names[self.shell])
+        return super().begin(task)
 
-    def shared(self, question: str) -> dict[str, Any]:
+    def _surroundings(self, question: str) -> Surroundings:
+        own = super()._surroundings(question).own
+        return Surroundings(own=own, shared=self._shared(question), listed=self.listed, hint=self._hint(question),
+                            calling_thread=True, inputs=self._inputs)
+
+    def _shared(self, question: str) -> dict[str, Any]:
         "The variables of the user that the model is told about: those first that the question names."
-        found = {n: v for n, v in self.theirs.items() if n in self.named or not is_library(v)}
+        found = {n: v for n, v in self.theirs.items() if n in self.listed or not is_library(v)}
         words = set(names_in(question))
         return {n: found[n] for n in sorted(reversed(list(found)), key=lambda n: n not in words)}
 
-    def inputs(self, code: str) -> dict[str, Any]:
+    def _inputs(self, code: str) -> dict[str, Any]:
         "Variables of the user's that this block or an earlier one names, and that the code does not have itself."
         self._asked |= dict.fromkeys(names_in(code) if self.mode.reads else ())
         mine = {} if self.mode.full else self.namespace
         return {w: self.theirs[w] for w in self._asked if w in self.theirs and w not in mine}
 
-    def hint(self, question: str) -> str:
+    def _hint(self, question: str) -> str:
         "How to share the variables that the question names and the code can't see; empty where there are none."
         mine, words = SharedNames(self.shell), dict.fromkeys(n for n in names_in(question) if len(n) > 1)
         found = [w for w in words if w in mine and w not in self.names and not hasattr(builtins, w)
@@ -72,8 +85,8 @@ class InKernel(InShell):
         super()._prepare(source)
         self._yours = dict(self.user_ns)
         if not self.mode.reads: return
-        try: self._watch.before(_parse(source, self.shell), self.theirs)
-        except (SyntaxError, ValueError, RecursionError, MemoryError): pass  # no Python, as the block will say itself
+        tree = parse_python(source) or parse_python(transformed(self.shell, source))
+        if tree is not None: self._watch.before(tree, self.theirs)
 
     def _rescue(self, names) -> list[str]:
         "Put those of these names back that a block took from the user; which they were."
@@ -81,7 +94,7 @@ class InKernel(InShell):
         for name in gone: self.user_ns[name] = self._yours[name]
         return gone
 
-    def changes(self) -> Changes:
+    def _report_changes(self) -> Changes:
         "What the run has changed so far."
         self._watch.report(self._changes)
         return self._changes
@@ -89,10 +102,10 @@ class InKernel(InShell):
 # %% ../../nbs/environments/09_jupyter.ipynb #e579844e
 class PrivateNames(InKernel, LocalEnvironment):
     "The model's names are its own; some of the user's are shared, and some of its own are given back."
-    def __init__(self, context: Any, tools: dict[str, Any], label: str, values: bool, mode: SyncMode, approve=None):
+    def __init__(self, mode: SyncMode, approve: Callable | None = None, show_values: bool = True):
         from IPython.display import display
         self._set_up(mode, approve)
-        super().__init__(context, tools, label, values)
+        super().__init__(show_values)
         self.helpers |= {"display": display}
         self._fixed["__builtins__"] |= {"get_ipython": find_shell, "display": display}
 
@@ -138,38 +151,37 @@ _inside: ContextVar[bool] = ContextVar("inside", default=False)  # this is code 
 
 class YourNames(InKernel, BaseEnvironment):
     "The model works in the user's own namespace."
-    def __init__(self, context: Any, tools: dict[str, Any], label: str, values: bool, mode: SyncMode, approve=None):
+    def __init__(self, mode: SyncMode, approve: Callable | None = None, show_values: bool = True):
         from IPython.display import display
         self._set_up(mode, approve)
-        self._payload, self._builtins = {}, dict(vars(builtins))
-        super().__init__(self.user_ns, label, values)
+        self.data: dict[str, Any] = {}
+        self._builtins = dict(vars(builtins))
+        super().__init__(self.user_ns, show_values)
         self.helpers |= {"display": display}
-        self.begin({"context": context}, tools, label)
 
-    def begin(self, payload: dict[str, Any], tools: dict[str, Any], label: str) -> None:
-        "Get ready for a run. What it brings goes by another name where you have that one."
-        super().begin(payload, tools, label)
+    def _bring(self, task: Task) -> None:
+        "What a run brings goes by another name where you have that one."
         soft = {"answer", "input", "exit", "quit", "display"}
-        for name, helper in {**{n: h for n, h in self.helpers.items() if n not in soft}, **tools}.items():
+        for name, helper in {**{n: h for n, h in self.helpers.items() if n not in soft}, **task.tools}.items():
             if self.user_ns.get(name, helper) is not helper:
                 raise ConfigurationError(f"Your notebook has a {name} of its own, and with full sync the model's {name} would be hidden by it. "
                                          f"Rename yours, or list what the model should read: {RIGHT_CALL}.")
-        names = {n: next(m for m in itertools.chain([n, f"rlm_{n}"], (f"rlm_{n}_{i}" for i in itertools.count(2))) if m not in self.user_ns) for n in payload}
-        self.own_name = names["context"]
-        self._payload.clear()
-        self._payload.update({names[n]: value for n, value in payload.items()})
-        self._builtins |= self.helpers | self._payload
-        self._guarded = [n for n in (self.helpers.keys() - soft | tools.keys() | self._payload.keys()) if n not in self.user_ns]
+        names = {n: next(m for m in itertools.chain([n, f"rlm_{n}"], (f"rlm_{n}_{i}" for i in itertools.count(2))) if m not in self.user_ns) for n in task.data}
+        self._data_names = {n: m for n, m in names.items() if n != m}
+        self.data.update({names[n]: value for n, value in task.data.items()})
+        self._builtins |= self.helpers | self.data
+        self._guarded = [n for n in (self.helpers.keys() - soft | task.tools.keys() | self.data.keys()) if n not in self.user_ns]
         self._takes_answer = "answer" not in self.user_ns
         self._start = dict(self.user_ns)
 
-    def end(self) -> None:
-        "Finish a run; its data is not there any more."
-        super().end()
-        for name in self._payload: self._builtins.pop(name, None)
-        self._payload.clear()
+    def _take_away(self) -> None:
+        for name in self.data: self._builtins.pop(name, None)
+        self.data.clear()
 
-    def _all_names(self) -> Mapping[str, Any]: return ChainMap(self._payload, self.theirs)
+    def _surroundings(self, question: str) -> Surroundings:
+        return replace(super()._surroundings(question), names=self._data_names, own={})
+
+    def _all_names(self) -> Mapping[str, Any]: return ChainMap(self.data, self.theirs)
 
     def _perform(self, *args):
         if _inside.get(): return super()._perform(*args)
@@ -180,7 +192,7 @@ class YourNames(InKernel, BaseEnvironment):
 
     def _prepare(self, source: str) -> None:
         super()._prepare(source)
-        self._builtins |= self.helpers | self._payload
+        self._builtins |= self.helpers | self.data
         self._leave = {n: self.user_ns[n] for n in ("exit", "quit") if n in self.user_ns}
         _lent.setdefault(self.shell, []).append(self._builtins)
         self.user_ns.update(dict.fromkeys(self._leave, sys.exit), __builtins__=self._builtins)
@@ -196,14 +208,13 @@ class YourNames(InKernel, BaseEnvironment):
         for name in changed: del ns[name]
         return restored + tuple(sorted(changed))
 
-    def snapshot(self) -> None: "Nothing: here every name is the user's."
-    def restore(self, snapshot: None) -> None: "Nothing to do: the names go back by `Changes.undo`."
-    def own(self) -> dict[str, Any]: return {}
+    def _snapshot(self) -> dict[str, Any]: return {}      # here every name is the user's
+    def _restore(self, names: dict[str, Any]) -> None: ...  # they go back by `Changes.undo`
 
     def _take_answer_dict(self, succeeded: bool) -> None:
         if self._takes_answer: super()._take_answer_dict(succeeded)
 
-    def changes(self) -> Changes:
+    def _report_changes(self) -> Changes:
         "What the run has changed so far."
         if self._start is not None:
             before, after = self._start, dict(self.user_ns)
@@ -216,7 +227,7 @@ class YourNames(InKernel, BaseEnvironment):
                     given = given_names[self.shell]
                     if name in given and given[name] is old and new is not MISSING: given[name] = new
             self._start = None
-        return super().changes()
+        return super()._report_changes()
 
 # %% ../../nbs/environments/09_jupyter.ipynb #8a87234d
 def configure(
@@ -224,27 +235,11 @@ def configure(
     sync_to_user_ns: bool = False,          # give you the variables that it binds
     sync_vars: list[str] | None = None,     # the names of yours that it reads; by default all
     approve: Callable[[str], str | None] | None = None, # is shown each block, and returns the code to run, or None to refuse it
-) -> Callable[..., InKernel]:
-    "What makes the environment of a run."
+) -> Callable[[bool], InKernel]:
+    "What makes an environment, given whether values are shown in tracebacks."
     mode = sync_mode(sync_from_user_ns, sync_to_user_ns, sync_vars)
     if not (approve is None or callable(approve)):
         raise ConfigurationError("approve must be a function from the code of a block to the code to run, or None to refuse it.")
     if iscoroutinefunction(approve): raise ConfigurationError("approve must be an ordinary function, not an async one.")
     find_shell()
-    return partial(_create, mode=mode, approve=approve)
-
-def _create(context, tools, label, values, mode, approve) -> InKernel:
-    environment = YourNames if mode.full else PrivateNames
-    if mode.names: _check_listed(mode.names, tools)
-    return environment(context, tools, label, values, mode, approve)
-
-def _check_listed(names: tuple[str, ...], tools: Mapping[str, Any]) -> None:
-    "Refuse names in `sync_vars` that the user has not defined, or that mean something else in the REPL."
-    shell = find_shell()
-    for name in names:
-        if name in RESERVED and name != "answer" or name in tools:
-            raise ConfigurationError(f"sync_vars can't share your {name}: in the model's REPL that name means something else. Rename yours.")
-        if name in shell.user_ns: continue
-        near = get_close_matches(name, list(SharedNames(shell)), 3)
-        raise ConfigurationError(f"sync_vars names {name!r}, which is not defined in this notebook. "
-            + (f"Did you mean {' or '.join(map(repr, near))}?" if near else "Run the cell that defines it first."))
+    return partial(YourNames if mode.full else PrivateNames, mode, approve)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import builtins, sys
 from types import ModuleType
 from typing import Any
-from .base import BaseEnvironment
+from .base import BaseEnvironment, Task
 
 # %% auto #0
 __all__ = ['new_namespace', 'LocalEnvironment']
@@ -25,56 +25,34 @@ def new_namespace() -> ModuleType:
 # %% ../../nbs/environments/04_local.ipynb #ce801fb8
 class LocalEnvironment(BaseEnvironment):
     "Runs blocks in a private namespace of this process."
-    def __init__(self,
-        context: Any,                  # what the code finds under the name `context`, by reference
-        tools: dict[str, Any] = {},    # what else it finds by name: `llm_query` and its like, your own functions
-        label: str = "rlm",            # the first word of the blocks' names in tracebacks
-        values: bool = True,           # show what names stood for in the tracebacks
-    ):
+    def __init__(self, show_values: bool = True):  # show in tracebacks what names stood for
         module = new_namespace()
-        super().__init__(vars(module), label, values)
+        super().__init__(vars(module), show_values)
         self._cleanup.callback(sys.modules.pop, module.__name__, None)
-        self._payload, self._fixed = {}, {"__name__": module.__name__, "__builtins__": self._new_builtins()}
-        self.begin({"context": context}, tools, label)
+        self._fixed = {"__name__": module.__name__, "__builtins__": self._new_builtins()}
+        self.namespace |= self._fixed
+        self._guarded: set[str] = set()  # names that mean after each block what they meant before
 
     def _new_builtins(self) -> dict[str, Any]: return dict(vars(builtins))
 
-    def begin(self, payload: dict[str, Any], tools: dict[str, Any], label: str) -> None:
-        "Get ready for a run. The namespace is as the one before left it."
-        super().begin(payload, tools, label)
+    def _bring(self, task: Task) -> None:
+        self.data = task.data
         # Models use these names as they like: they may cover a helper, but are not put back.
-        self._guarded = self.helpers.keys() - {"answer", "display", "input", "exit", "quit"} | tools.keys()
-        self._payload = payload
-        self._fixed |= payload
+        self._guarded = self.helpers.keys() - {"answer", "display", "input", "exit", "quit"} | task.tools.keys()
+        self._fixed |= self.data
         self._fixed["__builtins__"] |= self.helpers
         self.namespace |= self._fixed
 
-    def snapshot(self) -> dict[str, Any]:
-        "What `restore` needs to bind every name of the code's own to what it stands for now."
-        return {n: v for n, v in self.namespace.items() if n not in self._payload}
-
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        "Put the code's own names back. An object that was changed in place stays changed."
-        super().restore(snapshot)
-        self.namespace |= self._fixed
-
-    def end(self) -> None:
-        "Finish a run and keep the namespace, without the run's data."
-        super().end()
-        for name in self._payload: self._fixed.pop(name, None), self.namespace.pop(name, None)
-        self._payload = {}
-
-    @classmethod
-    def configure(cls) -> type[LocalEnvironment]:
-        "What makes the environment of a run. There is nothing to set."
-        return cls
+    def _take_away(self) -> None:
+        for name in self.data: self._fixed.pop(name, None), self.namespace.pop(name, None)
+        self.data = {}
 
     def _put_back(self) -> tuple[str, ...]:
         "Restore helpers, tools and `context`; those of them that the block had bound or deleted."
         namespace = self.namespace
         changed = [name for name in self._guarded if name in namespace]
         for name in changed: del namespace[name]
-        changed += [n for n, value in self._payload.items() if n not in namespace or namespace[n] is not value]
+        changed += [n for n, value in self.data.items() if n not in namespace or namespace[n] is not value]
         self._fixed["__builtins__"] |= self.helpers
         namespace |= self._fixed
         return tuple(sorted(changed))

@@ -8,70 +8,90 @@ import secrets, sys, threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from .base import BaseEnvironment
+from fastcore.basics import patch
+from .base import Environment, Surroundings, Task
 from ..types import RLMError
 
 # %% auto #0
-__all__ = ['Repl']
+__all__ = ['Held', 'Repl']
 
 # %% ../../nbs/environments/05_repl.ipynb #78b38c57
+class Held:
+    "An environment in the hands of one run."
+    def __init__(self, environment: Environment, task: Task):
+        self.environment = environment
+        self.surroundings: Surroundings = environment.begin(task)
+        self.changes: Any = None  # what the run changed of the user's, once it is over
+        self._over = False
+
+    def end(self, keep: bool = True) -> Any:
+        "Finish the run, once, and return what it changed of the user's."
+        if not self._over:
+            self._over = True
+            self.changes = self.environment.end(keep)
+        return self.changes
+
 class Repl:
     "An environment for many runs, one at a time."
-    def __init__(self,
-        create: Callable[..., BaseEnvironment],  # makes it from context, tools, label and values
-        values: bool = True,                     # show what names stood for in the tracebacks
-    ):
-        self._create, self.values, self._environment, self._loop, self.closed = create, values, None, None, False
-        self._thread = 0  # that of the run under way
-        self._turns, self.id = threading.Lock(), secrets.token_hex(4)  # its name in logs
+    def __init__(self, create: Callable[[], Environment]):  # makes it, for the first run
+        self._create, self._environment = create, None
+        self.id = secrets.token_hex(4)  # its name in logs
+        self.closed = False
+        self._lock = threading.Lock()   # that of the run which holds it
+        self._thread, self._loop = 0, None
 
-    @contextmanager
-    def turn(self,
-        payload: dict[str, Any],  # what the run brings, by name; `context` first
-        tools: dict[str, Any],    # helpers and the user's tools
-        label: str,               # the run's name
-        loop: Any = None,         # the event loop whose thread runs its code, if it is not the calling one's
-    ) -> Iterator[BaseEnvironment]:
-        "The environment, ready for a run. Whoever comes meanwhile waits."
-        self.refuse_to_wait()
-        with self._turns:
-            self._loop, self._thread = loop, threading.get_ident()
-            if self.closed: raise RLMError("This RLM is closed. Make a new one.")
-            if self._environment is None: self._environment = self._create(payload["context"], tools, label, self.values)
-            environment = self._environment
-            environment.begin(payload, tools, label)
-            try: yield environment
-            finally:
-                environment.end()
-                if self.closed: self._let_go()
+# %% ../../nbs/environments/05_repl.ipynb #0f4ea22c
+@patch
+@contextmanager
+def hold(self: Repl,
+         task: Task,        # what the run brings
+         loop: Any = None,  # the event loop whose thread runs its code, if it is not the calling one's
+        ) -> Iterator[Held]:
+    "The environment, ready for a run. Whoever comes meanwhile waits."
+    self.refuse_to_wait()
+    with self._lock:
+        self._loop, self._thread = loop, threading.get_ident()
+        if self.closed: raise RLMError("This RLM is closed. Make a new one.")
+        if self._environment is None: self._environment = self._create()
+        held = Held(self._environment, task)
+        try: yield held
+        finally:
+            held.end()
+            if self.closed: self._let_go()
 
-    @property
-    def _held_here(self) -> bool:
-        "Whether the run under way is one of this thread's."
-        return self._turns.locked() and self._thread == threading.get_ident()
+# %% ../../nbs/environments/05_repl.ipynb #60151e7c
+@patch(as_prop=True)
+def _held_here(self: Repl) -> bool:
+    "Whether a run of this thread holds it."
+    return self._lock.locked() and self._thread == threading.get_ident()
 
-    def refuse_to_wait(self) -> None:
-        "Raise where waiting would never end: the run under way needs this thread, or the event loop that it would hold up."
-        if not self._turns.locked(): return
-        if self._loop is not None and self._loop is _running_loop():
-            raise RLMError("An awaited run is at work in this REPL. Await it first, or await this one too.")
-        if self._held_here:
-            raise RLMError("A stream of this RLM has not come to its end. Go through it, or call its close(), before you ask the next question.")
-
-    def close(self) -> None:
-        "Wait for the run that is under way, if there is one, and let go of everything."
-        if self._held_here: self.closed = True  # by a stream that was left; it lets go
-        else:
-            self.refuse_to_wait()
-            with self._turns: self._let_go()
-
-    def _let_go(self) -> None:
-        self.closed = True
-        if self._environment is not None: self._environment.close()
-        self._environment = None
+@patch
+def refuse_to_wait(self: Repl) -> None:
+    "Raise where waiting would never end."
+    if not self._lock.locked(): return
+    if self._loop is not None and self._loop is _running_loop():
+        raise RLMError("An awaited run is at work in this REPL. Await it first, or await this one too.")
+    if self._held_here:
+        raise RLMError("A stream of this RLM has not come to its end. Go through it, or call its close(), "
+                       "before you ask the next question.")
 
 def _running_loop() -> Any:
     "The asyncio event loop that runs on this thread, if one does."
     if "asyncio" not in sys.modules: return None
     try: return sys.modules["asyncio"].get_running_loop()
     except RuntimeError: return None
+
+# %% ../../nbs/environments/05_repl.ipynb #1f80272c
+@patch
+def close(self: Repl) -> None:
+    "Wait for the run that is under way, if there is one, and let go of everything."
+    if self._held_here: self.closed = True  # by a stream that was left; it lets go
+    else:
+        self.refuse_to_wait()
+        with self._lock: self._let_go()
+
+@patch
+def _let_go(self: Repl) -> None:
+    self.closed = True
+    if self._environment is not None: self._environment.close()
+    self._environment = None

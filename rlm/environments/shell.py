@@ -17,7 +17,8 @@ from ..text import bounded_repr, clip
 from ..types import CodeResult, ConfigurationError
 
 # %% auto #0
-__all__ = ['find_shell', 'rich_output', 'routed', 'put_figures_aside', 'show_figures', 'put_figures_back', 'InShell']
+__all__ = ['find_shell', 'transformed', 'rich_output', 'routed', 'put_figures_aside', 'show_figures', 'put_figures_back',
+           'InShell']
 
 # %% ../../nbs/environments/06_shell.ipynb #4bfd8391
 def find_shell() -> Any:
@@ -26,6 +27,11 @@ def find_shell() -> Any:
         from IPython import get_ipython
         if (shell := get_ipython()) is not None: return shell
     raise ConfigurationError('environment="jupyter" works in a notebook or in IPython, and this is neither. Use environment="local".')
+
+def transformed(shell: Any, source: str) -> str:
+    "A cell with its magics as Python; as it is where it is no cell of IPython's either."
+    try: return shell.transform_cell(source)
+    except SyntaxError: return source
 
 # %% ../../nbs/environments/06_shell.ipynb #15eb6b75
 def rich_output(
@@ -164,8 +170,7 @@ class InShell:
     def _compile(self, source: str, filename: str) -> list[CodeType]:
         try: return compile_block(source, filename)
         except SyntaxError:
-            try: cell = self.shell.transform_cell(source)
-            except SyntaxError: cell = source
+            cell = transformed(self.shell, source)
             if cell.rstrip() == source.rstrip(): raise
         codes = compile_block(cell, filename)
         self._lend()

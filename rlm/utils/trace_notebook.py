@@ -6,7 +6,7 @@
 from __future__ import annotations
 import html, json, os, re, sys, threading, time, weakref
 from pathlib import Path
-from ..encoding import iteration_of
+from ..encoding import iteration_of, settings_of
 from ..logger import RLMLogger, read_entries
 from ..text import clip, fenced, plain, sendable
 from ..replay import Gaps
@@ -76,8 +76,9 @@ class Trace:
         run, kind, altered = self._runs.get(entry["run"]), entry["type"], "credentials" in entry
         if run: run["altered"] |= altered
         if kind == "metadata":
-            repl = entry["settings"].get("repl")
-            gaps = Gaps(entry["settings"], self._gaps.get(repl, ()))
+            settings = settings_of(entry["settings"])
+            repl = settings.repl
+            gaps = Gaps(settings, self._gaps.get(repl, ()))
             self._runs[entry["run"]] = {"cells": [], "next": 1, "repl": repl, "gaps": gaps, "last": (), "altered": altered}
         elif run and kind == "run_context":
             self.cells.append(run["cells"])
