@@ -109,7 +109,7 @@ def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Gener
         return None, found.error if final.variable else prompts.answer_failed(final.source, found.error)
     if _missing_name(t, final, blocks):
         t.refused.add(final.name)
-        return None, prompts.no_such_variable(final.name)
+        return None, prompts.no_such_name(final.name)
     answer, note = _accept(t, Answer(final.value, written=final.text))
     if not answer: return None, note
     if any(_evidence(b.result) for b in blocks): note = prompts.confirm(answer.text)
@@ -128,7 +128,7 @@ def _advice(t: Trajectory, parsed: ParsedReply, blocks: list[CodeBlock], cut: bo
     if did(blocks[-1]) in [did(b) for i in t.iterations[-5:] for b in i.code_blocks]: return prompts.AGAIN
     return prompts.FAILED if blocks[-1].result.error else ""
 
-def _turn(t: Trajectory, number: int, last: bool) -> Generator:
+def _iterate(t: Trajectory, number: int, last: bool) -> Generator:
     "Play turn `number`; the `Answer` that it ends the run with, or None."
     reply = yield AskModel(t.messages, number)
     t.held, blocks = None, []
@@ -146,7 +146,7 @@ def _turn(t: Trajectory, number: int, last: bool) -> Generator:
         else: answer, note = yield from _judge(t, parsed.final, blocks)
         if answer: return answer
         notes = [note or _advice(t, parsed, blocks, reply.finish_reason == "length")]
-        if last and not t.held: notes.append(prompts.OUT_OF_TURNS)
+        if last and not t.held: notes.append(prompts.OUT_OF_ITERATIONS)
         t.say("user", prompts.feedback(blocks, len(code) - len(blocks), notes))
     finally:
         seconds = reply.execution_time + sum(b.result.execution_time for b in blocks)
@@ -171,7 +171,7 @@ def run_loop(t: Trajectory,            # starts with the first request's message
             ) -> Generator:
     "Yields `AskModel`, `RunCode` and `Resolve` requests; returns the `Answer` and why the run stopped."
     for number in range(1, max_iterations + 1):
-        answer = yield from _turn(t, number, last=number == max_iterations)
+        answer = yield from _iterate(t, number, last=number == max_iterations)
         if answer: return answer, "final"
     answer, note = _fitting(t, (yield from _best_answer(t, max_iterations + 1)))
     if not answer: raise OutputTypeError(f"The turns are used up, and the best answer is of another type than was asked for: {note} "

@@ -129,11 +129,11 @@ class Ledger:
         with self._top.lock: self._top._errors = self._top._errors + 1 if failed else 0
 
     def ask(self, lm: LM, messages: Sequence[dict],
-            here: bool = True, # on this thread; else in one of the places, so that the wait can be ended
+            on_this_thread: bool = True, # on this thread; else in one of the places, so that the wait can be ended
            ) -> Reply:
         "`lm`'s reply to `messages`, with its usage written down."
         self.check()
-        return self._ask(lm, messages) if here else self.wait(self.start(self._ask, lm, messages))
+        return self._ask(lm, messages) if on_this_thread else self.wait(self.start(self._ask, lm, messages))
 
     def _ask(self, lm: LM, messages: Sequence[dict]) -> Reply:
         reply = ask(lm, messages)

@@ -74,16 +74,16 @@ def _size(x: Any) -> str:
 # %% ../nbs/18_preview.ipynb #804b07ae
 def describe(name: str,             # what the model calls it
              x: Any,                # the object
-             values: bool = True,   # show values, or only names, types and sizes
+             show_values: bool = True,   # show show_values, or only names, types and sizes
              own_repr: bool = False,# also call the object's own `repr`, because the user named it
              head: int = 500,       # characters of a text's beginning to show
              tail: int = 150,       # characters of its end
             ) -> str:               # a line, and under it a taste of the value
     "What a model is told about the variable `name`."
-    try: return _description(name, x, values, own_repr, head, tail)
+    try: return _description(name, x, show_values, own_repr, head, tail)
     except Exception: return f"{name}: {type_name(x)}"  # an object that can't be asked
 
-def _description(name, x, values, own_repr, head, tail) -> str:
+def _description(name, x, show_values, own_repr, head, tail) -> str:
     if isinstance(x, ModuleType): return f"{name}: module {x.__name__}"
     if isinstance(x, type): return f"{name}: class {x.__name__}{signature(x)}"
     if inspect.isroutine(x):
@@ -91,7 +91,7 @@ def _description(name, x, values, own_repr, head, tail) -> str:
         return f"{name}{signature(x)}: function" + (f". {doc[:200]}" if doc else "")
     size = _size(x)
     line = f"{name}: {type_name(x)}" + (f", {size}" if size else "")
-    if not values: return line
+    if not show_values: return line
     if looks_secret(name, x): return f"{line}, value hidden"
     if isinstance(x, str): return f"{line}\n{fenced(_ends(x, head, tail))}"
     if isinstance(x, (bytes, bytearray)): return f"{line}\n{clip(repr(bytes(x[:head])), head, 0)}"
@@ -115,15 +115,15 @@ def shows_whole(x: Any) -> bool:
 
 # %% ../nbs/18_preview.ipynb #6948c995
 def describe_all(variables: Mapping[str, Any],  # name -> object, the most important first
-                 values: bool = True,           # show values, or only names, types and sizes
+                 show_values: bool = True,           # show show_values, or only names, types and sizes
                  own_repr: frozenset = frozenset(),  # names whose own `repr` may be called
                  budget: int = 6_000,           # characters in all, about
                 ) -> str:                       # one entry below the other
     "What a model is told about all variables together."
     entries, left = [], budget
     for name, x in variables.items():
-        entry = describe(name, x, values, name in own_repr)
-        if len(entry) > left: entry = describe(name, x, values=False)
+        entry = describe(name, x, show_values, name in own_repr)
+        if len(entry) > left: entry = describe(name, x, show_values=False)
         if len(entry) > left and not entries: entry = clip(entry, left, 0)
         elif len(entry) > left or len(entries) == 100: break
         entries.append(entry)

@@ -12,8 +12,8 @@ from .types import CodeBlock
 
 # %% auto #0
 __all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'FAILED', 'REFUSED', 'AGAIN',
-           'OUT_OF_TURNS', 'LOOK_FIRST', 'system_prompt', 'task_message', 'prompt_message', 'first_messages',
-           'feedback', 'confirm', 'no_such_variable', 'misfit', 'answer_failed']
+           'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'system_prompt', 'task_message', 'prompt_message', 'first_messages',
+           'feedback', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = """\
@@ -49,12 +49,12 @@ For a piece that is long, or takes several steps. rlm_query_batched(prompts): ma
 
 def system_prompt(tools: Mapping[str, Any] = {},  # the user's own tools, name -> function or value
                   template: str | None = None,    # the user's own system prompt; `{tools}` in it is filled in, if it is there
-                  values: bool = True,            # show the values of tools that are no functions
+                  show_values: bool = True,            # show the values of tools that are no functions
                   session: bool = False,          # it is the first of several questions
                   recursion: bool = False,        # `rlm_query` has a REPL to offer
                  ) -> str:
     "The first message of every conversation."
-    listed = RECURSION * recursion + SESSION * session + "".join(f"- {describe(name, tool, values)}\n" for name, tool in tools.items())
+    listed = RECURSION * recursion + SESSION * session + "".join(f"- {describe(name, tool, show_values)}\n" for name, tool in tools.items())
     return (SYSTEM_PROMPT if template is None else template).replace("{tools}", listed)
 
 # %% ../nbs/19_prompts.ipynb #bbe4aee5
@@ -102,12 +102,12 @@ print(context.count("rain"))
 def first_messages(task: dict,                   # from `task_message` or `prompt_message`
                    tools: Mapping[str, Any] = {},  # the user's own tools
                    template: str | None = None,  # the user's own system prompt
-                   values: bool = True,          # show the values of tools that are no functions
+                   show_values: bool = True,          # show the values of tools that are no functions
                    session: bool = False,        # it is the first of several questions
                    recursion: bool = False,      # `rlm_query` has a REPL to offer
                   ) -> list[dict]:               # a request as it is sent
     "System prompt, worked example, task."
-    messages = [{"role": "system", "content": system_prompt(tools, template, values, session, recursion)}, *EXAMPLE, task]
+    messages = [{"role": "system", "content": system_prompt(tools, template, show_values, session, recursion)}, *EXAMPLE, task]
     return [{**m, "content": sendable(m["content"])} for m in messages]
 
 # %% ../nbs/19_prompts.ipynb #97090f3e
@@ -139,7 +139,7 @@ CUT = ("Your reply was cut off at its length limit, and what was cut off was not
 FAILED = "The code failed. Look at the data if its form is not clear, then write different code."
 REFUSED = "Do it in another way, or answer with what you know."
 AGAIN = "This is code that you ran before, and it will not do better now. Write different code."
-OUT_OF_TURNS = ("There are no turns left and no more code will be run. Reply now with FINAL and, in brackets, the best answer "
+OUT_OF_ITERATIONS = ("There are no turns left and no more code will be run. Reply now with FINAL and, in brackets, the best answer "
                 "that the output so far allows.")
 
 LOOK_FIRST = ("You answered without having computed anything from the data. Write a ```repl block that finds the answer in "
@@ -149,7 +149,7 @@ def confirm(answer: str) -> str:
     "Ask for an answer again that was given before its evidence was seen."
     return f"You answered {clip(answer, 100, 20)!r} before you saw this output. Reply with FINAL(...) again, now that you see it."
 
-def no_such_variable(name: str) -> str:
+def no_such_name(name: str) -> str:
     "Feed back an answer that names a variable which is not there."
     return (f"FINAL({name}): there is no variable `{name}`. Run the code that sets it first, in a ```repl block, or write "
             "the answer itself between the brackets.")

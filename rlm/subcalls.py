@@ -66,16 +66,16 @@ class SubCalls:
         if model in self.lms: return self.lms[model]
         raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {' or '.join(map(repr, self.lms))}")
 
-    def _ask(self, name: str, prompt: str, model: str | None, number: int, here: bool = False) -> str:
+    def _ask(self, name: str, prompt: str, model: str | None, number: int, on_this_thread: bool = False) -> str:
         if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
         lm = self._choose(model)
         if self._heard: self.emit(SubCallStarted(prompt, name_of(sub_lm_of(lm)), self.ledger.spent, self.depth))
         try:
             if self._opens_a_repl(name, lm):
-                run = self.child(prompt, lm) if here else self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=self.depth))
+                run = self.child(prompt, lm) if on_this_thread else self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=self.depth))
                 call = self._of_run(prompt, run)
             else:
-                reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}], here)
+                reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}], on_this_thread)
                 call = SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)
         except RunEndedError: raise
         except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
@@ -103,7 +103,7 @@ class SubCalls:
     def _batch(self, name: str, prompts: Iterable[str], model: str | None) -> list[str]:
         if isinstance(prompts, str): raise TypeError(f"{name}_batched takes a list of strings; for one string use {name}")
         def one(prompt, number):
-            try: return self._ask(name, prompt, model, number, here=True)
+            try: return self._ask(name, prompt, model, number, on_this_thread=True)
             except (SubcallError, TypeError) as e: return e
         level = self.depth if self._opens_a_repl(name, self._choose(model)) else 0
         try: replies = [self.ledger.wait(f) for f in [self.ledger.start(one, p, next(self._asked), level=level) for p in list(prompts)]]

@@ -83,23 +83,23 @@ def _values(frame, number: int) -> str:
     shown = [f"{n} = {brief(v, n, 200)[:300]}" for n, v in found.items() if type(v) in _DATA]
     return f"(with {'; '.join(shown[:4])})\n" if shown else ""
 
-def _tell(error: BaseException, files, values: bool) -> tuple[str, bool]:
+def _tell(error: BaseException, files, show_values: bool) -> tuple[str, bool]:
     "One error's traceback, and whether it has lines of `files`."
     frames = [(f, line) for f, line in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename in files]
     lines = traceback.StackSummary.extract(iter(frames[-1000:])).format()
-    parts = [_tell(e, files, values)[0] for e in error.exceptions[:3]] if isinstance(error, _GROUP) else []
+    parts = [_tell(e, files, show_values)[0] for e in error.exceptions[:3]] if isinstance(error, _GROUP) else []
     text = "".join(["Traceback (most recent call last):\n"] * bool(lines) + lines) + _explain(error)
-    if values and frames and isinstance(error, Exception): text += _values(*frames[-1])
+    if show_values and frames and isinstance(error, Exception): text += _values(*frames[-1])
     return text + "".join(f"  | {line}\n" for part in parts for line in part.splitlines()), bool(lines)
 
 def format_error(
     error: BaseException,  # what a block raised
     files,                 # the names under which the blocks' sources are known
-    values: bool = True,   # also show what the names in the failing line stood for
+    show_values: bool = True,   # also show what the names in the failing line stood for
 ) -> str:
     "A short plain traceback that shows the lines of `files` only."
     try:
-        text, e = _tell(error, files, values)[0], error
+        text, e = _tell(error, files, show_values)[0], error
         for _ in range(5):
             if e.__cause__ is not None: link, e = _CAUSE, e.__cause__
             else: link, e = _CONTEXT, None if e.__suppress_context__ else e.__context__

@@ -21,10 +21,16 @@ RIGHT_CALL = 'environment_kwargs={"sync_from_user_ns": True, "sync_vars": ["df"]
 
 @dataclass(frozen=True)
 class SyncMode:
-    "A row of the table."
+    "What crosses the line between the user's variables and the model's."
     reads: bool = False                    # the model's code sees names of yours
     writes: bool = False                   # you get the names that it binds
     names: tuple[str, ...] | None = None   # which of yours; None for all
+
+    @property
+    def name(self) -> str:
+        "What the mode is called."
+        if not self.reads: return "publish" if self.writes else "private"
+        return f"{'share' if self.writes else 'read'} {'all' if self.names is None else 'listed'}"
 
     @property
     def full(self) -> bool:
@@ -36,7 +42,7 @@ def sync_mode(
     sync_to_user_ns: bool = False,         # give you the variables that it binds
     sync_vars: list[str] | None = None,    # the names of yours that it reads; by default all
 ) -> SyncMode:
-    "The row that these entries stand for. Raises `ConfigurationError` where they make none."
+    "The mode that these entries make. Raises `ConfigurationError` where they make none."
     for name, flag in dict(sync_from_user_ns=sync_from_user_ns, sync_to_user_ns=sync_to_user_ns).items():
         if not isinstance(flag, bool): raise ConfigurationError(f"{name} must be True or False, not {flag!r:.80}.")
     if sync_vars is None: return SyncMode(sync_from_user_ns, sync_to_user_ns)
