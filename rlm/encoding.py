@@ -4,18 +4,19 @@
 
 # %% ../nbs/22_encoding.ipynb #fe6cc4ce
 from __future__ import annotations
-import base64, json, random, re, sys
-from dataclasses import dataclass, fields, is_dataclass
+import base64, json, math, random, re, struct, sys
+from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
+from fastcore.basics import patch
 from .text import type_name
 from .types import Answer, CodeBlock, CodeResult, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
-__all__ = ['Missing', 'Encoder', 'encode', 'decode', 'to_json', 'usage_of', 'iteration_of', 'settings_of', 'load_numpy',
-           'numpy_state_at_import', 'random_state', 'random_state_as_text', 'restore_random_state']
+__all__ = ['Missing', 'decode', 'Encoder', 'encode', 'to_json', 'from_json', 'random_state', 'random_state_as_text',
+           'restore_random_state', 'load_numpy']
 
 # %% ../nbs/22_encoding.ipynb #83a14cc8
 @dataclass(frozen=True)
@@ -23,138 +24,150 @@ class Missing:
     "Stands for a value that the log does not have."
     type: str  # the name of its type
 
-_PAIR = re.compile("(?<=[\ud800-\udbff])(?=[\udc00-\udfff])")  # JSON would make one character of the two
-_TO_JSON = {
-    bytes: lambda x: x.decode("latin-1"), bytearray: lambda x: x.decode("latin-1"), Decimal: str, Fraction: str, complex: lambda x: [_number(x.real), _number(x.imag)],
-    datetime: datetime.isoformat, date: date.isoformat, time: time.isoformat, timedelta: lambda x: [x.days, x.seconds, x.microseconds]}
-_FROM_JSON = {
-    "tuple": tuple, "set": set, "frozenset": frozenset, "float": float, "bytes": lambda x: x.encode("latin-1"), "bytearray": lambda x: bytearray(x, "latin-1"),
-    "complex": lambda x: complex(*x), "Decimal": Decimal, "Fraction": Fraction, "datetime": datetime.fromisoformat, "date": date.fromisoformat,
-    "time": time.fromisoformat, "timedelta": lambda x: timedelta(*x), "int": lambda x: int(x, 16), "dict": dict, "str": "".join, "missing": Missing}
+def _float(x: float) -> Any: return x if x - x == 0 else {"$float": str(x)}
 
-def _number(x: float) -> Any: return x if x - x == 0 else {"$float": str(x)}
+_WRITE_AND_READ = {
+    bytes: (lambda x: x.decode("latin-1"), lambda x: x.encode("latin-1")),
+    bytearray: (lambda x: x.decode("latin-1"), lambda x: bytearray(x, "latin-1")),
+    complex: (lambda x: [_float(x.real), _float(x.imag)], lambda x: complex(*x)),
+    Decimal: (str, Decimal),
+    Fraction: (str, Fraction),
+    datetime: (datetime.isoformat, datetime.fromisoformat),
+    date: (date.isoformat, date.fromisoformat),
+    time: (time.isoformat, time.fromisoformat),
+    timedelta: (lambda x: [x.days, x.seconds, x.microseconds], lambda x: timedelta(*x)),
+}
+_READ = {kind.__name__: read for kind, (_, read) in _WRITE_AND_READ.items()}
+_READ |= {"tuple": tuple, "set": set, "frozenset": frozenset, "dict": dict, "float": float, "str": "".join,
+          "int": lambda x: int(x, 16), "missing": Missing}
+
+# %% ../nbs/22_encoding.ipynb #6a0e9b31
+def _from_object(x: dict) -> Any:
+    "What an object in JSON stands for: a value of another type, or itself."
+    if len(x) != 1: return x
+    (key, value), = x.items()
+    return _READ[key[1:]](value) if key[:1] == "$" and key[1:] in _READ else x
+
+def decode(text: str | bytes) -> Any:
+    "What was encoded, from its JSON."
+    return json.loads(text, object_hook=_from_object)
+
+# %% ../nbs/22_encoding.ipynb #9c3a4e64
+_PAIR = re.compile("(?<=[\ud800-\udbff])(?=[\udc00-\udfff])")  # JSON would make one character of the two
 
 class Encoder:
-    "Makes JSON of values, and remembers what a value had that JSON has not."
-    def __init__(self,
-        seen: dict | None = None,  # the containers seen so far, by `id`
-        known: dict = {},          # those seen elsewhere
-        limit: int | None = None,  # how many in a value are too many
-    ):
-        self.seen, self.known, self.again, self.flaws = {} if seen is None else seen, known, 0, {}
-        self.limit, self.repeats = limit and limit + len(self.seen), limit or 1_000_000
+    "Makes JSON of values, and knows why it left something out."
+    def __init__(self, limit: float = math.inf): # characters and items that are too many
+        self.limit, self.size = limit, 0
+        self.left_out: dict[str, bool] = {}      # why parts of the value are missing
+        self._seen, self._repeated = set(), 0
 
     def __call__(self, x: Any, depth: int = 50) -> Any:
         "`x` in JSON's types."
         kind = type(x)
-        if kind in (bool, type(None)): return x
-        if kind is float: return _number(x)
+        if x is None or kind is bool: return x
+        if kind is float: return _float(x)
         if kind is int: return x if x.bit_length() < 10_000 else {"$int": hex(x)}
+        if kind in (list, dict, tuple, set, frozenset): return self._container(x, depth - 1)
+        if kind in (str, bytes, bytearray) and self._too_long(len(x)): return self._leave_out(x, "too long")
         if kind is str: return x if x.isascii() or not _PAIR.search(x) else {"$str": _PAIR.split(x)}
-        if kind in (list, dict, tuple, set, frozenset): return self._parts(x, kind, depth - 1)
-        if kind not in _TO_JSON or getattr(x, "fold", 0) or type(getattr(x, "tzinfo", None)) not in (type(None), timezone): return self._missing(x)
-        return {f"${kind.__name__}": _TO_JSON[kind](x)}
+        if kind not in _WRITE_AND_READ or _in_a_zone(x): return self._leave_out(x, type_name(x))
+        return {f"${kind.__name__}": _WRITE_AND_READ[kind][0](x)}
 
-    def _parts(self, x: Any, kind: type, depth: int) -> Any:
-        if id(x) in self.seen or id(x) in self.known:
-            self.again += 1 + len(x)  # written again each time, and there are cycles
-            if kind in (list, dict, set): self.flaws["one object in two places"] = True
-        self.seen[id(x)] = x
-        if not depth or self.again > self.repeats or (self.limit and len(self.seen) + len(x) > self.limit): return self._missing(x)
-        if kind is dict and all(type(k) is str for k in x) and not (len(x) == 1 and next(iter(x))[:1] == "$"):
-            if not any(_PAIR.search(k) for k in x if not k.isascii()): return {k: self(v, depth) for k, v in x.items()}
-        if kind is dict: return {"$dict": [[self(k, depth), self(v, depth)] for k, v in x.items()]}
-        if kind in (set, frozenset) and len(x) > 1: self.flaws["the order of a set"] = True
-        parts = [self(o, depth) for o in x]
-        return parts if kind is list else {f"${kind.__name__}": parts}
+    def _too_long(self, more: int) -> bool:
+        self.size += more
+        return self.size > self.limit
 
-    def _missing(self, x: Any) -> dict:
-        self.flaws["missing"] = True
+    def _leave_out(self, x: Any, why: str) -> dict:
+        self.left_out[why] = True
         return {"$missing": type_name(x)}
+
+def _in_a_zone(x: Any) -> bool:
+    return bool(getattr(x, "fold", 0)) or type(getattr(x, "tzinfo", None)) not in (type(None), timezone)
+
+# %% ../nbs/22_encoding.ipynb #cf6d7b97
+@patch
+def _container(self: Encoder, x: Any, depth: int) -> Any:
+    "A list, dict, tuple or set in JSON's types."
+    kind = type(x)
+    if id(x) in self._seen: self._repeated += 1 + len(x)
+    self._seen.add(id(x))
+    if not depth: return self._leave_out(x, "nested too deep")
+    if self._too_long(len(x)) or self._repeated > 1_000_000: return self._leave_out(x, "too long")
+    if kind is dict and all(map(_is_plain_key, x)) and not (len(x) == 1 and next(iter(x))[:1] == "$"):
+        return {k: self(v, depth) for k, v in x.items()}
+    if kind is dict: return {"$dict": [[self(k, depth), self(v, depth)] for k, v in x.items()]}
+    items = [self(item, depth) for item in x]
+    return items if kind is list else {f"${kind.__name__}": items}
+
+def _is_plain_key(key: Any) -> bool: return type(key) is str and (key.isascii() or not _PAIR.search(key))
 
 def encode(x: Any) -> Any:
     "A value in JSON's types."
     return Encoder()(x)
 
-def _untag(x: dict) -> Any:
-    if len(x) != 1: return x
-    (key, value), = x.items()
-    return _FROM_JSON[key[1:]](value) if key[:1] == "$" and key[1:] in _FROM_JSON else x
-
-def decode(text: str | bytes) -> Any:
-    "What was encoded, from its JSON."
-    return json.loads(text, object_hook=_untag)
-
 # %% ../nbs/22_encoding.ipynb #ab0b7c6a
+_RECORDS = (Usage, Reply, SubCall, Answer, CodeResult, CodeBlock, Iteration, RLMChatCompletion, RunSettings)
+_IN_NO_FILE = ("changes", "previous", "secrets")
+
 def to_json(record: Any) -> Any:
     "A record, or a tuple of records, in JSON's types."
-    if type(record) is Answer: return {"value": encode(record.value), "written": encode(record.written)}
-    if type(record) is RLMChatCompletion: return _run_to_json(record)
-    if is_dataclass(record): return {f.name: to_json(getattr(record, f.name)) for f in fields(record)}
-    return [to_json(r) for r in record] if type(record) is tuple else encode(record)
+    if type(record) is tuple: return [to_json(r) for r in record]
+    if type(record) not in _RECORDS: return encode(record)
+    return {f.name: _field(f.name, getattr(record, f.name)) for f in fields(record) if f.name not in _IN_NO_FILE}
 
-def _run_to_json(run: RLMChatCompletion) -> dict:
-    "The run of a child, which is a part of its parent's line."
-    plain = {f: encode(getattr(run, f)) for f in ("root_model", "prompt", "response", "value", "execution_time", "stop_reason", "computed", "id")}
-    return plain | {"iterations": to_json(run.iterations), "messages": encode(list(run.messages)),
-                    "usage_by_model": encode({model: to_json(usage) for model, usage in run.usage_by_model.items()})}
+def _field(name: str, x: Any) -> Any:
+    if name == "value": return encode(x)
+    if name == "usage_by_model": return encode({model: to_json(usage) for model, usage in x.items()})
+    return to_json(x)
 
 # %% ../nbs/22_encoding.ipynb #31eae13f
-def usage_of(d: dict) -> Usage: return Usage(**d)
-def _reply(d: dict) -> Reply: return Reply(**{**d, "usage": usage_of(d["usage"])})
-def _sub_call(d: dict) -> SubCall: return SubCall(**{**d, "usage": usage_of(d["usage"]), "run": _child(d["run"]) if d.get("run") else None})
+_FIELDS = {
+    Reply: {"usage": Usage},
+    SubCall: {"usage": Usage, "run": RLMChatCompletion},
+    CodeResult: {"outputs": tuple, "rlm_calls": SubCall, "answer": Answer, "restored": tuple},
+    CodeBlock: {"result": CodeResult},
+    Iteration: {"reply": Reply, "code_blocks": CodeBlock},
+    RunSettings: {"tools": tuple, "models": tuple},
+    RLMChatCompletion: {"iterations": Iteration, "messages": tuple, "usage_by_model": dict},
+}
 
-def _child(d: dict) -> RLMChatCompletion:
-    return RLMChatCompletion(**{**d, "iterations": tuple(map(iteration_of, d["iterations"])), "messages": tuple(d["messages"]),
-                                "usage_by_model": {m: usage_of(u) for m, u in d["usage_by_model"].items()}})
-
-def _block(d: dict) -> CodeBlock:
-    r = d["result"]
-    answer = Answer(**r["answer"]) if r["answer"] else None
-    return CodeBlock(d["code"], CodeResult(**{**r, "outputs": tuple(r["outputs"]), "restored": tuple(r["restored"]), "answer": answer,
-                                              "rlm_calls": tuple(map(_sub_call, r["rlm_calls"]))}))
-
-def iteration_of(d: dict) -> Iteration:
-    "The turn that a line tells of."
-    return Iteration(_reply(d["reply"]), d["response"], tuple(map(_block, d["code_blocks"])), d["execution_time"])
-
-def settings_of(d: dict) -> RunSettings:
-    "How a run was set up, as its log tells."
-    return RunSettings(**{**d, "tools": tuple(d["tools"]), "models": tuple(d["models"])})
+def from_json(kind: type, x: Any) -> Any:
+    "The record of this type that was written, or the tuple of them."
+    if x is None: return None
+    if kind is tuple: return tuple(x)
+    if kind is dict: return {model: Usage(**usage) for model, usage in x.items()}
+    if isinstance(x, list): return tuple(from_json(kind, item) for item in x)
+    parts = _FIELDS.get(kind, {})
+    return kind(**{name: from_json(parts[name], v) if name in parts else v for name, v in x.items()})
 
 # %% ../nbs/22_encoding.ipynb #00f141c4
-def load_numpy(code: str) -> None:
-    "If a block is going to import numpy, import it now: the random state that it begins with is to be known."
-    if "numpy.random" not in sys.modules and re.search(r"\bnumpy\b", code):
-        try: import numpy.random
-        except ImportError: pass
-
-def numpy_state_at_import() -> tuple | None:
-    "The random state with which numpy began; None where it was given another since, or can't say."
-    import numpy
-    seed = getattr(getattr(numpy.random, "get_bit_generator", lambda: None)(), "seed_seq", None)
-    if seed is None: return None
-    state = numpy.random.MT19937(numpy.random.SeedSequence(seed.entropy)).state["state"]
-    return "MT19937", state["key"].astype("<u4").tobytes(), int(state["pos"]), 0, 0.0
-
 def random_state() -> tuple:
     "The state of `random`, and of numpy's, if it is there."
-    if (numpy := sys.modules.get("numpy.random")) is None: return random.getstate(), None
-    kind, keys, pos, has, cached = numpy.get_state()
-    return random.getstate(), (kind, keys.astype("<u4").tobytes(), int(pos), int(has), float(cached))
+    numpy = sys.modules.get("numpy.random")
+    if numpy is None: return random.getstate(), None
+    kind, keys, *rest = numpy.get_state()
+    return random.getstate(), (kind, keys.astype("<u4").tobytes(), *rest)
 
 def random_state_as_text(state: tuple) -> str:
-    (version, words, gauss), numpy = state
-    text = {"words": base64.b64encode(b"".join(w.to_bytes(4, "little") for w in words)).decode(), "gauss": gauss}
+    "A random state as a log has it."
+    (_, words, gauss), numpy = state
+    text = {"words": base64.b64encode(struct.pack("<625I", *words)).decode(), "gauss": gauss}
     if numpy: text["numpy"] = [numpy[0], base64.b64encode(numpy[1]).decode(), *numpy[2:]]
     return json.dumps(text)
 
 def restore_random_state(text: str) -> None:
     "Set the random state that a log has."
     state = json.loads(text)
-    raw = base64.b64decode(state["words"])
-    random.setstate((3, tuple(int.from_bytes(raw[i:i + 4], "little") for i in range(0, len(raw), 4)), state["gauss"]))
-    if "numpy" in state:
-        import numpy
-        kind, keys, *rest = state["numpy"]
-        numpy.random.set_state((kind, numpy.frombuffer(base64.b64decode(keys), "<u4"), *rest))
+    random.setstate((3, struct.unpack("<625I", base64.b64decode(state["words"])), state["gauss"]))
+    if "numpy" not in state: return
+    import numpy
+    kind, keys, *rest = state["numpy"]
+    numpy.random.set_state((kind, numpy.frombuffer(base64.b64decode(keys), "<u4"), *rest))
+
+# %% ../nbs/22_encoding.ipynb #32c2c0ec
+def load_numpy(code: str) -> None:
+    "Import numpy's random numbers where `code` speaks of numpy or pandas, and they are installed."
+    if "numpy.random" in sys.modules or not re.search(r"\b(numpy|pandas)\b", code): return
+    try: import numpy.random
+    except ImportError: pass

@@ -4,24 +4,37 @@
 
 # %% ../nbs/11_logger.ipynb #d4f093b6
 from __future__ import annotations
-import hashlib, json, os, secrets as random_names, sys, threading, weakref
+import hashlib, json, math, os, secrets as random_names, sys, threading, weakref
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from .encoding import (Encoder, decode, encode, iteration_of, load_numpy, numpy_state_at_import, random_state,
-                          random_state_as_text, settings_of, to_json, usage_of)
+from fastcore.basics import patch
+from .encoding import (Encoder, Missing, decode, encode, from_json, load_numpy, random_state, random_state_as_text,
+                          to_json)
 from .events import BlockEnded, BlockStarted, Event, IterationEnded, RunEnded, RunStarted, current_run
-from .text import type_name, without
+from .text import names_in, type_name, without
 from .types import ConfigurationError, RLMChatCompletion, RLMError, RunSettings
 
 # %% auto #0
-__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'LoggedRun', 'read_entries', 'read_log', 'runs_of']
+__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'written', 'replace_file', 'RunUnderWay', 'before_block', 'after_block',
+           'read_entries', 'missing_in', 'listed', 'LoggedRun', 'read_log']
 
 # %% ../nbs/11_logger.ipynb #8b8260ad
 SCHEMA = 1
-INLINE = 20_000  # characters of a context up to which it stands in the log itself
+INLINE = 20_000  # characters of a value up to which it stands in the log itself
+
+def _create(folder: Path, name: str) -> tuple[Path, int]:
+    "The path of a new log, and the open file."
+    path = folder / f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}_{random_names.token_hex(4)}.jsonl"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return path, os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o644)
+    except OSError as e:
+        raise ConfigurationError(f"The log can't be written in {folder}: {e}. "
+                                 "Give a folder that you may write in.") from None
 
 class RLMLogger:
     "Writes down what happens in runs. Give it to an `RLM` as `logger`."
@@ -29,126 +42,199 @@ class RLMLogger:
         log_dir: str | Path | None = None, # the folder for the log; None: in memory only
         file_name: str = "rlm",            # how the log's name begins
     ):
-        self.entries, self.path, self._runs, self._lock = [], None, {}, threading.RLock()
-        self._inputs = {}    # REPL that goes on after its run -> the user's variables as they were last written
-        self._seen = None, {}# the latest REPL, and the containers that its contexts have
+        self.entries = []    # the lines, read
         self.listeners = []  # functions that hear of each entry, after it was written
+        self.path = None
         self._torn = False   # the last line is not whole
+        self._runs, self._lock = {}, threading.RLock()
+        self._inputs = {}    # REPL that goes on after its run -> the user's variables as they were last written
         if log_dir is None: return
-        folder = Path(log_dir).absolute()  # also after `os.chdir`
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            name = f"{file_name}_{datetime.now():%Y-%m-%d_%H-%M-%S}_{random_names.token_hex(4)}.jsonl"
-            self.path = folder / name
-            self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o644)
-        except OSError as e: raise ConfigurationError(f"The log can't be written in {folder}: {e}. Give a folder that you may write in.") from None
+        self.path, self._file = _create(Path(log_dir).absolute(), file_name)  # also after `os.chdir`
         weakref.finalize(self, os.close, self._file)
 
-    def __call__(self, event: Event) -> None:
-        "Hear an event."
-        with self._lock:
-            name = current_run.get()  # several can be under way
-            if isinstance(event, RunStarted): self._runs[name] = {"run": event.run, "blocks": [], "secrets": event.secrets} | self._known(event)
-            if name not in self._runs: return
-            run = self._runs[name]
-            match event:
-                case RunStarted():
-                    for entry in self._opening(event, run): self._write(run, entry)
-                case BlockStarted(code=code, inputs=inputs):
-                    load_numpy(code)
-                    run["blocks"].append(self._before(run, inputs))
-                case BlockEnded(): self._after(run)
-                case IterationEnded(number=n, iteration=i, messages=m):
-                    blocks, run["blocks"] = run["blocks"], []
-                    self._write(run, {"type": "iteration", "number": n, **to_json(i), "messages": encode(list(m)), "blocks": blocks})
-                case RunEnded(result=r):
-                    del self._runs[name]
-                    keep = {k: encode(getattr(r, k)) for k in ("response", "value", "stop_reason", "computed", "execution_time")}
-                    by_model = encode({model: to_json(usage) for model, usage in r.usage_by_model.items()})
-                    self._write(run, {"type": "run_end", **keep, "usage_by_model": by_model, "usage": to_json(r.usage)})
+    def __repr__(self):
+        return f"RLMLogger({f'{str(self.path)!r}, ' if self.path else ''}{len(self.entries)} entries)"
 
-    def _known(self, e: RunStarted) -> dict:
-        "What a replay of this run's REPL has so far: the user's variables, and the containers in contexts."
-        repl, session = e.settings.repl, e.settings.session
-        if not session or repl != self._seen[0]: self._seen = repl, {}
-        return {"seen": self._seen[1], "inputs": self._inputs.setdefault(repl, {}) if session or e.settings.persistent else {}}
+# %% ../nbs/11_logger.ipynb #2a1d6c23
+@patch
+def _append(self: RLMLogger, line: bytes) -> None:
+    "Write a line at once."
+    if self._torn: line = b"\n" + line
+    self._torn = True
+    self._torn = os.write(self._file, line) < len(line)
 
-    def _opening(self, e: RunStarted, run: dict) -> list[dict]:
-        from rlm import __version__
-        told = json.dumps([m for m in e.messages[:5]]) if not e.earlier else ""
-        return [{"type": "metadata", "schema": SCHEMA, "rlm": __version__, "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-                 "python": sys.version.split()[0], "model": e.model, "max_iterations": e.max_iterations, "settings": to_json(e.settings),
-                 "prompt_hash": hashlib.sha256(told.encode()).hexdigest() if told else None},
-                {"type": "run_context", "prompt": encode(e.question), "root_prompt": encode(e.question) if e.has_context else None,
-                 "context": self._context(e.context, run) if e.has_context else None, "continues": e.settings.continues, "earlier": e.earlier,
-                 "messages": encode(list(e.messages[e.earlier:]))}]
+# %% ../nbs/11_logger.ipynb #5d409f56
+@patch
+def _write(self: RLMLogger, entry: dict, run: RunStarted) -> None:
+    "Write an entry of a run."
+    line = json.dumps({"type": entry["type"], "run": run.run, **entry})
+    if (clean := without(line, run.secrets)) != line: line = clean[:-1] + ', "credentials": "removed"}'
+    self.entries.append(decode(line))
+    if self.path is not None: self._append(line.encode() + b"\n")
+    for listener in list(self.listeners):
+        try: listener(self.entries[-1])
+        except Exception as e:
+            self.listeners.remove(listener)
+            print(f"rlm: the trace of this log is not kept any more: {type(e).__name__}: {e}", file=sys.stderr)
 
-    def _context(self, x: Any, run: dict) -> dict:
-        "The data as it is written: in the line, beside the log, or as missing."
-        written, text = _written(x, run["seen"])
-        if text is None or self.path is None or len(text) <= INLINE: return written
-        plain = type(x) is str
-        clean = without(x if plain else text, run["secrets"])
-        if clean != (x if plain else text): written["flaws"] = [*written.get("flaws", ()), "credentials"]
-        data = clean.encode("utf-8", "surrogatepass")
-        beside = self.path.with_name(f"context_{hashlib.sha256(data).hexdigest()[:16]}.{'txt' if plain else 'json'}")
-        if not beside.exists():
-            new = beside.with_name(f"{beside.name}.{random_names.token_hex(4)}")
-            new.write_bytes(data)
-            os.replace(new, beside)
-        del written["value"]
-        return {"file": beside.name, **written}
+# %% ../nbs/11_logger.ipynb #8073c289
+def _metadata(e: RunStarted) -> dict:
+    from rlm import __version__
+    told = json.dumps(e.messages[:5]) if not e.earlier else ""  # the system prompt and the example
+    return {"type": "metadata", "schema": SCHEMA, "rlm": __version__,
+            "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            "python": sys.version.split()[0], "model": e.model, "max_iterations": e.max_iterations,
+            "settings": to_json(e.settings), "prompt_hash": hashlib.sha256(told.encode()).hexdigest() if told else None}
 
-    def _before(self, run: dict, inputs: dict) -> dict:
-        "What a replay needs before a block: the random state, if others changed it, and the user's variables, where they changed."
-        state, before, known, seen, now = random_state(), {}, run["inputs"], {}, {}
-        if state != run.get("random"): before["random"] = random_state_as_text(state)
-        run["random"] = state
-        for name, x in inputs.items():
-            written, text = _written(x, seen, run["seen"], INLINE)
-            if type(x) is ModuleType: now[name] = {"module": x.__name__}
-            else: now[name] = written if text and len(text) <= INLINE else {"missing": True, "type": type_name(x)}
-        now |= {name: {"gone": True} for name in known.keys() - now.keys()}
-        if changed := {n: w for n, w in now.items() if known.get(n) != w}: before["inputs"] = changed
-        known.clear()
-        known |= {n: w for n, w in now.items() if "gone" not in w}
-        return before
+def _run_context(e: RunStarted, context: dict | None) -> dict:
+    return {"type": "run_context", "prompt": encode(e.question), "root_prompt": encode(e.question) if context else None,
+            "context": context, "continues": e.settings.continues, "earlier": e.earlier,
+            "messages": encode(list(e.messages[e.earlier:]))}
 
-    def _after(self, run: dict) -> None:
-        "Remember the random state after a block; and if it was the block that imported numpy, with which state numpy began."
-        before, run["random"] = run.get("random"), random_state()
-        if not (before and run["random"][1] and not before[1]): return
-        if fresh := numpy_state_at_import(): run["blocks"][-1]["random"] = random_state_as_text((before[0], fresh))
-        else: run["blocks"][-1]["numpy"] = "imported"
-
-    def _write(self, run: dict, entry: dict) -> None:
-        entry = {"type": entry.pop("type"), "run": run.get("run"), **entry}
-        line = json.dumps(entry)
-        if (clean := without(line, run.get("secrets", ()))) != line: line = clean[:-1] + ', "credentials": "removed"}'
-        self.entries.append(decode(line))
-        if self.path is not None: self._append(line.encode() + b"\n")
-        for listener in list(self.listeners):
-            try: listener(self.entries[-1])
-            except Exception as e:
-                self.listeners.remove(listener)
-                print(f"rlm: the trace of this log is not kept any more: {type(e).__name__}: {e}", file=sys.stderr)
-
-    def _append(self, line: bytes) -> None:
-        "Write a line at once; a line that did not fit on the disk is closed by the next."
-        if self._torn: line = b"\n" + line
-        self._torn = True
-        self._torn = os.write(self._file, line) < len(line)
-
-    def __repr__(self): return f"RLMLogger({str(self.path)!r}, {len(self.entries)} entries)" if self.path else f"RLMLogger({len(self.entries)} entries)"
-
-def _written(x: Any, seen: dict, known: dict = {}, limit: int | None = None) -> tuple[dict, str | None]:
-    "A value as a log has it, as it is now, with what a replay can't know of it; and its JSON, if it is there."
-    encoder = Encoder(seen, known, limit)
+# %% ../nbs/11_logger.ipynb #b3a6f5bc
+def written(x: Any, limit: float = math.inf) -> dict:
+    "A value as a log has it: the value, or its type and why it is missing. `limit` is in characters."
+    encoder = Encoder(limit)
     value = encoder(x)
-    if "missing" in encoder.flaws: return {"missing": True, "type": type_name(x)}, None
-    return {"value": value} | ({"flaws": list(encoder.flaws)} if encoder.flaws else {}), json.dumps(value)
+    if not encoder.left_out and (limit == math.inf or len(json.dumps(value)) <= limit): return {"value": value}
+    found = {"missing": True, "type": type_name(x)}
+    why = next(iter(encoder.left_out), "too long")
+    if why == found["type"]: return found
+    return found | {"why": why if why in ("too long", "nested too deep") else f"holds a {why}"}
+
+# %% ../nbs/11_logger.ipynb #e6d928ef
+def replace_file(path: Path, text: str | bytes) -> None:
+    "Write a file in one step."
+    new = path.with_name(f".{path.name}.{random_names.token_hex(4)}")
+    new.write_bytes(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
+    os.replace(new, path)
+
+@patch
+def _context(self: RLMLogger, e: RunStarted) -> tuple[dict | None, bool]:
+    "The data of a run as it is written: in the line, beside the log, or as missing; whether it held credentials."
+    if not e.has_context: return None, False
+    context, is_text = written(e.context), type(e.context) is str
+    if self.path is None or "value" not in context: return context, False
+    text = e.context if is_text else json.dumps(context["value"])
+    if len(text) <= INLINE: return context, False
+    clean = without(text, e.secrets).encode("utf-8", "surrogatepass")
+    name = f"context_{hashlib.sha256(clean).hexdigest()[:16]}.{'txt' if is_text else 'json'}"
+    if not self.path.with_name(name).exists(): replace_file(self.path.with_name(name), clean)
+    return {"file": name}, len(clean) != len(text.encode("utf-8", "surrogatepass"))
+
+# %% ../nbs/11_logger.ipynb #190c5b22
+@dataclass
+class RunUnderWay:
+    "What a logger has to remember of a run."
+    started: RunStarted
+    inputs: dict[str, str]       # the user's variables as they were last written, as JSON
+    random: tuple | None = None  # the random state as it was last seen
+    blocks: list[dict] = field(default_factory=list)  # what a replay has to know before each block of this iteration
+
+def _input(x: Any) -> dict: return {"module": x.__name__} if type(x) is ModuleType else written(x, INLINE)
+
+def before_block(run: RunUnderWay, inputs: dict[str, Any]) -> dict:
+    "What a replay has to know before a block that names these variables of the user's."
+    before, state = {}, random_state()
+    if state != run.random: before["random"] = random_state_as_text(state)
+    run.random = state
+    now = {name: _input(x) for name, x in inputs.items()}
+    now |= {name: {"gone": True} for name in run.inputs.keys() - now.keys()}
+    texts = {name: json.dumps(x) for name, x in now.items()}
+    if changed := {name: x for name, x in now.items() if run.inputs.get(name) != texts[name]}: before["inputs"] = changed
+    run.inputs.clear()
+    run.inputs.update({name: texts[name] for name, x in now.items() if "gone" not in x})
+    return before
+
+# %% ../nbs/11_logger.ipynb #4c3f8e55
+def after_block(run: RunUnderWay) -> None:
+    "Remember the random state that the block has left."
+    before, run.random = run.random, random_state()
+    if before[1] is None and run.random[1] is not None: run.blocks[-1]["numpy"] = "imported"
+
+# %% ../nbs/11_logger.ipynb #6e51a077
+@patch
+def __call__(self: RLMLogger, event: Event) -> None:
+    "Hear an event."
+    with self._lock:
+        name = current_run.get()
+        if isinstance(event, RunStarted): self._runs[name] = self._begin(event)
+        if name in self._runs: self._note(event, self._runs[name])
+        if isinstance(event, RunEnded): self._runs.pop(name, None)
+
+@patch
+def _begin(self: RLMLogger, e: RunStarted) -> RunUnderWay:
+    context, removed = self._context(e)
+    self._write(_metadata(e), e)
+    self._write(_run_context(e, context) | ({"credentials": "removed"} if removed else {}), e)
+    goes_on = e.settings.session or e.settings.persistent
+    return RunUnderWay(e, self._inputs.setdefault(e.settings.repl, {}) if goes_on else {})
+
+@patch
+def _note(self: RLMLogger, event: Event, run: RunUnderWay) -> None:
+    match event:
+        case BlockStarted(code=code, inputs=inputs):
+            load_numpy(code)
+            run.blocks.append(before_block(run, inputs))
+        case BlockEnded(): after_block(run)
+        case IterationEnded(number=number, iteration=iteration, messages=messages):
+            self._write({"type": "iteration", "number": number, **to_json(iteration),
+                         "messages": encode(list(messages)), "blocks": run.blocks}, run.started)
+            run.blocks = []
+        case RunEnded(result=result): self._write(_run_end(result), run.started)
+
+def _run_end(result: RLMChatCompletion) -> dict:
+    kept = to_json(RLMChatCompletion("", "", result.response, result.value, usage_by_model=result.usage_by_model,
+                                     execution_time=result.execution_time, stop_reason=result.stop_reason,
+                                     computed=result.computed))
+    names = "response", "value", "stop_reason", "computed", "execution_time", "usage_by_model"
+    return {"type": "run_end", **{name: kept[name] for name in names}, "usage": to_json(result.usage)}
 
 # %% ../nbs/11_logger.ipynb #e2f478f6
+def read_entries(path: str | Path) -> list[dict]:
+    "The lines of a log."
+    try: lines = Path(path).read_bytes().split(b"\n")[:-1]
+    except OSError as e: raise RLMError(f"The log {path} can't be read: {e}") from None
+    entries = []
+    for n, line in enumerate(lines, 1):
+        try: entry = decode(line)
+        except ValueError:
+            if entries: continue  # cut off, by a full disk
+            entry = None
+        if not (isinstance(entry, dict) and "type" in entry and "run" in entry):
+            raise RLMError(f"{path}, line {n}: this is no line of a log of rlm.")
+        if entry.get("schema", SCHEMA) > SCHEMA:
+            raise RLMError(f"{path} was written by a later rlm (schema {entry['schema']}, this one knows {SCHEMA}). "
+                           "Upgrade: pip install -U rlm")
+        entries.append(entry)
+    return entries
+
+# %% ../nbs/11_logger.ipynb #a295e4bb
+def missing_in(lines: list[dict]) -> dict[str, str]:
+    "What a replay of the run of these lines does not have, and why."
+    missing, named, number, tools = {}, set(), 0, ()
+    for e in lines:
+        if "credentials" in e: missing["the credentials"] = "removed from the log"
+        if e["type"] == "metadata": tools = e["settings"].get("tools", ())
+        if e["type"] == "run_context" and (e["context"] or {}).get("missing"): missing["context"] = _why(e["context"])
+        if e["type"] != "iteration": continue
+        for block, before in zip_longest(e["code_blocks"], e["blocks"][:len(e["code_blocks"])], fillvalue={}):
+            number += 1
+            words, inputs = set(names_in(block["code"])), before.get("inputs", {})
+            missing |= {n: _why(x) for n, x in inputs.items() if x.get("missing") and n not in named}
+            missing |= {tool: "a tool" for tool in tools if tool in words}
+            named |= words - inputs.keys()
+            if before.get("numpy"): missing["the random state of numpy"] = "which a block imported"
+            if block["result"]["interrupted"]: missing[f"block {number}"] = "stopped"
+    return missing
+
+def _why(x: dict) -> str: return f"{x['type']}, {x['why']}" if "why" in x else x["type"]
+
+def listed(missing: dict[str, str]) -> str:
+    "What is missing, in a line."
+    return ", ".join(f"{name} ({why})" for name, why in missing.items())
+
+# %% ../nbs/11_logger.ipynb #d5c817ee
 @dataclass(frozen=True)
 class LoggedRun:
     "A run as its log has it."
@@ -157,51 +243,45 @@ class LoggedRun:
     settings: RunSettings         # how it was set up
     context: dict | None          # the data: `{"value": ...}`, or `{"missing": True, ...}`; None where the question was all
     result: RLMChatCompletion     # the run itself
-    blocks: list[list[dict]] = field(default_factory=list, repr=False)  # for each iteration, what a replay needs before each block
+    blocks: list[list[dict]] = field(default_factory=list, repr=False)  # for each iteration, what to know before each block
     prompt: str = ""              # the question
-    altered: bool = False         # credentials were removed from it
+    missing: dict[str, str] = field(default_factory=dict)  # what a replay of it does not have, and why
 
-def read_entries(path: str | Path) -> list[dict]:
-    "The lines of a log. A line that was cut off is left out."
-    try: data = Path(path).read_bytes()
-    except OSError as e: raise RLMError(f"The log {path} can't be read: {e}") from None
-    entries = []
-    for n, line in enumerate(data.split(b"\n")[:-1], 1):
-        try: entry = decode(line)
-        except ValueError:
-            if entries: continue  # cut off, by a full disk
-            entry = None
-        if not (isinstance(entry, dict) and "type" in entry and "run" in entry):
-            raise RLMError(f"{path}, line {n}: this is no line of a log of rlm.")
-        if entry.get("schema", SCHEMA) > SCHEMA:
-            raise RLMError(f"{path} was written by a later rlm (schema {entry['schema']}, this one knows {SCHEMA}). Upgrade: pip install -U rlm")
-        entries.append(entry)
-    return entries
+    @property
+    def payload(self) -> Any:
+        "What its code found as `context`; a `Missing` where the log does not have it."
+        if self.context is None: return self.prompt
+        return Missing(_why(self.context)) if self.context.get("missing") else self.context["value"]
 
+# %% ../nbs/11_logger.ipynb #e6d928ff
 def read_log(path: str | Path) -> list[LoggedRun]:
     "The runs of a log, in the order in which they began."
-    return runs_of(read_entries(path), Path(path).parent)
+    folder, lines, conversations = Path(path).parent, {}, {}
+    for e in read_entries(path): lines.setdefault(e["run"], {}).setdefault(e["type"], []).append(e)
+    return [_run_of(kinds, conversations, folder) for kinds in lines.values() if {"metadata", "run_context"} <= kinds.keys()]
 
-def runs_of(entries: list[dict], folder: Path) -> list[LoggedRun]:
-    "The runs that these entries tell of. Long contexts are files in `folder`."
-    grouped, runs, conversations = {}, [], {}
-    for e in entries: grouped.setdefault(e["run"], []).append(e)
-    for run, lines in grouped.items():
-        of = lambda kind: [e for e in lines if e["type"] == kind]
-        if not of("metadata") or not of("run_context"): continue
-        metadata, about, turns, end = of("metadata")[0], of("run_context")[0], of("iteration"), (of("run_end") or [{}])[0]
-        earlier = conversations.get(about["continues"], [])[:about["earlier"]]
-        messages = conversations[run] = [*earlier, *about["messages"], *(m for t in turns for m in t["messages"])]
-        value = end.get("value")
-        result = RLMChatCompletion(metadata["model"], about["prompt"], end.get("response", ""), value, tuple(map(iteration_of, turns)), tuple(messages),
-            {m: usage_of(u) for m, u in end.get("usage_by_model", {}).items()}, end.get("execution_time", 0.0),
-            end.get("stop_reason", "unfinished"), end.get("computed", False), id=run)
-        runs.append(LoggedRun(run, metadata, settings_of(metadata["settings"]), _load_context(about["context"], folder), result, [t["blocks"] for t in turns], about["prompt"],
-                              any("credentials" in e for e in lines)))
-    return runs
+def _run_of(kinds: dict[str, list[dict]], conversations: dict[str, list[dict]], folder: Path) -> LoggedRun:
+    "The run that these lines tell of. `conversations` has the messages of the runs before it, by run."
+    (metadata,), (about,), iterations = kinds["metadata"], kinds["run_context"], kinds.get("iteration", [])
+    end = kinds.get("run_end", [{}])[0]
+    run = metadata["run"]
+    messages = conversations.get(about["continues"], [])[:about["earlier"]] + about["messages"]
+    messages += [m for i in iterations for m in i["messages"]]
+    conversations[run] = messages
+    about = about | {"context": _load(about["context"], folder)}
+    result = from_json(RLMChatCompletion, {
+        "root_model": metadata["model"], "prompt": about["prompt"], "response": "", "stop_reason": "unfinished", "id": run,
+        **{name: end[name] for name in end.keys() - {"type", "run", "usage", "credentials"}},
+        "messages": messages, "iterations": [{name: i[name] for name in _ITERATION} for i in iterations]})
+    missing = missing_in([metadata, about, *iterations, end | {"type": "run_end"}])
+    settings = from_json(RunSettings, metadata["settings"])
+    return LoggedRun(run, metadata, settings, about["context"], result, [i["blocks"] for i in iterations], about["prompt"], missing)
 
-def _load_context(context: dict | None, folder: Path) -> dict | None:
+_ITERATION = "reply", "response", "code_blocks", "execution_time"
+
+def _load(context: dict | None, folder: Path) -> dict | None:
+    "The data of a run, from beside the log where it is there."
     if not context or "file" not in context: return context
     try: text = (folder / context["file"]).read_bytes().decode("utf-8", "surrogatepass")
     except OSError: return {"missing": True, "type": f"the file {context['file']}"}
-    return {**context, "value": text if context["file"].endswith(".txt") else decode(text)}
+    return {"value": text if context["file"].endswith(".txt") else decode(text)}

@@ -4,38 +4,33 @@
 
 # %% ../nbs/12_replay.ipynb #a537ecfe
 from __future__ import annotations
-import ast, builtins, re, sys, threading
+import builtins, re, sys, threading
 from collections.abc import Iterable
+from contextlib import ExitStack
 from copy import copy, deepcopy
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from .environments.base import RESERVED, Task
+from fastcore.basics import patch
+from .encoding import Missing, encode, restore_random_state
 from .environments.local import LocalEnvironment
+from .environments.base import Task
+from .environments.repl import Held, Repl
 from .limits import Ledger
-from .encoding import encode, restore_random_state
-from .logger import LoggedRun, read_log
+from .logger import LoggedRun, listed, read_log
 from .parsing import parse_reply
-from .text import names_in, sendable
 from .subcalls import SubCalls
-from .types import CodeBlock, CodeResult, LMError, Reply, RLMError, RunSettings, SubCall
+from .text import names_in, sendable
+from .types import CodeResult, ConfigurationError, LMError, Reply, RLMChatCompletion, RLMError, RunSettings, SubCall
 
 # %% auto #0
-__all__ = ['ReplayDivergenceError', 'RecordedCalls', 'ReplayLM', 'replay', 'Gaps', 'missing', 'Replay']
+__all__ = ['ReplayDivergenceError', 'RecordedCalls', 'ReplayLM', 'replay', 'ReplayedRepl', 'Replay']
 
 # %% ../nbs/12_replay.ipynb #fbe83739
 class ReplayDivergenceError(RLMError):
     "A replay took another course than the run that was recorded."
-
-def _comparable(text: str) -> str:
-    "`text` without what is different each time: names of blocks and modules, addresses of objects, suggestions."
-    for what, instead in _DIFFERS: text = what.sub(instead, text)
-    return text
-
-_DIFFERS = [(re.compile(what), instead) for what, instead in ((r"<(run \d+|replay) [^<>\n]*>", "<run>"), (r" at 0x[0-9a-fA-F]+", " at 0x"),
-    (r"\b(__main__|rlm_repl(_\d+)?)\b", "rlm_repl"), (r"\. Did you (mean|forget)[^\n]*|; there are: [^\n]*", ""))]
 
 class RecordedCalls:
     "Answers prompts as they were answered once; also those that a child had answered, which does not run again."
@@ -44,29 +39,41 @@ class RecordedCalls:
         self.model, self._calls, self._lock = model, {}, threading.Lock()
         for call in calls: self._calls.setdefault(sendable(call.prompt), []).append(call)
 
-    def called(self, names: Iterable[str]) -> list[RecordedCalls]:
-        "The same recording, under the names by which code may ask for it."
-        found = []
-        for name in names:
-            found.append(copy(self))
-            found[-1].model = name
-        return found
-
     def complete(self, messages: list[dict]) -> Reply:
         "The recorded reply to the prompt in the last message."
         prompt = messages[-1]["content"]
         with self._lock:
-            if not self._calls.get(prompt):
-                near = get_close_matches(prompt[:500], [p[:500] for p in self._calls], 1, 0)
-                raise ReplayDivergenceError(f"This prompt was not recorded{' so often' * (prompt in self._calls)}: {prompt[:300]!r}"
-                                            + (f"\nThe nearest that was: {near[0][:300]!r}" if near else ""))
+            if not self._calls.get(prompt): raise ReplayDivergenceError(self._not_recorded(prompt))
             call = self._calls[prompt].pop(0)
         if call.error: raise LMError(call.error.partition(": ")[2])
         return Reply(call.response, call.model, call.usage)
 
-def _models(run: LoggedRun) -> list[str]:
-    "The names by which the run's code could ask for models, the default first."
-    return list(run.settings.models)
+    def _not_recorded(self, prompt: str) -> str:
+        near = get_close_matches(prompt[:500], [p[:500] for p in self._calls], 1, 0)
+        return (f"This prompt was not recorded{' so often' * (prompt in self._calls)}: {prompt[:300]!r}"
+                + (f"\nThe nearest that was: {near[0][:300]!r}" if near else ""))
+
+# %% ../nbs/12_replay.ipynb #519ace45
+@patch
+def called(self: RecordedCalls, names: Iterable[str]) -> list[RecordedCalls]:
+    "The same recording, under the names by which code may ask for it."
+    found = []
+    for name in names:
+        found.append(copy(self))
+        found[-1].model = name
+    return found
+
+# %% ../nbs/12_replay.ipynb #73bce067
+_DIFFERENT_EACH_TIME = [(re.compile(pattern), instead) for pattern, instead in (
+    (r"<(run \d+|replay) [^<>\n]*>", "<run>"),
+    (r" at 0x[0-9a-fA-F]+", " at 0x"),
+    (r"\b(__main__|rlm_repl(_\d+)?)\b", "rlm_repl"),
+    (r"\. Did you (mean|forget)[^\n]*|; there are: [^\n]*", ""))]
+
+def _comparable(text: str) -> str:
+    "`text` without what is different each time."
+    for pattern, instead in _DIFFERENT_EACH_TIME: text = pattern.sub(instead, text)
+    return text
 
 # %% ../nbs/12_replay.ipynb #01903f0c
 class ReplayLM:
@@ -75,272 +82,286 @@ class ReplayLM:
     def __init__(self, runs: list[LoggedRun]):
         if not runs: raise RLMError("There is no run in this log.")
         self.model = runs[0].result.root_model
-        self._turns = [(run.result.messages, i) for run in runs for i in run.result.iterations]
-        calls = [c for run in runs for i in run.result.iterations for b in i.code_blocks for c in b.result.rlm_calls]
-        names = [self.model, *(m for m in _models(runs[0]) if m != self.model)]
-        self.sub_lms = tuple(RecordedCalls(calls, self.model).called(names))
+        self._replies = [(run.result.messages, i.reply) for run in runs for i in run.result.iterations]
         self._next, self._lock = 0, threading.Lock()
+        calls = RecordedCalls([call for run in runs for call in _calls_of(run)])
+        self.sub_lms = tuple(calls.called(dict.fromkeys([self.model, *runs[0].settings.models])))
 
     def complete(self, messages: list[dict]) -> Reply:
         "The next recorded reply."
         with self._lock:
             n, self._next = self._next, self._next + 1
-        if n >= len(self._turns): raise ReplayDivergenceError(f"The recording has {n} replies of the model, and another was asked for.")
-        recorded, iteration = self._turns[n]
-        asked, before = messages[-1]["content"], recorded[len(messages) - 1]["content"] if len(messages) <= len(recorded) else ""
-        if _comparable(asked) != _comparable(before):
-            raise ReplayDivergenceError(f"The model was told something else at its reply {n + 1}.\nThen: {before[:1000]!r}\nNow:  {asked[:1000]!r}")
-        return iteration.reply
+        if n >= len(self._replies):
+            raise ReplayDivergenceError(f"The recording has {n} replies of the model, and another was asked for.")
+        recorded, reply = self._replies[n]
+        now, then = messages[-1]["content"], recorded[len(messages) - 1]["content"] if len(messages) <= len(recorded) else ""
+        if _comparable(now) == _comparable(then): return reply
+        raise ReplayDivergenceError(f"The model was told something else at its reply {n + 1}.\n"
+                                    f"Then: {then[:1000]!r}\nNow:  {now[:1000]!r}")
 
-    def __repr__(self): return f"ReplayLM({self.model!r}, {len(self._turns)} replies)"
+    def __repr__(self): return f"ReplayLM({self.model!r}, {len(self._replies)} replies)"
+
+def _calls_of(run: LoggedRun) -> list[SubCall]:
+    return [call for i in run.result.iterations for block in i.code_blocks for call in block.result.rlm_calls]
 
 def replay(log: str | Path) -> ReplayLM:
     "A backend that repeats the runs of a log, in their order."
     return ReplayLM(read_log(log))
 
-# %% ../nbs/12_replay.ipynb #6cccce1c
-_SAME_EACH_TIME = set("""__future__ abc array ast base64 binascii bisect builtins calendar cmath codecs collections colorsys contextlib copy csv dataclasses datetime
-decimal difflib enum fractions functools graphlib hashlib heapq html io itertools json keyword math numbers numpy operator pandas pprint random re reprlib
-statistics string struct sys textwrap types typing unicodedata warnings zlib""".split())
-_OUTSIDE = {"now", "today", "utcnow", "fromtimestamp", "timestamp", "astimezone", "open", "FileIO", "memmap", "load", "loadtxt", "genfromtxt", "fromfile",
-            "SystemRandom", "Generator", "SeedSequence", "get_ipython", "__globals__", "__subclasses__", "__builtins__", "__loader__"}
-_BUILTINS = {"hash", "id", "input", "eval", "exec", "compile", "__import__", "breakpoint", "help"}
-_NAMES_OF_YOURS = {"SHOW_VARS", "globals", "locals", "vars", "dir"}
-_SEEDED = {"seed", "Random", "RandomState", "default_rng", "PCG64", "MT19937"}  # the same each time, with a seed
-_ANY_ORDER = {"len", "sorted", "any", "all", "min", "max"}                       # the same for a set in any order
-_SYS = {"exit", "stdout", "stderr", "maxsize", "float_info"}
-
-def _called(n: ast.AST) -> str:
-    "The name of what is called."
-    return getattr(n.func, "id", getattr(n.func, "attr", "")) if isinstance(n, ast.Call) else ""
-
-def _is_set(n: ast.AST) -> bool:
-    if isinstance(n, ast.BinOp) and isinstance(n.op, (ast.BitAnd, ast.BitOr, ast.BitXor, ast.Sub)):
-        return any(_called(side) in ("keys", "items") or _is_set(side) for side in (n.left, n.right))
-    return isinstance(n, ast.SetComp) or (isinstance(n, ast.Set) and len(n.elts) > 1) or _called(n) in ("set", "frozenset")
-
-def _orders(nodes: list[ast.AST]) -> bool:
-    "Whether the order of a set may matter to the code."
-    safe = {id(a) for n in nodes if _called(n) in _ANY_ORDER and not n.keywords for a in n.args}
-    safe |= {id(c) for n in nodes if isinstance(n, ast.Compare) for op, c in zip(n.ops, n.comparators) if isinstance(op, (ast.In, ast.NotIn))}
-    safe |= {id(side) for n in nodes if isinstance(n, ast.BinOp) and id(n) in safe for side in (n.left, n.right)}
-    called = {id(n.func) for n in nodes if isinstance(n, ast.Call)}
-    passed = any(isinstance(n, ast.Name) and n.id in ("set", "frozenset") and id(n) not in called for n in nodes)
-    return passed or any(_is_set(n) and id(n) not in safe for n in nodes)
-
-def _uses(code: str, settings: RunSettings = RunSettings()) -> set[str]:
-    "What of the outside world the code uses."
-    try: nodes = list(ast.walk(ast.parse(code)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError): return set()
-    names = {n.id for n in nodes if isinstance(n, ast.Name)}
-    either = names | {n.attr for n in nodes if isinstance(n, ast.Attribute)} | {a.name for n in nodes if isinstance(n, ast.ImportFrom) for a in n.names}
-    modules = {a.name.split(".")[0] for n in nodes if isinstance(n, ast.Import) for a in n.names}
-    modules |= {(n.module or ".").split(".")[0] for n in nodes if isinstance(n, ast.ImportFrom)}
-    known = _SAME_EACH_TIME | ({"IPython"} if settings.environment == "jupyter" else set())
-    found = modules - known | either & _OUTSIDE | names & _BUILTINS | {n for n in either if n.startswith("read_")}
-    found |= {_called(n) for n in nodes if _called(n) in _SEEDED and not any(isinstance(a, ast.Constant) and a.value is not None for a in n.args)}
-    found |= {"empty" for n in nodes if _called(n) in ("empty", "empty_like")}
-    found |= {"sys" for n in nodes if isinstance(n, ast.Attribute) and getattr(n.value, "id", "") == "sys" and n.attr not in _SYS
-              or isinstance(n, ast.ImportFrom) and n.module == "sys" or isinstance(n, ast.alias) and n.name == "sys" and n.asname}
-    if _orders(nodes): found.add("the order of a set")
-    if settings.environment_kwargs.get("sync_from_user_ns"):
-        bound = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-        found |= names & _NAMES_OF_YOURS | {n for n in names - bound if n[:1] == "_" and n != "__name__"} | names & {"In", "Out"}
-    return found
-
-# %% ../nbs/12_replay.ipynb #3a5b4648
-class Gaps:
-    "What a run used that its log has not, found out bit by bit."
-    def __init__(self,
-        settings: RunSettings,    # the run's settings
-        found: list[str] = (),    # the gaps of earlier runs in the same REPL
-    ):
-        self.settings, self._found, self._own = settings, dict.fromkeys(found), set()
-
-    @property
-    def found(self) -> list[str]:
-        "Names, and what else it used."
-        return list(self._found)
-
-    def context(self, context: dict | None) -> None:
-        "Look at the run's data."
-        flaws = () if not context else [context["type"]] if context.get("missing") else context.get("flaws", ())
-        self._found |= {f"context ({flaw})": True for flaw in flaws}
-
-    def block(self, block: CodeBlock, needs: dict) -> None:
-        "Look at a block and what the log has for its replay."
-        r, settings, found, inputs = block.result, self.settings, [], needs.get("inputs", {})
-        for name, x in inputs.items():
-            if x.get("missing") and name not in self._own: found.append(f"{name} ({x['type']})")
-            if "module" in x and x["module"].split(".")[0] not in _SAME_EACH_TIME: found.append(f"{name} (module)")
-            found += [f"{name} ({flaw})" for flaw in x.get("flaws", ())]
-        self._own |= _words(block.code) - inputs.keys()  # these were not there, so that the run itself will have made them
-        found += [f"the tool {t}" for t in settings.tools if re.search(rf"\b{re.escape(t)}\b", block.code)]
-        found += sorted(_uses(block.code, settings))
-        if settings.environment == "jupyter" and "SyntaxError" not in (r.error or "") and not _parses(block.code): found.append("magics of IPython")
-        if needs.get("numpy"): found.append("numpy's random state")
-        if r.interrupted: found.append("a block that was stopped")
-        if r.ran: found.append("a block that you changed")
-        self._found |= dict.fromkeys(found)
-
-    def end(self, result: Any, altered: bool) -> None:
-        "Look at the answer, if it stood outside code; and whether credentials were removed from the log."
-        if altered: self._found["credentials"] = True
-        if not (final := _final_of(result)): return
-        if self.settings.environment_kwargs.get("sync_from_user_ns"):
-            self._found |= {f"{w} in the answer": True for w in sorted(_words(final[0]) - self._own - set(RESERVED) - set(dir(builtins)))}
-        self.block(CodeBlock(final[0], CodeResult()), {})
-
-def _words(code: str) -> set[str]: return set(names_in(code))
-
-def _parses(code: str) -> bool:
-    try: ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError): return False
-    return True
-
-def missing(
-    run: LoggedRun,                    # a run
-    log: list[LoggedRun] = [],         # all runs of its log: those before it may have worked in the same REPL
-) -> list[str]:                        # names, and what else it used
-    "What this run used that its log has not; empty for a run that can be replayed in full."
-    found, repl = [], run.settings.repl
-    for r in [*(r for r in log if r.settings.repl == repl), run]:
-        gaps = Gaps(r.settings, found)
-        gaps.context(r.context)
-        for iteration, before in zip(r.result.iterations, r.blocks):
-            for n, b in enumerate(iteration.code_blocks): gaps.block(b, before[n] if n < len(before) else {})
-        gaps.end(r.result, r.altered)
-        found = gaps.found
-        if r.id == run.id: return found
-
-def _final_of(result: Any) -> tuple[str, bool] | None:
-    "The source of an answer that was given outside code and named a value."
-    if not (result.computed and result.iterations): return None
-    if any(b.result.answer for b in result.iterations[-1].code_blocks): return None
-    final = parse_reply(result.iterations[-1].response).final
-    return (final.name or final.source, final.variable) if final else None
-
-# %% ../nbs/12_replay.ipynb #a2693ed0
-class _Twin:
-    "What replays of the runs of one REPL share."
+# %% ../nbs/12_replay.ipynb #95de0289
+class ReplayedRepl:
+    "What the replays of the runs of one REPL share."
     def __init__(self, settings: RunSettings):
         create = LocalEnvironment
         if settings.environment == "jupyter":
             from rlm.environments.jupyter import configure
             create = configure()
-        self.environment = create(settings.environment_kwargs.get("preview", "values") == "values")
-        self.contexts: dict[str, Any] = {}  # run -> its data, as its turns have left it
-        self.given: set[str] = set()        # names of the user's that blocks have read
+        self._repl = Repl(partial(create, show_values=settings.environment_kwargs.get("preview") != "schema"))
+        self._holding, self.held = ExitStack(), None
+        self.contexts: dict[str, Any] = {} # run -> its data, as its turns have left it
+        self.supplied: dict[str, Any] = {} # what the log does not have, and the user has given
+        self.lacking: dict[str, str] = {}  # name -> why it is not there
+        self.missing: dict[str, str] = {}  # everything that its runs do not have so far
+        self.given: set[str] = set()       # names of the user's that blocks have read
+        self.needs = ""                    # why blocks are not run any more
 
-_twins: dict[tuple, _Twin] = {}  # (log, REPL) -> what its replays share
+    def hold(self, data: dict[str, Any], tools: dict[str, Any] = {}) -> Held:
+        "The environment, ready for a run. That of the run before is over."
+        self.release()
+        self.held = self._holding.enter_context(self._repl.hold(Task(data=data, tools=tools, label="replay")))
+        return self.held
 
-@lru_cache(1)
-def _read(log: str, changed: int, size: int) -> dict[str, LoggedRun]: return {r.id: r for r in read_log(log)}
+    def release(self) -> None:
+        "Let the next run have it."
+        self._holding.close()
 
+# %% ../nbs/12_replay.ipynb #c80135bc
+def _payload(run: LoggedRun, runs: dict[str, LoggedRun], contexts: dict[str, Any]) -> dict[str, Any]:
+    "What the run brought to its REPL, by name."
+    def data(r: LoggedRun) -> Any:
+        if r.id not in contexts: contexts[r.id] = deepcopy(r.payload)
+        return contexts[r.id]
+    payload, turns = {"context": data(run)}, [run]
+    while (before := turns[0].settings.continues) in runs: turns.insert(0, runs[before])
+    if run.settings.session:
+        payload |= {f"session_context_{i}": data(turn) for i, turn in enumerate(turns)}
+        payload["context_history"] = [data(turn) for turn in turns]
+        payload["session_history"] = [{"prompt": t.prompt, "response": t.result.response} for t in turns[:-1]]
+    return {run.settings.names.get(name, name): x for name, x in payload.items()}
+
+def _lacks(x: Any) -> str:
+    "Why a value that a run brought is not all there; empty if it is."
+    items = x if type(x) is list else [x]
+    return next((item.type for item in items if isinstance(item, Missing)), "")
+
+# %% ../nbs/12_replay.ipynb #fb3468ef
 class Replay:
     "A run being repeated, one block at a time."
     def __init__(self,
         log: str | Path,  # the log
         run: str,         # the run's name in it
+        **supplied: Any,  # what the log does not have, by name
     ):
-        runs = _read(str(log), *((s.st_mtime_ns, s.st_size) if (s := _stat(log)) else (0, 0)))
+        path, runs = Path(log).absolute(), _read(log)
         if run not in runs: raise RLMError(f"There is no run {run!r} in {log}.")
-        self.run, self.missing, self.differs = runs[run], missing(runs[run], list(runs.values())), []
-        self.settings = settings = self.run.settings
-        python = ".".join(self.run.metadata["python"].split(".")[:2])
-        if python != "{}.{}".format(*sys.version_info): self.missing.append(f"Python {python}")
-        blocks = [(b, needs) for i, before in zip(self.run.result.iterations, self.run.blocks)
-                  for b, needs in zip(i.code_blocks, [*before, *[{}] * len(i.code_blocks)])]
-        self.blocks = dict(enumerate(blocks, 1))
-        recorded = RecordedCalls([c for b, _ in blocks for c in b.result.rlm_calls])
-        calls = SubCalls(recorded.called(_models(self.run)), Ledger(places=1))  # one by one, in their order
-        key = str(Path(log).absolute()), settings.repl or run
-        first = next(r for r in runs.values() if (r.settings.repl or r.id) == key[1])
-        if key not in _twins or first is self.run: _twins[key] = _Twin(settings)
-        self._twin = _twins[key]
-        self.environment = self._twin.environment
-        self.environment.begin(Task(data=self._payload(runs), tools=calls.functions, label="replay"))
-        self._open, self.answer = True, None
+        self.run, self.answer = runs[run], None
+        self.outcome = ""              # at the end `equal`, or the first thing that is different
+        self.differs: list[int] = []   # the blocks that came out different
+        self.blocks = dict(enumerate(_blocks_of(self.run), 1))
+        self.waiting = {n for n, (block, _) in self.blocks.items() if not _was_not_run(block.result)}  # still to be run
+        self._final = _final_of(self.run.result)
+        flags = self.run.settings.environment_kwargs
+        self._reads, self._writes = flags.get("sync_from_user_ns"), flags.get("sync_to_user_ns")
+        self._listed = flags.get("sync_vars") or ()  # the user's variables that were shared by name
+        self._check(supplied)
+        self.repl = _repl_of(path, self.run, runs)
+        self._begin(supplied, runs)
 
-    def _payload(self, runs: dict[str, LoggedRun]) -> dict[str, Any]:
-        def data(r: LoggedRun) -> Any:
-            if r.id not in self._twin.contexts: self._twin.contexts[r.id] = deepcopy(r.prompt if r.context is None else r.context.get("value"))
-            return self._twin.contexts[r.id]
-        payload, chain = {"context": data(self.run)}, [self.run]
-        while (before := chain[0].settings.continues) in runs: chain.insert(0, runs[before])
-        if self.settings.session:
-            payload |= {f"session_context_{i}": data(r) for i, r in enumerate(chain)}
-            payload |= {"context_history": [data(r) for r in chain],
-                        "session_history": [{"prompt": r.prompt, "response": r.result.response} for r in chain[:-1]]}
-        return {self.settings.names.get(n, n): x for n, x in payload.items()}
+def _blocks_of(run: LoggedRun) -> list[tuple]:
+    "The blocks of a run, each with what to know before it."
+    return [(block, before) for i, befores in zip(run.result.iterations, run.blocks)
+            for block, before in zip(i.code_blocks, [*befores, *[{}] * len(i.code_blocks)])]
 
-    def _give(self, inputs: dict[str, dict]) -> None:
-        "Bind the user's variables where the code looked for them; one that is as it was stays the object that it is."
-        if not self.settings.environment_kwargs.get("sync_from_user_ns"): return
-        full = self.settings.environment_kwargs.get("sync_to_user_ns") and not self.settings.environment_kwargs.get("sync_vars")
-        place, known = self.environment.namespace if full else self.environment.theirs, self.environment.namespace["__builtins__"]
-        for name, x in inputs.items():
-            self._twin.given.add(name)
-            if x.get("gone"): place.pop(name, None)
-            elif "module" in x: place[name] = import_module(x["module"])
-            elif "value" in x and (name not in place or encode(place[name]) != encode(x["value"])): place[name] = deepcopy(x["value"])
-        if full: place.pop("exit", None), place.pop("quit", None)  # there they always end the block
-        else: self._uncover(place, known)
+def _was_not_run(r: CodeResult) -> bool:
+    "Whether a replay leaves the block out: the user stopped it, or refused it."
+    return r.interrupted or r.ran == ""
 
-    def _uncover(self, place: dict, known: dict) -> None:
-        for name in self._twin.given:  # a variable of the user's goes before a builtin of that name
-            if name in place and (hasattr(builtins, name) or name == "answer"): known.pop(name, None)
-            elif hasattr(builtins, name): known[name] = getattr(builtins, name)
+def _final_of(result: RLMChatCompletion) -> tuple[str, bool] | None:
+    "The source of an answer that was given outside code and named a value."
+    if not (result.computed and result.iterations): return None
+    if any(block.result.answer for block in result.iterations[-1].code_blocks): return None
+    final = parse_reply(result.iterations[-1].response).final
+    return (final.name or final.source, final.variable) if final else None
 
-    def block(self, number: int, code: str) -> CodeResult:
-        "Run a block and compare it with the recording."
-        recorded, needs = self.blocks.get(number, (None, {}))
-        if recorded and _in_a_cell(code) == _in_a_cell(recorded.code): code = recorded.code
-        if needs.get("random"): restore_random_state(needs["random"])
-        self._give(needs.get("inputs", {}))
-        result = self.environment.run(code, f"block {number}")
-        if self.settings.environment_kwargs.get("sync_to_user_ns"):  # what was listed was the user's again after each block
-            own = self.environment.namespace
-            self.environment.theirs.update({n: own.pop(n) for n in self.settings.environment_kwargs.get("sync_vars") or () if n in own})
-        if result.answer: self.answer = result.answer
-        if recorded and not _same(recorded.result, result): self.differs.append(number)
-        return result
+# %% ../nbs/12_replay.ipynb #1d568a01
+_repls: dict[tuple, ReplayedRepl] = {}  # (log, REPL) -> what its replays share
 
-    def cell(self, line: str, code: str) -> None:
-        "The cell magic `%%replay N`."
-        from IPython.display import display
-        result = self.block(int(line or 0), code)
-        sys.stdout.write(result.stdout)
-        for o in result.outputs: display(o["data"], metadata=o.get("metadata"), raw=True)
-        sys.stderr.write(result.stderr + (result.error or ""))
+def _read(log: str | Path) -> dict[str, LoggedRun]:
+    "The runs of a log by name."
+    stat = Path(log).stat() if Path(log).exists() else None
+    return _read_once(str(log), stat and (stat.st_mtime_ns, stat.st_size))
 
-    def close(self, keep: bool = True) -> None:
-        "Let the next run of this REPL be replayed."
-        if self._open: self.environment.end(keep)
-        self._open = False
+@lru_cache(1)
+def _read_once(log: str, state: tuple | None) -> dict[str, LoggedRun]: return {r.id: r for r in read_log(log)}
 
-    def end(self) -> str:
-        "Compare the answer. Raises `ReplayDivergenceError` where a run that was recorded in full came out different."
-        then, response = self.run.result, self.run.result.response
-        if self.answer is None and (final := _final_of(then)): self.answer = self.environment.resolve(*final).answer
-        now = self.answer.text if self.answer else None if then.computed else response
-        if then.stop_reason in ("error", "interrupted", "unfinished") and self.settings.session: self.close(keep=False)
-        self.close()
-        same = now is not None and _comparable(now) == _comparable(response)
-        said = f"first different block: {self.differs[0]}" if self.differs else "" if same else f"answer: {now!r} instead of {response!r}"
-        if not said: return f"The same as then. The answer: {response}"
-        if self.missing: return f"Not the same as then ({said}). The log does not have: {', '.join(self.missing)}."
-        raise ReplayDivergenceError(f"This came out different: {said}.")
+def _repl_of(log: Path, run: LoggedRun, runs: dict[str, LoggedRun]) -> ReplayedRepl:
+    "The REPL that a run is replayed in."
+    name = lambda r: r.settings.repl or r.id
+    first, key = next(r for r in runs.values() if name(r) == name(run)), (log, name(run))
+    if key in _repls and first is not run: return _repls[key]
+    if key in _repls: _repls[key].release()
+    _repls[key] = ReplayedRepl(run.settings)
+    if first is not run: _repls[key].missing["the runs before it"] = "not replayed"
+    return _repls[key]
 
-def _stat(log: str | Path):
-    try: return Path(log).stat()
-    except OSError: return None  # reading it will say why
+# %% ../nbs/12_replay.ipynb #3f78ac23
+@patch
+def _check(self: Replay, supplied: dict[str, Any]) -> None:
+    "Refuse what is not missing."
+    missing = [name for name in self.run.missing if name.isidentifier()]
+    for name in supplied:
+        if name in missing or (self._final and name in names_in(self._final[0])): continue
+        raise ConfigurationError(f"{name} is not missing in run {self.run.id}. " + (f"Missing: {', '.join(missing)}." if missing
+                                                                                     else "Nothing is."))
+
+@patch
+def _begin(self: Replay, supplied: dict[str, Any], runs: dict[str, LoggedRun]) -> None:
+    repl, run = self.repl, self.run
+    repl.supplied |= {name: x for name, x in supplied.items() if name != "context"}
+    if "context" in supplied: repl.contexts[run.id] = supplied["context"]
+    tools = {name: repl.supplied[name] for name in run.settings.tools if name in repl.supplied}
+    payload = _payload(run, runs, repl.contexts)
+    calls = SubCalls(RecordedCalls(_calls_of(run)).called(run.settings.models), Ledger(places=1))  # one by one, in their order
+    self._held = repl.hold(payload, calls.functions | tools)
+    self.environment = self._held.environment
+    self._place = self._place_of_the_users_names()
+    self._place.update({name: x for name, x in repl.supplied.items() if name not in tools})
+    for name in payload: repl.lacking.pop(name, None)
+    repl.lacking |= {name: why for name, x in payload.items() if (why := _lacks(x))}
+    repl.lacking |= {name: "a tool" for name in run.settings.tools if name not in tools}
+    self.missing = {name: why for name, why in run.missing.items() if name not in {*supplied, *repl.supplied}}
+    python = ".".join(run.metadata["python"].split(".")[:2])
+    here = "{}.{}".format(*sys.version_info)
+    if python != here: self.missing["Python"] = f"{python} then, {here} now"
+    repl.missing |= self.missing
+
+@patch
+def _place_of_the_users_names(self: Replay) -> dict[str, Any]:
+    "Where the code looks for them: in the mode *share all* among its own names, else after those."
+    if not self._reads: return {}
+    return self.environment.namespace if self._writes and not self._listed else self.environment.theirs
+
+# %% ../nbs/12_replay.ipynb #519ace55
+@patch
+def _bind(self: Replay, inputs: dict[str, dict]) -> None:
+    "Bind the user's variables."
+    place = self._place
+    for name, x in inputs.items():
+        self.repl.given.add(name)
+        self.repl.lacking.pop(name, None)
+        if x.get("gone"): place.pop(name, None)
+        elif "module" in x: self._import(name, x["module"])
+        elif x.get("missing"):
+            if name not in place: self.repl.lacking[name] = self.run.missing.get(name, x["type"])
+        elif name not in place or encode(place[name]) != encode(x["value"]): place[name] = deepcopy(x["value"])
+    if place is self.environment.namespace: place.pop("exit", None), place.pop("quit", None)  # they end the block
+    elif place: self._cover_builtins()
+
+@patch
+def _import(self: Replay, name: str, module: str) -> None:
+    try: self._place[name] = import_module(module)
+    except ImportError: self.repl.lacking[name] = self.repl.missing[name] = f"the module {module}, which is not installed"
+
+@patch
+def _cover_builtins(self: Replay) -> None:
+    "A variable of the user's goes before a builtin of that name."
+    known = self.environment.namespace["__builtins__"]
+    for name in self.repl.given:
+        if name in self._place and (hasattr(builtins, name) or name == "answer"): known.pop(name, None)
+        elif hasattr(builtins, name): known[name] = getattr(builtins, name)
+
+# %% ../nbs/12_replay.ipynb #73bce077
+@patch
+def block(self: Replay, number: int, code: str) -> CodeResult:
+    "Run a block and compare it with the recording."
+    recorded, before = self.blocks.get(number, (None, {}))
+    if before.get("random"): restore_random_state(before["random"])
+    self._bind(before.get("inputs", {}))
+    lacking = {name: why for name, why in self.repl.lacking.items() if name in set(names_in(code))}
+    if lacking and not self.repl.needs: self.repl.needs = f"block {number} needs {listed(lacking)}"
+    if recorded and (self.repl.needs or _was_not_run(recorded.result)): return recorded.result
+    if self.repl.needs: return CodeResult(error=f"Not run: {self.repl.needs}.")
+    self.waiting.discard(number)
+    source = recorded and (recorded.result.ran or recorded.code)
+    if recorded and _in_a_cell(code) in (_in_a_cell(recorded.code), _in_a_cell(source)): code = source
+    result = self.environment.run(code, f"block {number}")
+    self._take_back_listed()
+    if result.answer: self.answer = result.answer
+    if recorded and not _same(recorded.result, result): self.differs.append(number)
+    return result
+
+@patch
+def _take_back_listed(self: Replay) -> None:
+    "What was listed was the user's again after each block."
+    if not self._writes: return
+    own = self.environment.namespace
+    self.environment.theirs.update({name: own.pop(name) for name in self._listed if name in own})
 
 def _in_a_cell(code: str) -> str:
     "A block as a notebook can hold it."
     return sendable(code).strip("\n")
 
 def _same(then: CodeResult, now: CodeResult) -> bool:
+    "Whether two results show the same, and raised the same."
     last = lambda r: _comparable(re.sub(r"\n\(with .*$", "", (r.error or "").strip()).split("\n")[-1])
     shown = lambda r: _comparable(r.stdout + r.shown)
     return shown(then) == shown(now) and last(then) == last(now)
+
+# %% ../nbs/12_replay.ipynb #a6ef13aa
+@patch
+def end(self: Replay) -> str:
+    "How the replay came out. Raises `ReplayDivergenceError` where nothing is missing and it came out different."
+    then, self.outcome = self.run.result, self._compare()
+    taken_back = self.run.settings.session and then.stop_reason in ("error", "interrupted", "unfinished")
+    self._held.end(keep=not taken_back)
+    self.close()
+    if self.outcome == "equal": return f"The same as then. The answer: {then.response}"
+    if not self.repl.missing: raise ReplayDivergenceError(f"This came out different: {self.outcome}.")
+    return f"Not the same as then: {self.outcome}. Missing: {listed(self.repl.missing)}."
+
+@patch
+def _compare(self: Replay) -> str:
+    if self.repl.needs: return self.repl.needs
+    if different := sorted({*self.differs, *self.waiting}):
+        return f"block {different[0]} {'differs' if different[0] in self.differs else 'was not run'}"
+    then = self.run.result
+    if self.answer is None and self._final: self.answer = self.environment.resolve(*self._final).answer
+    now = self.answer.text if self.answer else None if then.computed else then.response
+    if now is not None and _comparable(now) == _comparable(then.response): return "equal"
+    if now is None and self._reads and (unknown := self._unknown_names()):
+        self.repl.missing |= dict.fromkeys(unknown, "named by the answer alone")
+        return f"the answer needs {', '.join(unknown)}"
+    return f"the answer is {now!r} instead of {then.response!r}"
+
+@patch
+def _unknown_names(self: Replay) -> list[str]:
+    there = {*self.environment.names, *self._place, *self.environment.helpers, *dir(builtins)}
+    return [name for name in dict.fromkeys(names_in(self._final[0] if self._final else "")) if name not in there]
+
+@patch
+def close(self: Replay) -> None:
+    "Let the next run of this REPL be replayed."
+    if self.repl.held is self._held: self.repl.release()
+
+# %% ../nbs/12_replay.ipynb #0c457900
+@patch
+def cell(self: Replay, line: str, code: str) -> None:
+    "The cell magic `%%replay N`."
+    from IPython.display import display
+    result = self.block(int(line or 0), code)
+    sys.stdout.write(result.stdout)
+    for o in result.outputs: display(o["data"], metadata=o.get("metadata"), raw=True)
+    sys.stderr.write(result.stderr + (result.error or ""))
+    if not self.repl.needs: return
+    names = ", ".join(f"{name}=..." for name in self.repl.lacking if name in self.repl.needs)
+    print(f"As recorded, not run: {self.repl.needs}. Supply it where the replay starts: start_replay(..., {names})", file=sys.stderr)

@@ -1,9 +1,10 @@
 """Random programs, run by `RLM` in every environment and sync mode, and replayed in another process.
 
     python tests/programs.py record FOLDER FIRST LAST   # one log for each seed
-    python tests/programs.py replay FOLDER              # a trace that says `full` must end equal
+    python tests/programs.py replay FOLDER              # what came out different, and must not have
 
-Give the two a PYTHONHASHSEED of their own, so that what depends on it comes out different.
+Give the two a PYTHONHASHSEED of their own, so that what depends on it comes out different. `CODE` depends on nothing but what a
+log holds, so it comes out the same, up to the first line of `OUTSIDE`, or the first name that the log does not have.
 """
 import random, sys
 from pathlib import Path
@@ -11,8 +12,7 @@ from pathlib import Path
 from IPython.core.interactiveshell import InteractiveShell
 from rlm import RLM
 from rlm.logger import RLMLogger, read_log
-from rlm.replay import Replay, missing
-from rlm.types import ConfigurationError
+from rlm.replay import Replay, ReplayDivergenceError
 
 MODES = [None, {}, dict(sync_to_user_ns=True), dict(sync_from_user_ns=True, sync_vars=["xs", "table"]), dict(sync_from_user_ns=True),
          dict(sync_from_user_ns=True, sync_to_user_ns=True), dict(sync_from_user_ns=True, sync_to_user_ns=True, sync_vars=["xs"])]
@@ -23,7 +23,6 @@ x += 1; print(x)
 import random; print(random.random())
 random.shuffle(xs); print(xs)
 print(random.sample(range(100), 3), random.Random(4).random())
-random.seed(); print(random.random())
 import numpy as np; print(np.random.rand(2))
 print(np.random.randint(0, 100, 3))
 import numpy.random as nr; nr.seed(1); print(nr.rand())
@@ -59,8 +58,6 @@ raise KeyError("SURROGATE")
 "lone SURROGATE"; len("SURROGATE")
 print(undefined)
 FINAL_VAR("nothing")
-SHOW_VARS()
-print(sorted(globals()), dir())
 print(llm_query("same"), llm_query("same"))
 llm_query_batched(["a", "b", "a"])
 llm_query("x", model="other")
@@ -68,17 +65,10 @@ llm_query("x", model="scripted")
 llm_query("SURROGATE")
 import math; math.sqrt(2)
 print(math.pi)
-print({"a", "b", "c"}, {"a": 1, "b": 2, "c": 3}.keys() - {"a"})
-print([w for w in set("a b c d".split())])
 print(sorted({"a", "b"}), len(set("abc")), "a" in {"a", "b"})
 print(__name__)
-%timeit -n1 -r1 1
-!echo hi
 print("never"); x = (1,
 exit()
-import time; print(time.time())
-import uuid, secrets, os; print(uuid.uuid4(), secrets.token_hex(), os.urandom(3))
-print(random.SystemRandom().random(), hash("a"), id(x))
 import traceback; print(traceback.format_exc())
 print("z" * 100_000)
 answer["content"] = "done"; answer["ready"] = True
@@ -90,17 +80,28 @@ print(list(range(3)))
 list = [1]
 (1, float("nan"), b"x")
 print(obj)
+import sys; print("e", file=sys.stderr); sys.exit(3)
+lambda: 0
+print(lambda: 0, object())
+'''.replace("SURROGATE", "\ud800").strip("\n").split("\n")
+
+OUTSIDE = r'''
+random.seed(); print(random.random())
+print(sorted(globals()), dir())
+SHOW_VARS()
+print({"a", "b", "c"}, {"a": 1, "b": 2, "c": 3}.keys() - {"a"})
+print([w for w in set("a b c d".split())])
+%timeit -n1 -r1 1
+!echo hi
+import time; print(time.time())
+import uuid, secrets, os; print(uuid.uuid4(), secrets.token_hex(), os.urandom(3))
+print(random.SystemRandom().random(), hash("a"), id(x))
 _ = 5; print(_)
 print(_)
 print(Out)
-import sys; print("e", file=sys.stderr); sys.exit(3)
 from datetime import datetime; print(datetime(2026, 1, 1), datetime.now())
-lambda: 0
-print(lambda: 0, object())
-shared[0].append(1); print(shared)
-alias.append(1); print(xs)
 print(eval("x"), exec("y = 2"))
-'''.replace("SURROGATE", "\ud800").strip("\n").split("\n")
+'''.strip("\n").split("\n")
 
 ANSWERS = ["FINAL(x)", "FINAL_VAR(xs)", "FINAL(done now)", "```repl\nFINAL(xs)\n```", "FINAL(len(xs))", "FINAL_VAR(x)", "```repl\nFINAL([x, context])\n```",
            "FINAL(llm_query('hm'))", "FINAL(f(2))"]
@@ -119,7 +120,7 @@ class Writes:
             self.left = rnd.randint(1, 4)
             return rnd.choice(ANSWERS)
         if rnd.random() < .04: raise rnd.choice([KeyboardInterrupt, ValueError])("from the model")
-        return "\n".join("```repl\n" + "\n".join(rnd.sample(CODE, rnd.randint(1, 3))) + "\n```" for _ in range(rnd.randint(1, 2)))
+        return "\n".join("```repl\n" + "\n".join(rnd.sample(CODE * 5 + OUTSIDE, rnd.randint(1, 3))) + "\n```" for _ in range(rnd.randint(1, 2)))
 
 def record(folder: Path, seed: int):
     "The log of a few runs in one REPL."
@@ -127,15 +128,15 @@ def record(folder: Path, seed: int):
     hidden = InteractiveShell.instance().user_ns_hidden
     for name in [n for n in yours if n[:1] != "_" and n not in hidden]: del yours[name]
     yours.update(xs=[3, 1, 2], table={"col": [1, 2]}, name_of_yours=5)
-    more = dict(fn=lambda n: n, obj=object(), context=["my own"], alias=yours["xs"], shared=[[1]] * 3, list=[9], math=__import__("math"), time=__import__("time"))
+    more = dict(fn=lambda n: n, obj=object(), context=["my own"], list=[9], math=__import__("math"), time=__import__("time"))
     yours.update({n: v for n, v in more.items() if rnd.random() < .2})
     mode = rnd.choice(MODES)
     where = {} if mode is None else dict(environment="jupyter", environment_kwargs=dict(mode))
     if rnd.random() < .2: where.setdefault("environment_kwargs", {})["preview"] = "schema"
     rlm = RLM(Writes(rnd), logger=RLMLogger(folder, f"{seed:05}"), verbose=False, persistent=rnd.random() < .3, max_iterations=5, **where)
-    ask, same = rlm.start_session().chat if rnd.random() < .5 else rlm.completion, [1, 2]
+    ask = rlm.start_session().chat if rnd.random() < .5 else rlm.completion
     for _ in range(rnd.randint(1, 3)):
-        context = rnd.choice([None, same, {"k": [1, 2]}, "text " * 3, [[0]] * 2, {"x", "y", "z"}, {"t": (1, 2)}, yours.get("xs")])
+        context = rnd.choice([None, [1, 2], {"k": [1, 2]}, "text " * 3, [[0], [0]], {"x"}, {"t": (1, 2)}, object()])
         try: ask("Question?") if context is None else ask("Question?", context=context)
         except (Exception, KeyboardInterrupt): pass
         if rnd.random() < .3: yours["name_of_yours"] = rnd.random()
@@ -143,17 +144,20 @@ def record(folder: Path, seed: int):
         if rnd.random() < .1: yours.pop("name_of_yours", None)
     rlm.close()
 
-def differs(log: Path, run, full: bool) -> str:
-    "What came out different in a replay; empty if nothing."
-    again, blocks = Replay(log, run.id), [b for i in run.result.iterations for b in i.code_blocks]
-    for number, b in enumerate(blocks, 1):
-        if b.result.interrupted: continue
-        now = again.block(number, b.code.encode("utf-8", "replace").decode())
-        if full and again.differs: return f"block {number}:\n{b.code}\nthen: {b.result}\nnow: {now}"
-    try: said = again.end()
-    except Exception as e: said = f"{type(e).__name__}: {e}"
-    again.close()
-    return "" if said.startswith("The same as then.") else said
+def replayed(log: Path, run) -> tuple[Replay, dict]:
+    "The replay of a run, at its end, and what its blocks did."
+    again, now = Replay(log, run.id), {}
+    for number, (block, _) in again.blocks.items(): now[number] = again.block(number, block.code.encode("utf-8", "replace").decode())
+    try: again.end()
+    except ReplayDivergenceError: pass
+    return again, now
+
+def wrong(again: Replay) -> bool:
+    "Whether it came out different where it had no reason to."
+    if again.outcome == "equal" or "needs" in again.outcome: return False
+    first = int(again.outcome.split()[1]) if again.outcome.startswith("block") else len(again.blocks)
+    ran = [block.code for n, (block, _) in again.blocks.items() if n <= first]
+    return not again.repl.missing and not any(line in code.split("\n") for code in ran for line in OUTSIDE)
 
 if __name__ == "__main__":
     InteractiveShell.instance()
@@ -161,14 +165,14 @@ if __name__ == "__main__":
     if command == "record":
         for seed in range(*map(int, seeds)): record(Path(folder), seed)
     else:
-        full = partial = wrong = 0
+        outcomes, tainted = [], set()  # REPLs in which something from outside has happened
         for log in sorted(Path(folder).glob("*.jsonl")):
-            runs = read_log(log)
-            for run in runs:
-                gaps = missing(run, runs)
-                full, partial = full + (not gaps), partial + bool(gaps)
-                said = differs(log, run, not gaps)
-                if gaps or not said: continue
-                wrong += 1
-                print(f"{log.name} {run.metadata['settings']}\n{said}\n")
-        print(f"{full} full, {partial} partial, {wrong} wrong")
+            for run in read_log(log):
+                again, now = replayed(log, run)
+                outcomes.append("equal" if again.outcome == "equal" else "needs" if "needs" in again.outcome else "differs")
+                repl = run.metadata["settings"]["repl"]
+                if wrong(again) and repl not in tainted:
+                    then = {n: block for n, (block, _) in again.blocks.items()}
+                    print(f"{log.name} {run.metadata['settings']} {again.outcome}\n{then}\n{now}\n")
+                if again.outcome != "equal" or any(line in b.code for b, _ in again.blocks.values() for line in OUTSIDE): tainted.add(repl)
+        print(*(f"{outcomes.count(kind)} {kind}" for kind in ("equal", "needs", "differs")), sep=", ")

@@ -409,10 +409,11 @@ lm = ScriptedLM([block({first!r}), block("import random\\nprint(rows, total, ran
 result = RLM(lm, environment="jupyter", environment_kwargs={mode}, logger=logger, verbose=False).completion("Go.")""")
     said, nb = execute(k.value("str(trace.path)"))
     assert said == f"The same as then. The answer: {k.value('result.response')}\n"
-    assert "**full**" in nb.cells[-2].source
+    assert "Missing" not in nb.cells[-2].source
 
-def test_a_run_on_a_live_object_is_partial(k, tmp_path):
+def test_a_replay_needs_the_live_object_that_the_run_had(k, tmp_path):
     from test_traces import execute
+    from rlm.utils.trace_notebook import verify
     k.ok(f"""
 from rlm.utils.trace_notebook import enable_trace_notebook
 logger, trace = enable_trace_notebook({str(tmp_path)!r})
@@ -420,8 +421,43 @@ table = pd.DataFrame(dict(x=[1]))
 lm = ScriptedLM([block("print(table['x'].sum())"), "FINAL(1)"])
 result = RLM(lm, environment="jupyter", environment_kwargs=READ, logger=logger, verbose=False).completion("Sum up the table.")""")
     said, nb = execute(k.value("str(trace.path)"))
-    assert "**partial**: the log does not have table (pandas.DataFrame)" in nb.cells[-2].source
-    assert said.startswith("Not the same as then (first different block: 1)")
+    assert "Missing in the log: table (pandas.DataFrame)." in nb.cells[-2].source
+    assert said.startswith("Not the same as then: block 1 needs table (pandas.DataFrame).")
+    notebook = Path(k.value("str(trace.path)"))
+    text = notebook.read_text()
+    for rows, outcome in ("[1]", "equal"), ("[2]", "block 1 differs"):
+        start = f"import pandas as pd\\n\",\n\"start_replay({k.value('logger.path.name')!r}, {k.value('result.id')!r}, table=pd.DataFrame(dict(x={rows})))"
+        notebook.write_text(text.replace(f"start_replay({k.value('logger.path.name')!r}, {k.value('result.id')!r})", start))
+        assert list(verify(notebook).values()) == [outcome]
+
+def test_a_block_that_the_user_changed_replays_as_it_ran(k, tmp_path):
+    from test_traces import execute
+    k.ok(f"""
+from rlm.utils.trace_notebook import enable_trace_notebook
+logger, trace = enable_trace_notebook({str(tmp_path)!r})
+approve = lambda code: None if "rm" in code else code.replace("1", "2")
+lm = ScriptedLM([block("print('rm')"), block("x = 1"), block("FINAL(x)")])
+result = RLM(lm, environment="jupyter", environment_kwargs=dict(BOTH, approve=approve), logger=logger, verbose=False).completion("Go.")""")
+    said, nb = execute(k.value("str(trace.path)"))
+    assert said == "The same as then. The answer: 2\n"
+    assert [c.source for c in nb.cells if c.source.startswith("%%replay")] == ["%%replay 2\nx = 2", "%%replay 3\nFINAL(x)"]
+    assert sum("did not allow" in c.source for c in nb.cells) == sum("The user changed this code" in c.source for c in nb.cells) == 1
+
+def test_an_answer_that_names_what_no_block_named(k, tmp_path):
+    k.ok(f"""
+from rlm.replay import Replay
+from rlm.utils.trace_notebook import enable_trace_notebook
+logger, trace = enable_trace_notebook({str(tmp_path)!r})
+rows = [5, 6]
+lm = ScriptedLM([block("x = 1"), "FINAL_VAR(rows)"])
+result = RLM(lm, environment="jupyter", environment_kwargs=READ, logger=logger, verbose=False).completion("Go.")
+def outcome(**supplied):
+    here = Replay(logger.path, result.id, **supplied)
+    here.block(1, "x = 1")
+    here.end()
+    return here.outcome""")
+    assert k.value("result.response") == "[5, 6]"
+    assert k.value("(outcome(), outcome(rows=[5, 6]))") == ("the answer needs rows", "equal")
 
 # -- approve
 

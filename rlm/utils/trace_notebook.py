@@ -4,110 +4,127 @@
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #30ac528d
 from __future__ import annotations
-import html, json, os, re, sys, threading, time, weakref
+import argparse, html, json, os, re, subprocess, sys, tempfile, threading, time, weakref
+from dataclasses import dataclass, field
 from pathlib import Path
-from ..encoding import iteration_of, settings_of
-from ..logger import RLMLogger, read_entries
+from typing import Any
+from fastcore.basics import patch
+from ..logger import RLMLogger, listed, missing_in, read_entries, replace_file
+from ..replay import Replay
 from ..text import clip, fenced, plain, sendable
-from ..replay import Gaps
-from ..types import ConfigurationError, RLMChatCompletion
+from ..types import ConfigurationError, RLMError
 from .trace_markdown import prose
 
 # %% auto #0
-__all__ = ['Trace', 'replace_file', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'trace_notebook',
-           'main']
+__all__ = ['RunCells', 'Trace', 'trace_notebook', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay',
+           'replay_cells', 'verify', 'main']
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #a705bd76
 _KEEP = 20_000  # characters of an output that stand in the notebook
-_RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)", re.M | re.S | re.I)
 
 def _text(text: str) -> str: return sendable(clip(text, _KEEP // 2, _KEEP // 2))
 
-def _cell(kind: str, id: str, source: str, outputs: list[dict] | None = None) -> str:
-    cell = {"cell_type": kind, "id": id, "metadata": {}, "source": _text(source).splitlines(True) if kind == "markdown"
-            else sendable(source).splitlines(True)}
-    if kind == "code": cell |= {"execution_count": None, "outputs": outputs or []}
-    return json.dumps(cell)
+def _markdown(id: str, source: str) -> str:
+    "A cell of text, as a notebook's file has it."
+    return json.dumps({"cell_type": "markdown", "id": id, "metadata": {}, "source": _text(source).splitlines(True)})
 
+def _code(id: str, source: str, outputs: list[dict] = []) -> str:
+    "A cell of code, as a notebook's file has it."
+    return json.dumps({"cell_type": "code", "id": id, "metadata": {}, "source": sendable(source).splitlines(True),
+                       "execution_count": None, "outputs": outputs})
+
+# %% ../../nbs/utils/02_trace_notebook.ipynb #9d4f3264
 def _stream(name: str, text: str) -> list[dict]:
     return [{"output_type": "stream", "name": name, "text": _text(plain(text)).splitlines(True)}] if text else []
 
 def _output(o: dict) -> dict:
-    data = {mime: _text(plain(v)) if mime == "text/plain" else v for mime, v in o["data"].items() if not isinstance(v, str) or len(v) < 2_000_000}
+    small = {mime: x for mime, x in o["data"].items() if not isinstance(x, str) or len(x) < 2_000_000}
+    data = {mime: _text(plain(x)) if mime == "text/plain" else x for mime, x in small.items()}
     return {"output_type": "display_data", "data": data, "metadata": o.get("metadata", {})}
 
 def _outputs(r: dict) -> list[dict]:
-    error = (r["error"] or "") + "\n" * bool(r["error"])
+    error = f"{r['error']}\n" if r["error"] else ""
     return _stream("stdout", r["stdout"]) + [_output(o) for o in r["outputs"]] + _stream("stderr", r["stderr"] + error)
 
+# %% ../../nbs/utils/02_trace_notebook.ipynb #c0726597
+def _block(run: str, number: int, block: dict) -> list[str]:
+    "The cells of a block."
+    code, r, id = block["code"], block["result"], f"block-{run}-{number}"
+    if r["interrupted"] or r["ran"] == "":
+        why = "Stopped by Ctrl-C; a replay leaves it out." if r["interrupted"] else "The user did not allow this to run."
+        return [_markdown(id, f"{fenced(plain(code), 'python')}\n\n{why}\n\n{fenced(plain(r['stdout']))}")]
+    wrote = f"The user changed this code before it ran:\n\n{fenced(plain(code), 'python')}"
+    changed = [_markdown(f"wrote-{run}-{number}", wrote)] if r["ran"] else []
+    return [*changed, _code(id, f"%%replay {number}\n{r['ran'] or code}", _outputs(r))]
+
+# %% ../../nbs/utils/02_trace_notebook.ipynb #f3a598ca
+_RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)", re.M | re.S | re.I)
+
 def _started(n: int, entry: dict, log: str) -> list[str]:
-    run, asked = entry["run"], entry["prompt"]
+    run = entry["run"]
     code = f"from rlm.utils.trace_notebook import end_replay, start_replay\n\nstart_replay({log!r}, {run!r})"
-    return [_cell("markdown", f"run-{run}", f"## Run {n}\n\n{fenced(plain(asked))}"), _cell("code", f"start-{run}", code)]
+    return [_markdown(f"run-{run}", f"## Run {n}\n\n{fenced(plain(entry['prompt']))}"), _code(f"start-{run}", code)]
 
-def _iteration(entry: dict, first: int) -> tuple[list[str], int]:
-    "The cells of a turn, and the number of the next block."
-    run, n = entry["run"], entry["number"]
-    said = _RUNNABLE.sub("", entry["response"]).strip() if entry["code_blocks"] else entry["response"]
-    cells = [_cell("markdown", f"turn-{run}-{n}", f"### Iteration {n}\n\n{prose(said)}".rstrip())]
-    for b in entry["code_blocks"]:
-        r, id = b["result"], f"block-{run}-{first}"
-        if r["interrupted"] or r["ran"] == "":
-            why = "Stopped by Ctrl-C; a replay leaves it out." if r["interrupted"] else "The user did not allow this to run."
-            cells.append(_cell("markdown", id, f"{fenced(plain(b['code']), 'python')}\n\n{why}\n\n{fenced(plain(r['stdout']))}"))
-        else: cells.append(_cell("code", id, f"%%replay {first}\n{b['code']}", _outputs(r)))
-        first += 1
-    return cells, first
+def _iteration(entry: dict, first: int) -> list[str]:
+    "The cells of an iteration whose blocks are numbered from `first` on."
+    run, n, blocks = entry["run"], entry["number"], entry["code_blocks"]
+    said = _RUNNABLE.sub("", entry["response"]).strip() if blocks else entry["response"]
+    text = _markdown(f"iteration-{run}-{n}", f"### Iteration {n}\n\n{prose(said)}".rstrip())
+    return [text, *(cell for number, block in enumerate(blocks, first) for cell in _block(run, number, block))]
 
-def _ended(entry: dict, gaps: list[str]) -> list[str]:
-    run, answer = entry["run"], prose(entry["response"])
-    what = "**full**: a replay must end equal" if not gaps else f"**partial**: the log does not have {', '.join(gaps)}"
-    why = "" if entry["stop_reason"] == "final" else f"\n\nStopped: {entry['stop_reason'].replace('_', ' ')}."
-    return [_cell("markdown", f"end-{run}", f"### Final Answer\n\n{answer}{why}\n\nThis trace is {what}."), _cell("code", f"check-{run}", "end_replay()")]
+def _ended(entry: dict, missing: dict[str, str]) -> list[str]:
+    run, parts = entry["run"], ["### Final Answer", prose(entry["response"])]
+    if entry["stop_reason"] != "final": parts.append(f"Stopped: {entry['stop_reason'].replace('_', ' ')}.")
+    if missing: parts.append(f"Missing in the log: {plain(listed(missing))}.")
+    return [_markdown(f"end-{run}", "\n\n".join(parts)), _code(f"check-{run}", "end_replay()")]
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #8cd8a7a2
+@dataclass
+class RunCells:
+    "The cells of one run, and the entries that they come from."
+    cells: list[str] = field(default_factory=list)
+    entries: list[dict] = field(default_factory=list)
+    next: int = 1  # the number of the next block
+
 class Trace:
     "The notebook of a log, as far as the log goes."
     def __init__(self, log: Path):
-        self.log, self.cells, self._runs, self._gaps = log, [], {}, {}
+        self.log, self.runs, self._under_way = log, [], {}
 
     def add(self, entry: dict) -> None:
         "Put an entry's cells at the end of its run."
-        run, kind, altered = self._runs.get(entry["run"]), entry["type"], "credentials" in entry
-        if run: run["altered"] |= altered
-        if kind == "metadata":
-            settings = settings_of(entry["settings"])
-            repl = settings.repl
-            gaps = Gaps(settings, self._gaps.get(repl, ()))
-            self._runs[entry["run"]] = {"cells": [], "next": 1, "repl": repl, "gaps": gaps, "last": (), "altered": altered}
-        elif run and kind == "run_context":
-            self.cells.append(run["cells"])
-            run["cells"] += _started(len(self.cells), entry, self.log.name)
-            run["gaps"].context(entry["context"])
-        elif run and kind == "iteration":
-            cells, run["next"] = _iteration(entry, run["next"])
-            run["cells"] += cells
-            run["last"] = iteration_of(entry),
-            for n, b in enumerate(run["last"][0].code_blocks): run["gaps"].block(b, entry["blocks"][n] if n < len(entry["blocks"]) else {})
-        elif run and kind == "run_end":
-            run["gaps"].end(RLMChatCompletion("", "", "", iterations=run["last"], computed=entry["computed"]), run["altered"])
-            self._gaps[run["repl"]] = run["gaps"].found
-            run["cells"] += _ended(entry, run["gaps"].found)
-            del self._runs[entry["run"]]
+        kind, name = entry["type"], entry["run"]
+        if kind == "metadata": self._under_way[name] = RunCells()
+        if not (run := self._under_way.get(name)): return
+        run.entries.append(entry)
+        if kind == "run_context":
+            self.runs.append(run)
+            run.cells += _started(len(self.runs), entry, self.log.name)
+        elif kind == "iteration":
+            run.cells += _iteration(entry, run.next)
+            run.next += len(entry["code_blocks"])
+        elif kind == "run_end":
+            run.cells += _ended(entry, missing_in(run.entries))
+            del self._under_way[name], run.entries
 
-    def text(self) -> str:
-        "The notebook's file."
-        title = self.log.stem.replace("_", " ")
-        about = f"# Trace: {title}\n\n> What was logged in `{self.log.name}`. Run it from top to bottom to replay it: no model is asked."
-        cells = [_cell("markdown", "about", about), *(c for cells in self.cells for c in cells)]
-        kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}, "language_info": {"name": "python"}}
-        return '{"cells": [\n' + ",\n".join(cells) + f'\n],\n"metadata": {json.dumps(kernel)},\n"nbformat": 4, "nbformat_minor": 5}}\n'
+# %% ../../nbs/utils/02_trace_notebook.ipynb #15c7baec
+_METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+             "language_info": {"name": "python"}}
 
-def replace_file(path: Path, text: str | bytes) -> None:
-    "Write a file in one step: there is the old one or the new one, never half of one."
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_bytes(text.encode("utf-8") if isinstance(text, str) else text)
-    os.replace(new, path)
+@patch
+def text(self: Trace) -> str:
+    "The notebook's file."
+    about = (f"# Trace: {self.log.stem.replace('_', ' ')}\n\n> What was logged in `{self.log.name}`. "
+             "Run it from top to bottom to replay it: no model is asked.")
+    cells = [_markdown("about", about), *(cell for run in self.runs for cell in run.cells)]
+    return ('{"cells": [\n' + ",\n".join(cells)
+            + f'\n],\n"metadata": {json.dumps(_METADATA)},\n"nbformat": 4, "nbformat_minor": 5}}\n')
+
+def trace_notebook(log: str | Path) -> str:
+    "The trace notebook of a log, as the text of its file."
+    trace = Trace(Path(log))
+    for entry in read_entries(log): trace.add(entry)
+    return trace.text()
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #c580aa39
 _SHARE = 0.02   # of the time may go into writing the notebook
@@ -116,8 +133,13 @@ _AT_FIRST = 0.2 # seconds that it may take in any case
 class TraceHandle:
     "Where a trace notebook is, and the end of keeping it."
     def __init__(self, logger: RLMLogger, path: Path):
-        self._path, self._logger, self._trace, self._lock = path, weakref.ref(logger), Trace(logger.path), threading.RLock()
-        self._began, self._spent, self._next, self._due, self._late, self._ours = time.monotonic(), 0.0, 0.0, False, False, None
+        self._path, self._logger = path, weakref.ref(logger)
+        self._trace, self._lock = Trace(logger.path), threading.RLock()
+        self._began, self._spent = time.monotonic(), 0.0
+        self._next = 0.0         # when an iteration may be written
+        self._due = False        # something is not in the notebook yet
+        self._important = False  # and it is the start or the end of a run
+        self._as_written = None  # the notebook as it was written last
         logger.listeners.append(self._hear)
         weakref.finalize(logger, self._catch_up)  # also when Python ends
 
@@ -131,46 +153,60 @@ class TraceHandle:
         with self._lock:
             self._trace.add(entry)
             self._due, now = True, time.monotonic()
-            self._late |= entry["type"] in ("run_context", "run_end")
-            if self._late and self._spent <= _AT_FIRST + _SHARE * (now - self._began) or now >= self._next: self.save()
+            self._important |= entry["type"] in ("run_context", "run_end")
+            in_time = self._spent <= _AT_FIRST + _SHARE * (now - self._began)
+            if self._important and in_time or now >= self._next: self.save()
 
     def _catch_up(self) -> None:
         with self._lock:
             if self._due and self._path.parent.is_dir(): self.save()
 
-    def save(self) -> None:
-        "Write the notebook now."
-        with self._lock:
-            began, text = time.monotonic(), self._trace.text().encode("utf-8")
-            if self._edited(): self._path = self._beside()
-            replace_file(self._path, text)
-            self._ours, self._due, self._late, now = (_signature(self._path), hash(text)), False, False, time.monotonic()
-            self._spent += now - began
-            self._next = now + max(2, (now - began) / _SHARE)
+# %% ../../nbs/utils/02_trace_notebook.ipynb #37e9dc0e
+@patch
+def save(self: TraceHandle) -> None:
+    "Write the notebook now."
+    with self._lock:
+        began, text = time.monotonic(), self._trace.text().encode("utf-8")
+        if self._edited(): self._path = _beside(self._path)
+        replace_file(self._path, text)
+        self._as_written = _signature(self._path), hash(text)
+        self._due = self._important = False
+        now = time.monotonic()
+        self._spent += now - began
+        self._next = now + max(2, (now - began) / _SHARE)
 
-    def _edited(self) -> bool:
-        "Whether there is a file that is not as it was written last."
-        if not self._path.exists(): return False
-        return self._ours is None or (_signature(self._path) != self._ours[0] and hash(self._path.read_bytes()) != self._ours[1])
-
-    def _beside(self) -> Path:
-        stem = re.sub(r"(_\d+)?\.trace\.ipynb$", "", self._path.name)
-        return next(p for i in range(2, 10_000) if not (p := self._path.with_name(f"{stem}_{i}.trace.ipynb")).exists())
-
-    def close(self) -> None:
-        "Write the notebook a last time and stop keeping it."
-        logger = self._logger()
-        if logger and self._hear in logger.listeners: logger.listeners.remove(self._hear)
-        self._catch_up()
-
-    def __repr__(self): return f"TraceHandle({str(self.path)!r})"
-    def _repr_html_(self):
-        where = os.path.relpath(self.path).replace(os.sep, "/")
-        return f'trace: <a href="{html.escape(where)}" target="_blank">{html.escape(where)}</a>'
+@patch
+def _edited(self: TraceHandle) -> bool:
+    "Whether there is a file that is not as it was written last."
+    if not self._path.exists(): return False
+    if self._as_written is None: return True
+    signature, content = self._as_written
+    return _signature(self._path) != signature and hash(self._path.read_bytes()) != content
 
 def _signature(path: Path) -> tuple:
     stat = path.stat()
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+def _beside(path: Path) -> Path:
+    "A name for another notebook of the same log."
+    stem = re.sub(r"(_\d+)?\.trace\.ipynb$", "", path.name)
+    return next(p for i in range(2, 10_000) if not (p := path.with_name(f"{stem}_{i}.trace.ipynb")).exists())
+
+# %% ../../nbs/utils/02_trace_notebook.ipynb #590bfe20
+@patch
+def close(self: TraceHandle) -> None:
+    "Write the notebook a last time and stop keeping it."
+    logger = self._logger()
+    if logger and self._hear in logger.listeners: logger.listeners.remove(self._hear)
+    self._catch_up()
+
+@patch
+def __repr__(self: TraceHandle): return f"TraceHandle({str(self.path)!r})"
+
+@patch
+def _repr_html_(self: TraceHandle):
+    where = html.escape(os.path.relpath(self.path).replace(os.sep, "/"))
+    return f'trace: <a href="{where}" target="_blank">{where}</a>'
 
 def enable_trace_notebook(
     log_dir: str | Path,                       # the folder for the log and the notebook
@@ -185,36 +221,100 @@ def enable_trace_notebook(
     return logger, TraceHandle(logger, path)
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #9b2bdd67
-_running: list = []  # the replay that the cells below belong to
+_running: list[Replay] = []  # the replay that the cells below belong to
 
-def start_replay(log: str, run: str) -> None:
-    "Begin to replay a run of a log that lies beside this notebook."
+def start_replay(
+    log: str,         # the log, which lies beside this notebook
+    run: str,         # the run's name in it
+    **supplied: Any,  # what the log does not have, by name
+) -> None:
+    "Begin to replay a run."
     from IPython import get_ipython
-    from rlm.replay import Replay
-    if not Path(log).exists(): raise ConfigurationError(f"{log} is not here ({Path.cwd()}). A trace notebook wants its log beside it.")
+    if not Path(log).exists():
+        raise ConfigurationError(f"{log} is not here ({Path.cwd()}). A trace notebook wants its log beside it.")
     for before in _running: before.close()
-    _running[:] = [Replay(log, run)]
+    _running[:] = [Replay(log, run, **supplied)]
     get_ipython().register_magic_function(_running[0].cell, "cell", "replay")
-    kind = f"partial; not in the log: {', '.join(_running[0].missing)}" if _running[0].missing else "full"
-    print(f"Replaying {run} ({kind}).")
+    missing = listed(_running[0].missing)
+    print(f"Replaying {run}." + (f" Missing: {missing}." if missing else ""))
 
 def end_replay() -> None:
     "Compare the replay with the recording."
     print(_running[0].end())
 
-# %% ../../nbs/utils/02_trace_notebook.ipynb #3fffc2b7
-def trace_notebook(log: str | Path) -> str:
-    "The trace notebook of a log, as the text of its file."
-    trace = Trace(Path(log))
-    for entry in read_entries(log): trace.add(entry)
-    return trace.text()
+# %% ../../nbs/utils/02_trace_notebook.ipynb #8c3e2163
+def replay_cells(path: str | Path) -> dict[str, str]:
+    "Run the cells of a trace notebook here: run -> `equal`, or what is different; `error` -> the first that a cell raised."
+    from IPython.core.interactiveshell import InteractiveShell
+    shell, outcomes = InteractiveShell.instance(), {"error": ""}
+    for cell in json.loads(Path(path).read_text("utf-8"))["cells"]:
+        if cell["cell_type"] != "code": continue
+        error = shell.run_cell("".join(cell["source"])).error_in_exec
+        if error and not outcomes["error"]: outcomes["error"] = f"{type(error).__name__}: {error}"
+        for replay in _running: outcomes[replay.run.id] = replay.outcome
+    return outcomes
 
+_IN_A_FRESH_PROCESS = """if True:
+    import json, sys
+    from pathlib import Path
+    from rlm.utils.trace_notebook import replay_cells
+    Path(sys.argv[2]).write_text(json.dumps(replay_cells(sys.argv[1])))"""
+
+def _outcomes(notebook: Path) -> dict[str, str]:
+    "The same, in a fresh process."
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder) / "outcomes.json"
+        done = subprocess.run([sys.executable, "-c", _IN_A_FRESH_PROCESS, notebook.name, said], cwd=notebook.parent,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if said.exists(): return json.loads(said.read_text())
+    raise RLMError(f"The replay of {notebook} ended its process (exit code {done.returncode}). {done.stderr[-2_000:]}")
+
+# %% ../../nbs/utils/02_trace_notebook.ipynb #ae504385
+def verify(
+    notebook: str | Path,  # a trace notebook, with its log beside it
+) -> dict[str, str]:       # run -> `equal`, or what is different
+    "Replay a trace notebook in a fresh process, and write into it how that came out."
+    notebook = Path(notebook).absolute()
+    try: nb = json.loads(notebook.read_text("utf-8"))
+    except (OSError, ValueError) as e: raise RLMError(f"{notebook} can't be read as a notebook: {e}") from None
+    ids = [cell.get("id", "") for cell in nb["cells"]]
+    runs = [id.removeprefix("start-") for id in ids if id.startswith("start-")]
+    if not runs: raise RLMError(f"{notebook} is no trace notebook.")
+    found = _outcomes(notebook)
+    outcomes = {run: found.get(run) or found["error"] or "its answer is not compared" for run in runs}
+    nb["cells"] = _with_outcomes(nb["cells"], outcomes)
+    replace_file(notebook, json.dumps(nb, indent=1, ensure_ascii=False) + "\n")
+    return outcomes
+
+def _with_outcomes(cells: list[dict], outcomes: dict[str, str]) -> list[dict]:
+    "The cells, with one below each run that says how it came out."
+    new = {}
+    for run, outcome in outcomes.items():
+        said = "*Verified, equal.*" if outcome == "equal" else f"*Not verified: {outcome}.*"
+        new[f"check-{run}"] = {"cell_type": "markdown", "id": f"verified-{run}", "metadata": {}, "source": [said]}
+    found = []
+    for cell in cells:
+        if not cell.get("id", "").startswith("verified-"): found.append(cell)
+        if cell.get("id") in new: found.append(new.pop(cell["id"]))
+    return [*found, *new.values()]
+
+# %% ../../nbs/utils/02_trace_notebook.ipynb #3fffc2b7
 def main(args: list[str] | None = None) -> None:
     "The command `rlm_trace`."
-    logs = sys.argv[1:] if args is None else args
-    if not logs or logs[0].startswith("-"): sys.exit("rlm_trace LOG.jsonl ...: make a trace notebook of each log, beside it")
-    for log in map(Path, logs):
-        path = log.with_suffix(".trace.ipynb")
-        if path.exists(): sys.exit(f"{path} is there already. Move it away first.")
-        replace_file(path, trace_notebook(log))
-        print(path)
+    parser = argparse.ArgumentParser("rlm_trace", description="Make a trace notebook of each log, beside it.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a log; with --verify, or its trace notebook")
+    parser.add_argument("--verify", action="store_true",
+                        help="replay each run in a fresh process, and write into the notebook how that came out")
+    given = parser.parse_args(args)
+    try: all_equal = all([_one(file, given.verify) for file in given.files])
+    except RLMError as e: sys.exit(f"rlm_trace: {e}")
+    if not all_equal: sys.exit(1)
+
+def _one(file: Path, checked: bool) -> bool:
+    "Make the notebook of a log, or replay one; False where it did not come out equal."
+    notebook = file if file.suffix == ".ipynb" else file.with_suffix(".trace.ipynb")
+    if not checked and notebook.exists(): raise ConfigurationError(f"{notebook} is there already. Move it away first.")
+    if notebook != file and not notebook.exists(): replace_file(notebook, trace_notebook(file))
+    outcomes = verify(notebook) if checked else {}
+    print(notebook, *(f"  {run}: {outcome}" for run, outcome in outcomes.items()), sep="\n")
+    return all(outcome == "equal" for outcome in outcomes.values())
