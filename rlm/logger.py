@@ -5,7 +5,7 @@
 # %% ../nbs/11_logger.ipynb #d4f093b6
 from __future__ import annotations
 import hashlib, json, math, os, secrets as random_names, sys, threading, weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import zip_longest
 from pathlib import Path
@@ -139,11 +139,12 @@ def before_block(run: RunUnderWay, inputs: dict[str, Any]) -> dict:
     if state != run.random: before["random"] = random_state_as_text(state)
     run.random = state
     now = {name: _input(x) for name, x in inputs.items()}
-    now |= {name: {"gone": True} for name in run.inputs.keys() - now.keys()}
     texts = {name: json.dumps(x) for name, x in now.items()}
-    if changed := {name: x for name, x in now.items() if run.inputs.get(name) != texts[name]}: before["inputs"] = changed
+    changed = {name: x for name, x in now.items() if run.inputs.get(name) != texts[name]}
+    changed |= {name: {"gone": True} for name in run.inputs.keys() - now.keys()}
+    if changed: before["inputs"] = changed
     run.inputs.clear()
-    run.inputs.update({name: texts[name] for name, x in now.items() if "gone" not in x})
+    run.inputs.update(texts)
     return before
 
 # %% ../nbs/11_logger.ipynb #4c3f8e55
@@ -183,12 +184,11 @@ def _note(self: RLMLogger, event: Event, run: RunUnderWay) -> None:
             run.blocks = []
         case RunEnded(result=result): self._write(_run_end(result), run.started)
 
+_RUN_END = "response", "value", "stop_reason", "computed", "execution_time", "usage_by_model"
+
 def _run_end(result: RLMChatCompletion) -> dict:
-    kept = to_json(RLMChatCompletion("", "", result.response, result.value, usage_by_model=result.usage_by_model,
-                                     execution_time=result.execution_time, stop_reason=result.stop_reason,
-                                     computed=result.computed))
-    names = "response", "value", "stop_reason", "computed", "execution_time", "usage_by_model"
-    return {"type": "run_end", **{name: kept[name] for name in names}, "usage": to_json(result.usage)}
+    rest = to_json(replace(result, iterations=(), messages=()))  # which have been written
+    return {"type": "run_end", **{name: rest[name] for name in _RUN_END}, "usage": to_json(result.usage)}
 
 # %% ../nbs/11_logger.ipynb #e2f478f6
 def read_entries(path: str | Path) -> list[dict]:
@@ -212,20 +212,22 @@ def read_entries(path: str | Path) -> list[dict]:
 # %% ../nbs/11_logger.ipynb #a295e4bb
 def missing_in(lines: list[dict]) -> dict[str, str]:
     "What a replay of the run of these lines does not have, and why."
-    missing, named, number, tools = {}, set(), 0, ()
+    missing, tools = {}, ()
+    blocks: list[tuple] = []  # each with what to know before it
     for e in lines:
         if "credentials" in e: missing["the credentials"] = "removed from the log"
         if e["type"] == "metadata": tools = e["settings"].get("tools", ())
         if e["type"] == "run_context" and (e["context"] or {}).get("missing"): missing["context"] = _why(e["context"])
-        if e["type"] != "iteration": continue
-        for block, before in zip_longest(e["code_blocks"], e["blocks"][:len(e["code_blocks"])], fillvalue={}):
-            number += 1
-            words, inputs = set(names_in(block["code"])), before.get("inputs", {})
-            missing |= {n: _why(x) for n, x in inputs.items() if x.get("missing") and n not in named}
-            missing |= {tool: "a tool" for tool in tools if tool in words}
-            named |= words - inputs.keys()
-            if before.get("numpy"): missing["the random state of numpy"] = "which a block imported"
-            if block["result"]["interrupted"]: missing[f"block {number}"] = "stopped"
+        if e["type"] == "iteration": blocks += zip_longest(e["code_blocks"], e["blocks"], fillvalue={})
+    named: set[str] = set()
+    for number, (block, before) in enumerate(blocks, 1):
+        if not block: continue  # it began and left no result
+        words, inputs = set(names_in(block["code"])), before.get("inputs", {})
+        missing |= {name: _why(x) for name, x in inputs.items() if x.get("missing") and name not in named}
+        missing |= {tool: "a tool" for tool in tools if tool in words}
+        named |= words - inputs.keys()
+        if before.get("numpy"): missing["the random state of numpy"] = "which a block imported"
+        if block["result"]["interrupted"]: missing[f"block {number}"] = "stopped"
     return missing
 
 def _why(x: dict) -> str: return f"{x['type']}, {x['why']}" if "why" in x else x["type"]
@@ -238,13 +240,13 @@ def listed(missing: dict[str, str]) -> str:
 @dataclass(frozen=True)
 class LoggedRun:
     "A run as its log has it."
-    id: str                       # its name in the log, and that of its result
-    metadata: dict                # the line with which it begins
-    settings: RunSettings         # how it was set up
-    context: dict | None          # the data: `{"value": ...}`, or `{"missing": True, ...}`; None where the question was all
-    result: RLMChatCompletion     # the run itself
-    blocks: list[list[dict]] = field(default_factory=list, repr=False)  # for each iteration, what to know before each block
-    prompt: str = ""              # the question
+    id: str                  # its name in the log, and that of its result
+    metadata: dict           # the line with which it begins
+    settings: RunSettings    # how it was set up
+    prompt: str              # the question
+    context: dict | None     # the data: `{"value": ...}` or `{"missing": True, ...}`; None where the question was all
+    result: RLMChatCompletion = field(repr=False)  # the run itself
+    blocks: tuple = field(default=(), repr=False)  # its blocks, each with what a replay has to know before it
     missing: dict[str, str] = field(default_factory=dict)  # what a replay of it does not have, and why
 
     @property
@@ -256,28 +258,34 @@ class LoggedRun:
 # %% ../nbs/11_logger.ipynb #e6d928ff
 def read_log(path: str | Path) -> list[LoggedRun]:
     "The runs of a log, in the order in which they began."
-    folder, lines, conversations = Path(path).parent, {}, {}
-    for e in read_entries(path): lines.setdefault(e["run"], {}).setdefault(e["type"], []).append(e)
-    return [_run_of(kinds, conversations, folder) for kinds in lines.values() if {"metadata", "run_context"} <= kinds.keys()]
+    lines: dict[str, list[dict]] = {}
+    for e in read_entries(path): lines.setdefault(e["run"], []).append(e)
+    conversations: dict[str, list[dict]] = {}
+    runs = [_run_of(lines, conversations, Path(path).parent) for lines in lines.values()]
+    return [run for run in runs if run]
 
-def _run_of(kinds: dict[str, list[dict]], conversations: dict[str, list[dict]], folder: Path) -> LoggedRun:
+def _run_of(lines: list[dict], conversations: dict[str, list[dict]], folder: Path) -> LoggedRun | None:
     "The run that these lines tell of. `conversations` has the messages of the runs before it, by run."
-    (metadata,), (about,), iterations = kinds["metadata"], kinds["run_context"], kinds.get("iteration", [])
-    end = kinds.get("run_end", [{}])[0]
-    run = metadata["run"]
+    first = {e["type"]: e for e in reversed(lines)}
+    if not {"metadata", "run_context"} <= first.keys(): return None
+    metadata, about = first["metadata"], first["run_context"]
+    iterations = [e for e in lines if e["type"] == "iteration"]
+    about["context"] = _load(about["context"], folder)
     messages = conversations.get(about["continues"], [])[:about["earlier"]] + about["messages"]
-    messages += [m for i in iterations for m in i["messages"]]
-    conversations[run] = messages
-    about = about | {"context": _load(about["context"], folder)}
-    result = from_json(RLMChatCompletion, {
-        "root_model": metadata["model"], "prompt": about["prompt"], "response": "", "stop_reason": "unfinished", "id": run,
-        **{name: end[name] for name in end.keys() - {"type", "run", "usage", "credentials"}},
-        "messages": messages, "iterations": [{name: i[name] for name in _ITERATION} for i in iterations]})
-    missing = missing_in([metadata, about, *iterations, end | {"type": "run_end"}])
-    settings = from_json(RunSettings, metadata["settings"])
-    return LoggedRun(run, metadata, settings, about["context"], result, [i["blocks"] for i in iterations], about["prompt"], missing)
+    messages += [m for e in iterations for m in e["messages"]]
+    conversations[metadata["run"]] = messages
+    known = {"root_model": metadata["model"], "prompt": about["prompt"], "id": metadata["run"], "messages": messages,
+             "iterations": [{name: e[name] for name in _ITERATION} for e in iterations]}
+    end = {name: first.get("run_end", _UNFINISHED)[name] for name in _RUN_END}
+    result = from_json(RLMChatCompletion, known | end)
+    blocks = [pair for i, e in zip(result.iterations, iterations)
+              for pair in zip(i.code_blocks, [*e["blocks"], *[{}] * len(i.code_blocks)])]
+    return LoggedRun(metadata["run"], metadata, from_json(RunSettings, metadata["settings"]), about["prompt"],
+                     about["context"], result, tuple(blocks), missing_in(lines))
 
 _ITERATION = "reply", "response", "code_blocks", "execution_time"
+_UNFINISHED = {"response": "", "value": None, "stop_reason": "unfinished", "computed": False, "execution_time": 0.0,
+               "usage_by_model": {}}
 
 def _load(context: dict | None, folder: Path) -> dict | None:
     "The data of a run, from beside the log where it is there."

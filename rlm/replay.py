@@ -23,7 +23,7 @@ from .logger import LoggedRun, listed, read_log
 from .parsing import parse_reply
 from .subcalls import SubCalls
 from .text import names_in, sendable
-from .types import CodeResult, ConfigurationError, LMError, Reply, RLMChatCompletion, RLMError, RunSettings, SubCall
+from .types import Answer, CodeResult, ConfigurationError, LMError, Reply, RLMChatCompletion, RLMError, RunSettings, SubCall
 
 # %% auto #0
 __all__ = ['ReplayDivergenceError', 'RecordedCalls', 'ReplayLM', 'replay', 'ReplayedRepl', 'Replay']
@@ -36,7 +36,8 @@ class RecordedCalls:
     "Answers prompts as they were answered once; also those that a child had answered, which does not run again."
     recorded = True
     def __init__(self, calls: list[SubCall], model: str = "replay"):
-        self.model, self._calls, self._lock = model, {}, threading.Lock()
+        self.model, self._lock = model, threading.Lock()
+        self._calls: dict[str, list[SubCall]] = {}
         for call in calls: self._calls.setdefault(sendable(call.prompt), []).append(call)
 
     def complete(self, messages: list[dict]) -> Reply:
@@ -94,7 +95,8 @@ class ReplayLM:
         if n >= len(self._replies):
             raise ReplayDivergenceError(f"The recording has {n} replies of the model, and another was asked for.")
         recorded, reply = self._replies[n]
-        now, then = messages[-1]["content"], recorded[len(messages) - 1]["content"] if len(messages) <= len(recorded) else ""
+        now = messages[-1]["content"]
+        then = recorded[len(messages) - 1]["content"] if len(messages) <= len(recorded) else ""
         if _comparable(now) == _comparable(then): return reply
         raise ReplayDivergenceError(f"The model was told something else at its reply {n + 1}.\n"
                                     f"Then: {then[:1000]!r}\nNow:  {now[:1000]!r}")
@@ -136,23 +138,44 @@ class ReplayedRepl:
         self._holding.close()
 
 # %% ../nbs/12_replay.ipynb #c80135bc
-def _payload(run: LoggedRun, runs: dict[str, LoggedRun], contexts: dict[str, Any]) -> dict[str, Any]:
+def _data(run: LoggedRun, runs: dict[str, LoggedRun], contexts: dict[str, Any]) -> dict[str, Any]:
     "What the run brought to its REPL, by name."
-    def data(r: LoggedRun) -> Any:
+    def of(r: LoggedRun) -> Any:
         if r.id not in contexts: contexts[r.id] = deepcopy(r.payload)
         return contexts[r.id]
-    payload, turns = {"context": data(run)}, [run]
+    data, turns = {"context": of(run)}, [run]
     while (before := turns[0].settings.continues) in runs: turns.insert(0, runs[before])
     if run.settings.session:
-        payload |= {f"session_context_{i}": data(turn) for i, turn in enumerate(turns)}
-        payload["context_history"] = [data(turn) for turn in turns]
-        payload["session_history"] = [{"prompt": t.prompt, "response": t.result.response} for t in turns[:-1]]
-    return {run.settings.names.get(name, name): x for name, x in payload.items()}
+        data |= {f"session_context_{i}": of(turn) for i, turn in enumerate(turns)}
+        data["context_history"] = [of(turn) for turn in turns]
+        data["session_history"] = [{"prompt": t.prompt, "response": t.result.response} for t in turns[:-1]]
+    return {run.settings.names.get(name, name): x for name, x in data.items()}
 
 def _lacks(x: Any) -> str:
     "Why a value that a run brought is not all there; empty if it is."
     items = x if type(x) is list else [x]
     return next((item.type for item in items if isinstance(item, Missing)), "")
+
+# %% ../nbs/12_replay.ipynb #1d568a01
+_repls: dict[tuple, ReplayedRepl] = {}  # (log, REPL) -> what its replays share
+
+def _repl_of(log: Path, run: LoggedRun, runs: dict[str, LoggedRun]) -> ReplayedRepl:
+    "The REPL that a run is replayed in."
+    name = lambda r: r.settings.repl or r.id
+    key, first = (log, name(run)), next(r for r in runs.values() if name(r) == name(run))
+    if key in _repls and first is not run: return _repls[key]
+    if key in _repls: _repls[key].release()
+    repl = _repls[key] = ReplayedRepl(run.settings)
+    if first is not run: repl.missing["the runs before it"] = "not replayed"
+    return repl
+
+def _read(log: Path) -> dict[str, LoggedRun]:
+    "The runs of a log by name."
+    stat = log.stat() if log.exists() else None
+    return _read_once(log, stat and (stat.st_mtime_ns, stat.st_size))
+
+@lru_cache(1)
+def _read_once(log: Path, state: tuple | None) -> dict[str, LoggedRun]: return {r.id: r for r in read_log(log)}
 
 # %% ../nbs/12_replay.ipynb #fb3468ef
 class Replay:
@@ -162,88 +185,56 @@ class Replay:
         run: str,         # the run's name in it
         **supplied: Any,  # what the log does not have, by name
     ):
-        path, runs = Path(log).absolute(), _read(log)
+        path = Path(log).absolute()
+        runs = _read(path)
         if run not in runs: raise RLMError(f"There is no run {run!r} in {log}.")
-        self.run, self.answer = runs[run], None
-        self.outcome = ""              # at the end `equal`, or the first thing that is different
-        self.differs: list[int] = []   # the blocks that came out different
-        self.blocks = dict(enumerate(_blocks_of(self.run), 1))
-        self.waiting = {n for n, (block, _) in self.blocks.items() if not _was_not_run(block.result)}  # still to be run
-        self._final = _final_of(self.run.result)
+        self.run, self.repl = runs[run], _repl_of(path, runs[run], runs)
         flags = self.run.settings.environment_kwargs
         self._reads, self._writes = flags.get("sync_from_user_ns"), flags.get("sync_to_user_ns")
         self._listed = flags.get("sync_vars") or ()  # the user's variables that were shared by name
-        self._check(supplied)
-        self.repl = _repl_of(path, self.run, runs)
-        self._begin(supplied, runs)
+        self.blocks = dict(enumerate(self.run.blocks, 1))
+        self.waiting = {n for n, (block, _) in self.blocks.items() if not _is_left_out(block.result)}  # still to be run
+        self.differs: list[int] = []         # the blocks that came out different
+        self.answer: Answer | None = None
+        self.outcome = ""                    # at the end `equal`, or the first thing that is different
+        self._supply(supplied)
+        self._begin(runs)
 
-def _blocks_of(run: LoggedRun) -> list[tuple]:
-    "The blocks of a run, each with what to know before it."
-    return [(block, before) for i, befores in zip(run.result.iterations, run.blocks)
-            for block, before in zip(i.code_blocks, [*befores, *[{}] * len(i.code_blocks)])]
-
-def _was_not_run(r: CodeResult) -> bool:
-    "Whether a replay leaves the block out: the user stopped it, or refused it."
+def _is_left_out(r: CodeResult) -> bool:
+    "Whether a replay leaves a block out: the user stopped it, or refused it."
     return r.interrupted or r.ran == ""
-
-def _final_of(result: RLMChatCompletion) -> tuple[str, bool] | None:
-    "The source of an answer that was given outside code and named a value."
-    if not (result.computed and result.iterations): return None
-    if any(block.result.answer for block in result.iterations[-1].code_blocks): return None
-    final = parse_reply(result.iterations[-1].response).final
-    return (final.name or final.source, final.variable) if final else None
-
-# %% ../nbs/12_replay.ipynb #1d568a01
-_repls: dict[tuple, ReplayedRepl] = {}  # (log, REPL) -> what its replays share
-
-def _read(log: str | Path) -> dict[str, LoggedRun]:
-    "The runs of a log by name."
-    stat = Path(log).stat() if Path(log).exists() else None
-    return _read_once(str(log), stat and (stat.st_mtime_ns, stat.st_size))
-
-@lru_cache(1)
-def _read_once(log: str, state: tuple | None) -> dict[str, LoggedRun]: return {r.id: r for r in read_log(log)}
-
-def _repl_of(log: Path, run: LoggedRun, runs: dict[str, LoggedRun]) -> ReplayedRepl:
-    "The REPL that a run is replayed in."
-    name = lambda r: r.settings.repl or r.id
-    first, key = next(r for r in runs.values() if name(r) == name(run)), (log, name(run))
-    if key in _repls and first is not run: return _repls[key]
-    if key in _repls: _repls[key].release()
-    _repls[key] = ReplayedRepl(run.settings)
-    if first is not run: _repls[key].missing["the runs before it"] = "not replayed"
-    return _repls[key]
 
 # %% ../nbs/12_replay.ipynb #3f78ac23
 @patch
-def _check(self: Replay, supplied: dict[str, Any]) -> None:
-    "Refuse what is not missing."
-    missing = [name for name in self.run.missing if name.isidentifier()]
+def _supply(self: Replay, supplied: dict[str, Any]) -> None:
+    "Take what the user has of what is missing."
+    repl, missing = self.repl, self.run.missing
+    names = [name for name in missing if name.isidentifier()]
     for name in supplied:
-        if name in missing or (self._final and name in names_in(self._final[0])): continue
-        raise ConfigurationError(f"{name} is not missing in run {self.run.id}. " + (f"Missing: {', '.join(missing)}." if missing
-                                                                                     else "Nothing is."))
+        if name in names: continue
+        raise ConfigurationError(f"{name} is not missing in run {self.run.id}. Missing: {', '.join(names) or 'nothing'}.")
+    self.missing = {name: why for name, why in missing.items() if name not in repl.supplied | supplied}
+    then, here = self.run.metadata["python"].split(".")[:2], [str(n) for n in sys.version_info[:2]]
+    if then != here: self.missing["Python"] = f"{'.'.join(then)} then, {'.'.join(here)} now"
+    repl.missing |= self.missing
+    if "context" in supplied: repl.contexts[self.run.id] = supplied.pop("context")
+    repl.supplied |= supplied
 
+# %% ../nbs/12_replay.ipynb #3f78ac33
 @patch
-def _begin(self: Replay, supplied: dict[str, Any], runs: dict[str, LoggedRun]) -> None:
+def _begin(self: Replay, runs: dict[str, LoggedRun]) -> None:
+    "Get the REPL ready, and note what is not there."
     repl, run = self.repl, self.run
-    repl.supplied |= {name: x for name, x in supplied.items() if name != "context"}
-    if "context" in supplied: repl.contexts[run.id] = supplied["context"]
-    tools = {name: repl.supplied[name] for name in run.settings.tools if name in repl.supplied}
-    payload = _payload(run, runs, repl.contexts)
-    calls = SubCalls(RecordedCalls(_calls_of(run)).called(run.settings.models), Ledger(places=1))  # one by one, in their order
-    self._held = repl.hold(payload, calls.functions | tools)
+    data = _data(run, runs, repl.contexts)
+    calls = SubCalls(RecordedCalls(_calls_of(run)).called(run.settings.models), Ledger(places=1))
+    tools = {name: x for name, x in repl.supplied.items() if name in run.settings.tools}
+    self._held = repl.hold(data, calls.functions | tools)
     self.environment = self._held.environment
     self._place = self._place_of_the_users_names()
     self._place.update({name: x for name, x in repl.supplied.items() if name not in tools})
-    for name in payload: repl.lacking.pop(name, None)
-    repl.lacking |= {name: why for name, x in payload.items() if (why := _lacks(x))}
-    repl.lacking |= {name: "a tool" for name in run.settings.tools if name not in tools}
-    self.missing = {name: why for name, why in run.missing.items() if name not in {*supplied, *repl.supplied}}
-    python = ".".join(run.metadata["python"].split(".")[:2])
-    here = "{}.{}".format(*sys.version_info)
-    if python != here: self.missing["Python"] = f"{python} then, {here} now"
-    repl.missing |= self.missing
+    lacking = {name: _lacks(x) for name, x in data.items()}
+    lacking |= {name: "" if name in tools else "a tool" for name in run.settings.tools}
+    repl.lacking = {name: why for name, why in (repl.lacking | lacking).items() if why}
 
 @patch
 def _place_of_the_users_names(self: Replay) -> dict[str, Any]:
@@ -261,16 +252,16 @@ def _bind(self: Replay, inputs: dict[str, dict]) -> None:
         self.repl.lacking.pop(name, None)
         if x.get("gone"): place.pop(name, None)
         elif "module" in x: self._import(name, x["module"])
-        elif x.get("missing"):
-            if name not in place: self.repl.lacking[name] = self.run.missing.get(name, x["type"])
-        elif name not in place or encode(place[name]) != encode(x["value"]): place[name] = deepcopy(x["value"])
-    if place is self.environment.namespace: place.pop("exit", None), place.pop("quit", None)  # they end the block
-    elif place: self._cover_builtins()
+        elif x.get("missing") and name not in place: self.repl.lacking[name] = self.run.missing.get(name, x["type"])
+        elif "value" in x and (name not in place or encode(place[name]) != encode(x["value"])):
+            place[name] = deepcopy(x["value"])
+    if place is not self.environment.namespace: self._cover_builtins()
+    else: place.pop("exit", None), place.pop("quit", None)  # they end the block
 
 @patch
 def _import(self: Replay, name: str, module: str) -> None:
     try: self._place[name] = import_module(module)
-    except ImportError: self.repl.lacking[name] = self.repl.missing[name] = f"the module {module}, which is not installed"
+    except ImportError: self.repl.lacking[name] = self.repl.missing[name] = f"the module {module}, not installed here"
 
 @patch
 def _cover_builtins(self: Replay) -> None:
@@ -280,6 +271,14 @@ def _cover_builtins(self: Replay) -> None:
         if name in self._place and (hasattr(builtins, name) or name == "answer"): known.pop(name, None)
         elif hasattr(builtins, name): known[name] = getattr(builtins, name)
 
+# %% ../nbs/12_replay.ipynb #62abdf67
+@patch
+def _note_needs(self: Replay, number: int, code: str) -> None:
+    "If the block names something that is not there, blocks are not run any more."
+    words = set(names_in(code))
+    lacking = {name: why for name, why in self.repl.lacking.items() if name in words}
+    if lacking and not self.repl.needs: self.repl.needs = f"block {number} needs {listed(lacking)}"
+
 # %% ../nbs/12_replay.ipynb #73bce077
 @patch
 def block(self: Replay, number: int, code: str) -> CodeResult:
@@ -287,13 +286,13 @@ def block(self: Replay, number: int, code: str) -> CodeResult:
     recorded, before = self.blocks.get(number, (None, {}))
     if before.get("random"): restore_random_state(before["random"])
     self._bind(before.get("inputs", {}))
-    lacking = {name: why for name, why in self.repl.lacking.items() if name in set(names_in(code))}
-    if lacking and not self.repl.needs: self.repl.needs = f"block {number} needs {listed(lacking)}"
-    if recorded and (self.repl.needs or _was_not_run(recorded.result)): return recorded.result
+    self._note_needs(number, code)
+    if recorded and (self.repl.needs or _is_left_out(recorded.result)): return recorded.result
     if self.repl.needs: return CodeResult(error=f"Not run: {self.repl.needs}.")
     self.waiting.discard(number)
-    source = recorded and (recorded.result.ran or recorded.code)
-    if recorded and _in_a_cell(code) in (_in_a_cell(recorded.code), _in_a_cell(source)): code = source
+    if recorded:
+        ran = recorded.result.ran or recorded.code
+        if _in_a_cell(code) in (_in_a_cell(recorded.code), _in_a_cell(ran)): code = ran
     result = self.environment.run(code, f"block {number}")
     self._take_back_listed()
     if result.answer: self.answer = result.answer
@@ -302,22 +301,43 @@ def block(self: Replay, number: int, code: str) -> CodeResult:
 
 @patch
 def _take_back_listed(self: Replay) -> None:
-    "What was listed was the user's again after each block."
-    if not self._writes: return
+    "In the mode *share listed* what was listed was the user's again after each block."
     own = self.environment.namespace
-    self.environment.theirs.update({name: own.pop(name) for name in self._listed if name in own})
+    if self._writes: self.environment.theirs.update({name: own.pop(name) for name in self._listed if name in own})
 
 def _in_a_cell(code: str) -> str:
     "A block as a notebook can hold it."
     return sendable(code).strip("\n")
 
+# %% ../nbs/12_replay.ipynb #73bce079
 def _same(then: CodeResult, now: CodeResult) -> bool:
     "Whether two results show the same, and raised the same."
-    last = lambda r: _comparable(re.sub(r"\n\(with .*$", "", (r.error or "").strip()).split("\n")[-1])
     shown = lambda r: _comparable(r.stdout + r.shown)
+    last = lambda r: _comparable(re.sub(r"\n\(with .*$", "", (r.error or "").strip()).split("\n")[-1])
     return shown(then) == shown(now) and last(then) == last(now)
 
 # %% ../nbs/12_replay.ipynb #a6ef13aa
+@patch
+def _compare(self: Replay) -> str:
+    "`equal`, or the first thing that is different."
+    if self.repl.needs: return self.repl.needs
+    if different := sorted({*self.differs, *self.waiting}):
+        return f"block {different[0]} {'differs' if different[0] in self.differs else 'was not run'}"
+    then = self.run.result
+    if self.answer is None and (final := _final_of(then)): self.answer = self.environment.resolve(*final).answer
+    now = self.answer.text if self.answer else None if then.computed else then.response
+    if now is not None and _comparable(now) == _comparable(then.response): return "equal"
+    if now is None and self._reads: self.repl.missing["what the answer names"] = "no block named it"
+    return f"the answer is {now!r} instead of {then.response!r}"
+
+def _final_of(result: RLMChatCompletion) -> tuple[str, bool] | None:
+    "The source of an answer that was given outside code and named a value."
+    if not (result.computed and result.iterations): return None
+    if any(block.result.answer for block in result.iterations[-1].code_blocks): return None
+    final = parse_reply(result.iterations[-1].response).final
+    return (final.name or final.source, final.variable) if final else None
+
+# %% ../nbs/12_replay.ipynb #a6ef13ac
 @patch
 def end(self: Replay) -> str:
     "How the replay came out. Raises `ReplayDivergenceError` where nothing is missing and it came out different."
@@ -328,25 +348,6 @@ def end(self: Replay) -> str:
     if self.outcome == "equal": return f"The same as then. The answer: {then.response}"
     if not self.repl.missing: raise ReplayDivergenceError(f"This came out different: {self.outcome}.")
     return f"Not the same as then: {self.outcome}. Missing: {listed(self.repl.missing)}."
-
-@patch
-def _compare(self: Replay) -> str:
-    if self.repl.needs: return self.repl.needs
-    if different := sorted({*self.differs, *self.waiting}):
-        return f"block {different[0]} {'differs' if different[0] in self.differs else 'was not run'}"
-    then = self.run.result
-    if self.answer is None and self._final: self.answer = self.environment.resolve(*self._final).answer
-    now = self.answer.text if self.answer else None if then.computed else then.response
-    if now is not None and _comparable(now) == _comparable(then.response): return "equal"
-    if now is None and self._reads and (unknown := self._unknown_names()):
-        self.repl.missing |= dict.fromkeys(unknown, "named by the answer alone")
-        return f"the answer needs {', '.join(unknown)}"
-    return f"the answer is {now!r} instead of {then.response!r}"
-
-@patch
-def _unknown_names(self: Replay) -> list[str]:
-    there = {*self.environment.names, *self._place, *self.environment.helpers, *dir(builtins)}
-    return [name for name in dict.fromkeys(names_in(self._final[0] if self._final else "")) if name not in there]
 
 @patch
 def close(self: Replay) -> None:
@@ -364,4 +365,5 @@ def cell(self: Replay, line: str, code: str) -> None:
     sys.stderr.write(result.stderr + (result.error or ""))
     if not self.repl.needs: return
     names = ", ".join(f"{name}=..." for name in self.repl.lacking if name in self.repl.needs)
-    print(f"As recorded, not run: {self.repl.needs}. Supply it where the replay starts: start_replay(..., {names})", file=sys.stderr)
+    print(f"As recorded, not run: {self.repl.needs}. "
+          f"Supply it where the replay starts: start_replay(..., {names})", file=sys.stderr)
