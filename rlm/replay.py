@@ -4,13 +4,15 @@
 
 # %% ../nbs/12_replay.ipynb #a537ecfe
 from __future__ import annotations
-import builtins, re, sys, threading
+import builtins, re, sys
+from collections import deque
 from collections.abc import Iterable
 from contextlib import ExitStack
-from copy import copy, deepcopy
+from copy import deepcopy
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any
 from fastcore.basics import patch
@@ -26,7 +28,7 @@ from .text import names_in, sendable
 from .types import Answer, CodeResult, ConfigurationError, LMError, Reply, RLMChatCompletion, RLMError, RunSettings, SubCall
 
 # %% auto #0
-__all__ = ['ReplayDivergenceError', 'RecordedCalls', 'ReplayLM', 'replay', 'ReplayedRepl', 'Replay']
+__all__ = ['ReplayDivergenceError', 'RecordedCalls', 'recorded_calls', 'ReplayLM', 'replay', 'ReplayedRepl', 'Replay']
 
 # %% ../nbs/12_replay.ipynb #fbe83739
 class ReplayDivergenceError(RLMError):
@@ -35,34 +37,29 @@ class ReplayDivergenceError(RLMError):
 class RecordedCalls:
     "Answers prompts as they were answered once; also those that a child had answered, which does not run again."
     recorded = True
-    def __init__(self, calls: list[SubCall], model: str = "replay"):
-        self.model, self._lock = model, threading.Lock()
-        self._calls: dict[str, list[SubCall]] = {}
-        for call in calls: self._calls.setdefault(sendable(call.prompt), []).append(call)
+    def __init__(self, calls: dict[str, deque], model: str): # the sub-calls by prompt, and the name the model goes by
+        self.calls, self.model = calls, model
 
     def complete(self, messages: list[dict]) -> Reply:
         "The recorded reply to the prompt in the last message."
         prompt = messages[-1]["content"]
-        with self._lock:
-            if not self._calls.get(prompt): raise ReplayDivergenceError(self._not_recorded(prompt))
-            call = self._calls[prompt].pop(0)
+        try: call = self.calls[prompt].popleft()
+        except (KeyError, IndexError): raise ReplayDivergenceError(self._not_recorded(prompt)) from None
         if call.error: raise LMError(call.error.partition(": ")[2])
         return Reply(call.response, call.model, call.usage)
 
     def _not_recorded(self, prompt: str) -> str:
-        near = get_close_matches(prompt[:500], [p[:500] for p in self._calls], 1, 0)
-        return (f"This prompt was not recorded{' so often' * (prompt in self._calls)}: {prompt[:300]!r}"
+        near = get_close_matches(prompt[:500], [p[:500] for p in self.calls], 1, 0)
+        return (f"This prompt was not recorded{' so often' * (prompt in self.calls)}: {prompt[:300]!r}"
                 + (f"\nThe nearest that was: {near[0][:300]!r}" if near else ""))
 
 # %% ../nbs/12_replay.ipynb #519ace45
-@patch
-def called(self: RecordedCalls, names: Iterable[str]) -> list[RecordedCalls]:
-    "The same recording, under the names by which code may ask for it."
-    found = []
-    for name in names:
-        found.append(copy(self))
-        found[-1].model = name
-    return found
+def recorded_calls(runs: Iterable[LoggedRun], models: Iterable[str]) -> tuple[RecordedCalls, ...]:
+    "The sub-calls of these runs, under each name by which code may ask for a model."
+    calls: dict[str, deque] = {}
+    for block, _ in (pair for run in runs for pair in run.blocks):
+        for call in block.result.rlm_calls: calls.setdefault(sendable(call.prompt), deque()).append(call)
+    return tuple(RecordedCalls(calls, model) for model in dict.fromkeys(models))
 
 # %% ../nbs/12_replay.ipynb #73bce067
 _DIFFERENT_EACH_TIME = [(re.compile(pattern), instead) for pattern, instead in (
@@ -83,15 +80,13 @@ class ReplayLM:
     def __init__(self, runs: list[LoggedRun]):
         if not runs: raise RLMError("There is no run in this log.")
         self.model = runs[0].result.root_model
+        self.sub_lms = recorded_calls(runs, [self.model, *runs[0].settings.models])
         self._replies = [(run.result.messages, i.reply) for run in runs for i in run.result.iterations]
-        self._next, self._lock = 0, threading.Lock()
-        calls = RecordedCalls([call for run in runs for call in _calls_of(run)])
-        self.sub_lms = tuple(calls.called(dict.fromkeys([self.model, *runs[0].settings.models])))
+        self._count = count()
 
     def complete(self, messages: list[dict]) -> Reply:
         "The next recorded reply."
-        with self._lock:
-            n, self._next = self._next, self._next + 1
+        n = next(self._count)
         if n >= len(self._replies):
             raise ReplayDivergenceError(f"The recording has {n} replies of the model, and another was asked for.")
         recorded, reply = self._replies[n]
@@ -102,9 +97,6 @@ class ReplayLM:
                                     f"Then: {then[:1000]!r}\nNow:  {now[:1000]!r}")
 
     def __repr__(self): return f"ReplayLM({self.model!r}, {len(self._replies)} replies)"
-
-def _calls_of(run: LoggedRun) -> list[SubCall]:
-    return [call for i in run.result.iterations for block in i.code_blocks for call in block.result.rlm_calls]
 
 def replay(log: str | Path) -> ReplayLM:
     "A backend that repeats the runs of a log, in their order."
@@ -124,7 +116,6 @@ class ReplayedRepl:
         self.supplied: dict[str, Any] = {} # what the log does not have, and the user has given
         self.lacking: dict[str, str] = {}  # name -> why it is not there
         self.missing: dict[str, str] = {}  # everything that its runs do not have so far
-        self.given: set[str] = set()       # names of the user's that blocks have read
         self.needs = ""                    # why blocks are not run any more
 
     def hold(self, data: dict[str, Any], tools: dict[str, Any] = {}) -> Held:
@@ -226,7 +217,7 @@ def _begin(self: Replay, runs: dict[str, LoggedRun]) -> None:
     "Get the REPL ready, and note what is not there."
     repl, run = self.repl, self.run
     data = _data(run, runs, repl.contexts)
-    calls = SubCalls(RecordedCalls(_calls_of(run)).called(run.settings.models), Ledger(places=1))
+    calls = SubCalls(recorded_calls([run], run.settings.models or ["replay"]), Ledger(places=1))
     tools = {name: x for name, x in repl.supplied.items() if name in run.settings.tools}
     self._held = repl.hold(data, calls.functions | tools)
     self.environment = self._held.environment
@@ -248,7 +239,6 @@ def _bind(self: Replay, inputs: dict[str, dict]) -> None:
     "Bind the user's variables."
     place = self._place
     for name, x in inputs.items():
-        self.repl.given.add(name)
         self.repl.lacking.pop(name, None)
         if x.get("gone"): place.pop(name, None)
         elif "module" in x: self._import(name, x["module"])
@@ -267,9 +257,9 @@ def _import(self: Replay, name: str, module: str) -> None:
 def _cover_builtins(self: Replay) -> None:
     "A variable of the user's goes before a builtin of that name."
     known = self.environment.namespace["__builtins__"]
-    for name in self.repl.given:
-        if name in self._place and (hasattr(builtins, name) or name == "answer"): known.pop(name, None)
-        elif hasattr(builtins, name): known[name] = getattr(builtins, name)
+    for name in [*vars(builtins), "answer"]:
+        if name in self._place: known.pop(name, None)
+        elif hasattr(builtins, name): known.setdefault(name, getattr(builtins, name))
 
 # %% ../nbs/12_replay.ipynb #62abdf67
 @patch

@@ -49,9 +49,11 @@ def _outputs(r: dict) -> list[dict]:
 # %% ../../nbs/utils/02_trace_notebook.ipynb #c0726597
 def _block(run: str, number: int, block: dict) -> list[str]:
     "The cells of a block."
-    code, r, id = block["code"], block["result"], f"block-{run}-{number}"
+    code, r = block["code"], block["result"]
+    id = f"block-{run}-{number}"
     if r["interrupted"] or r["ran"] == "":
-        why = "Stopped by Ctrl-C; a replay leaves it out." if r["interrupted"] else "The user did not allow this to run."
+        why = "Stopped by Ctrl-C; a replay leaves it out."
+        if not r["interrupted"]: why = "The user did not allow this to run."
         return [_markdown(id, f"{fenced(plain(code), 'python')}\n\n{why}\n\n{fenced(plain(r['stdout']))}")]
     wrote = f"The user changed this code before it ran:\n\n{fenced(plain(code), 'python')}"
     changed = [_markdown(f"wrote-{run}-{number}", wrote)] if r["ran"] else []
@@ -67,9 +69,10 @@ def _started(n: int, entry: dict, log: str) -> list[str]:
 
 def _iteration(entry: dict, first: int) -> list[str]:
     "The cells of an iteration whose blocks are numbered from `first` on."
-    run, n, blocks = entry["run"], entry["number"], entry["code_blocks"]
+    run, blocks = entry["run"], entry["code_blocks"]
+    title = f"### Iteration {entry['number']}"
     said = _RUNNABLE.sub("", entry["response"]).strip() if blocks else entry["response"]
-    text = _markdown(f"iteration-{run}-{n}", f"### Iteration {n}\n\n{prose(said)}".rstrip())
+    text = _markdown(f"iteration-{run}-{entry['number']}", f"{title}\n\n{prose(said)}".rstrip())
     return [text, *(cell for number, block in enumerate(blocks, first) for cell in _block(run, number, block))]
 
 def _ended(entry: dict, missing: dict[str, str]) -> list[str]:
@@ -89,7 +92,9 @@ class RunCells:
 class Trace:
     "The notebook of a log, as far as the log goes."
     def __init__(self, log: Path):
-        self.log, self.runs, self._under_way = log, [], {}
+        self.log = log
+        self.runs: list[RunCells] = []  # in the order in which they began
+        self._under_way: dict[str, RunCells] = {}
 
     def add(self, entry: dict) -> None:
         "Put an entry's cells at the end of its run."
@@ -129,6 +134,7 @@ def trace_notebook(log: str | Path) -> str:
 # %% ../../nbs/utils/02_trace_notebook.ipynb #c580aa39
 _SHARE = 0.02   # of the time may go into writing the notebook
 _AT_FIRST = 0.2 # seconds that it may take in any case
+_PAUSE = 2.0    # seconds between two writes in the midst of a run
 
 class TraceHandle:
     "Where a trace notebook is, and the end of keeping it."
@@ -136,9 +142,8 @@ class TraceHandle:
         self._path, self._logger = path, weakref.ref(logger)
         self._trace, self._lock = Trace(logger.path), threading.RLock()
         self._began, self._spent = time.monotonic(), 0.0
-        self._next = 0.0         # when an iteration may be written
+        self._saved = -_PAUSE    # when it was written last
         self._due = False        # something is not in the notebook yet
-        self._important = False  # and it is the start or the end of a run
         self._as_written = None  # the notebook as it was written last
         logger.listeners.append(self._hear)
         weakref.finalize(logger, self._catch_up)  # also when Python ends
@@ -152,10 +157,9 @@ class TraceHandle:
     def _hear(self, entry: dict) -> None:
         with self._lock:
             self._trace.add(entry)
-            self._due, now = True, time.monotonic()
-            self._important |= entry["type"] in ("run_context", "run_end")
-            in_time = self._spent <= _AT_FIRST + _SHARE * (now - self._began)
-            if self._important and in_time or now >= self._next: self.save()
+            self._due, now = True, time.monotonic() - self._began
+            wanted = entry["type"] != "iteration" or now - self._saved >= _PAUSE
+            if wanted and self._spent <= _AT_FIRST + _SHARE * now: self.save()
 
     def _catch_up(self) -> None:
         with self._lock:
@@ -170,10 +174,8 @@ def save(self: TraceHandle) -> None:
         if self._edited(): self._path = _beside(self._path)
         replace_file(self._path, text)
         self._as_written = _signature(self._path), hash(text)
-        self._due = self._important = False
-        now = time.monotonic()
-        self._spent += now - began
-        self._next = now + max(2, (now - began) / _SHARE)
+        self._due, self._saved = False, time.monotonic() - self._began
+        self._spent += time.monotonic() - began
 
 @patch
 def _edited(self: TraceHandle) -> bool:
@@ -244,7 +246,7 @@ def end_replay() -> None:
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #8c3e2163
 def replay_cells(path: str | Path) -> dict[str, str]:
-    "Run the cells of a trace notebook here: run -> `equal`, or what is different; `error` -> the first that a cell raised."
+    "Run the cells of a trace notebook: run -> `equal`, or what is different; `error` -> what a cell raised."
     from IPython.core.interactiveshell import InteractiveShell
     shell, outcomes = InteractiveShell.instance(), {"error": ""}
     for cell in json.loads(Path(path).read_text("utf-8"))["cells"]:
@@ -255,19 +257,19 @@ def replay_cells(path: str | Path) -> dict[str, str]:
     return outcomes
 
 _IN_A_FRESH_PROCESS = """if True:
-    import json, sys
-    from pathlib import Path
+    import json, os, sys
     from rlm.utils.trace_notebook import replay_cells
-    Path(sys.argv[2]).write_text(json.dumps(replay_cells(sys.argv[1])))"""
+    outcomes = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what the cells print goes elsewhere
+    json.dump(replay_cells(sys.argv[1]), outcomes)"""
 
 def _outcomes(notebook: Path) -> dict[str, str]:
     "The same, in a fresh process."
-    with tempfile.TemporaryDirectory() as folder:
-        said = Path(folder) / "outcomes.json"
-        done = subprocess.run([sys.executable, "-c", _IN_A_FRESH_PROCESS, notebook.name, said], cwd=notebook.parent,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if said.exists(): return json.loads(said.read_text())
-    raise RLMError(f"The replay of {notebook} ended its process (exit code {done.returncode}). {done.stderr[-2_000:]}")
+    done = subprocess.run([sys.executable, "-c", _IN_A_FRESH_PROCESS, notebook.name], cwd=notebook.parent,
+                          stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace")
+    if done.returncode or not done.stdout:
+        raise RLMError(f"The replay of {notebook} ended its process (exit code {done.returncode}). {done.stderr[-2_000:]}")
+    return json.loads(done.stdout)
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #ae504385
 def verify(
@@ -277,32 +279,25 @@ def verify(
     notebook = Path(notebook).absolute()
     try: nb = json.loads(notebook.read_text("utf-8"))
     except (OSError, ValueError) as e: raise RLMError(f"{notebook} can't be read as a notebook: {e}") from None
-    ids = [cell.get("id", "") for cell in nb["cells"]]
+    cells = [cell for cell in nb["cells"] if not cell.get("id", "").startswith("verified-")]
+    ids = [cell.get("id", "") for cell in cells]
     runs = [id.removeprefix("start-") for id in ids if id.startswith("start-")]
     if not runs: raise RLMError(f"{notebook} is no trace notebook.")
     found = _outcomes(notebook)
     outcomes = {run: found.get(run) or found["error"] or "its answer is not compared" for run in runs}
-    nb["cells"] = _with_outcomes(nb["cells"], outcomes)
-    replace_file(notebook, json.dumps(nb, indent=1, ensure_ascii=False) + "\n")
-    return outcomes
-
-def _with_outcomes(cells: list[dict], outcomes: dict[str, str]) -> list[dict]:
-    "The cells, with one below each run that says how it came out."
-    new = {}
-    for run, outcome in outcomes.items():
+    for run, outcome in reversed(outcomes.items()):
         said = "*Verified, equal.*" if outcome == "equal" else f"*Not verified: {outcome}.*"
-        new[f"check-{run}"] = {"cell_type": "markdown", "id": f"verified-{run}", "metadata": {}, "source": [said]}
-    found = []
-    for cell in cells:
-        if not cell.get("id", "").startswith("verified-"): found.append(cell)
-        if cell.get("id") in new: found.append(new.pop(cell["id"]))
-    return [*found, *new.values()]
+        place = ids.index(f"check-{run}") + 1 if f"check-{run}" in ids else len(cells)
+        cells.insert(place, json.loads(_markdown(f"verified-{run}", said)))
+    replace_file(notebook, json.dumps(nb | {"cells": cells}, indent=1, ensure_ascii=False) + "\n")
+    return outcomes
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #3fffc2b7
 def main(args: list[str] | None = None) -> None:
     "The command `rlm_trace`."
     parser = argparse.ArgumentParser("rlm_trace", description="Make a trace notebook of each log, beside it.")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a log; with --verify, or its trace notebook")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE",
+                        help="a log, or with --verify a trace notebook")
     parser.add_argument("--verify", action="store_true",
                         help="replay each run in a fresh process, and write into the notebook how that came out")
     given = parser.parse_args(args)
