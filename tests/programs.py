@@ -70,7 +70,7 @@ print(__name__)
 print("never"); x = (1,
 exit()
 import traceback; print(traceback.format_exc())
-print("z" * 100_000)
+print("z" * 5_000)
 answer["content"] = "done"; answer["ready"] = True
 answer = "no"; print(answer)
 exit = 3; display = 5; llm_query = 3

@@ -7,34 +7,40 @@ from __future__ import annotations
 import html
 from fastcore.basics import patch
 from ..text import clip, plain, sendable, without
-from ..types import RLMChatCompletion
+from ..types import Iteration, RLMChatCompletion
+from .trace_markdown import in_kernel
 
 # %% auto #0
 __all__ = ['render_completion']
 
 # %% ../../nbs/utils/01_notebook.ipynb #954c228a
-def _pre(text: str) -> str:
-    return f"<pre style='margin: .2em 0 .6em 0; white-space: pre-wrap'>{html.escape(clip(plain(text).rstrip(), 6_000, 2_000))}</pre>"
+def _pre(text: str, more_style: str = "") -> str:
+    "Text of a model as HTML."
+    style = f"margin: .2em 0 .6em 0; white-space: pre-wrap; {more_style}"
+    return f"<pre style='{style}'>{html.escape(clip(plain(text).rstrip(), 6_000, 2_000))}</pre>"
 
-def _turn_html(number: int, iteration) -> str:
+# %% ../../nbs/utils/01_notebook.ipynb #4da23054
+def _iteration_html(number: int, iteration: Iteration) -> str:
     parts = [_pre(iteration.response)]
-    for b in iteration.code_blocks:
-        r = b.result
+    for block in iteration.code_blocks:
+        r = block.result
         shown = "\n".join(t.rstrip("\n") for t in (r.stdout, r.shown, r.stderr, r.error or "") if t.strip())
-        parts.append(_pre(shown or "(no output)").replace("<pre style='", "<pre style='border-left: 3px solid #ccc; padding-left: .8em; "))
-    return f"<details><summary>turn {number}</summary>{''.join(parts)}</details>"
+        parts.append(_pre(shown or "(no output)", "border-left: 3px solid #ccc; padding-left: .8em"))
+    return f"<details><summary>iteration {number}</summary>{''.join(parts)}</details>"
 
+# %% ../../nbs/utils/01_notebook.ipynb #70d56387
 @patch
 def _repr_html_(self: RLMChatCompletion) -> str:
-    facts = f"{self.usage}, {self.execution_time:.1f} s" + ("" if self.stop_reason == "final" else f", {self.stop_reason.replace('_', ' ')}")
-    turns = "".join(_turn_html(n, i) for n, i in enumerate(self.iterations, 1))
-    page = f"<div><b>{html.escape(clip(self.prompt, 600, 200))}</b>{_pre(self.response)}<small>{facts}</small>{turns}</div>"
+    facts = f"{self.usage}, {self.execution_time:.1f} s"
+    if self.stop_reason != "final": facts += f", {self.stop_reason.replace('_', ' ')}"
+    iterations = "".join(_iteration_html(n, i) for n, i in enumerate(self.iterations, 1))
+    question = html.escape(clip(self.prompt, 600, 200))
+    page = f"<div><b>{question}</b>{_pre(self.response)}<small>{facts}</small>{iterations}</div>"
     return sendable(without(page, self.secrets))
 
+# %% ../../nbs/utils/01_notebook.ipynb #81e67498
 def render_completion(result: RLMChatCompletion) -> None:
     "Show a result: as a page in a notebook, as text elsewhere."
-    import sys
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if getattr(shell, "kernel", None) is None: return print(f"{result.response}\n\n({result.usage}, {result.execution_time:.1f} s)")
+    if not in_kernel(): return print(f"{result.response}\n\n({result.usage}, {result.execution_time:.1f} s)")
     from IPython.display import HTML, display
     display(HTML(result._repr_html_()))

@@ -8,13 +8,14 @@ import json, re, sys
 from textwrap import indent
 from fastcore.basics import patch
 from ..text import fenced, plain, sendable, without
-from ..types import CodeBlock, RLMChatCompletion, SubCall
+from ..types import CodeBlock, CodeResult, RLMChatCompletion, SubCall
 
 # %% auto #0
-__all__ = ['prose', 'run_markdown', 'turns']
+__all__ = ['prose', 'run_markdown', 'turns', 'in_kernel']
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #c3c39f99
-_OUTLINE = re.compile(r"^ {0,3}(#{1,6}(\s|$)|-{3,}\s*$|={3,}\s*$|\*{3,}\s*$|_{3,}\s*$|<|\||>)|<[a-zA-Z/!]|&\w+;|!\[", re.M)
+_OUTLINE = re.compile(r"^ {0,3}(#{1,6}(\s|$)|-{3,}\s*$|={3,}\s*$|\*{3,}\s*$|_{3,}\s*$|<|\||>)"  # opens something new
+                      r"|<[a-zA-Z/!]|&\w+;|!\[", re.M)                                         # or is no text
 _BLOCK = re.compile(r"^(`{3,}|~{3,})[^\n`]*\n.*?^\1\s*$", re.M | re.S)
 
 def prose(text: str) -> str:
@@ -24,38 +25,44 @@ def prose(text: str) -> str:
     return fenced(text) if _OUTLINE.search(rest) or "```" in rest or "~~~" in rest else text
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #6baa2f1e
-def _folded(title: str, text: str, fold: bool, language: str = "") -> str:
-    "A titled block; folded if it is long and folding is wanted."
+def _folded(title: str, text: str, fold: bool) -> str:
+    "A titled text; folded if it is long and folding is wanted."
+    text = text.rstrip("\n")
     lines = text.count("\n") + 1
-    if not fold or lines <= 30: return f"**{title}**\n\n{fenced(text.rstrip(chr(10)), language)}"
-    return f"<details><summary><b>{title}</b>, {lines:,} lines</summary>\n\n{fenced(text.rstrip(chr(10)), language)}\n\n</details>"
+    if not fold or lines <= 30: return f"**{title}**\n\n{fenced(text)}"
+    return f"<details><summary><b>{title}</b>, {lines:,} lines</summary>\n\n{fenced(text)}\n\n</details>"
 
-def _figures(block: CodeBlock) -> list[str]:
-    found = [o["data"].get("image/png") for o in block.result.outputs]
-    return [f"![figure](data:image/png;base64,{re.sub(chr(10), '', png)})" for png in found if isinstance(png, str)]
+def _figures(r: CodeResult) -> list[str]:
+    found = [o["data"].get("image/png") for o in r.outputs]
+    return [f"![figure](data:image/png;base64,{png.replace(chr(10), '')})" for png in found if isinstance(png, str)]
 
+def _shown(r: CodeResult) -> list[str]:
+    "The texts of a result, for people: what it printed, what it showed, what went wrong."
+    return [text.strip() for text in (r.stdout, r.shown, r.error or "") if text.strip()]
+
+# %% ../../nbs/utils/00_trace_markdown.ipynb #40b13f74
 def _call(call: SubCall) -> str:
-    "A sub-call as text, with the turns of a child."
+    "A sub-call as text, with the iterations of a child."
     told = [f"{call.model or 'a model'}: {call.prompt}"]
-    for n, turn in enumerate(call.run.iterations if call.run else (), 1):
-        shown = [f"[{n}] {turn.response.strip()}"]
-        for b in turn.code_blocks:
-            shown += [t.strip() for t in (b.result.stdout, b.result.shown, b.result.error or "", *map(_call, b.result.rlm_calls)) if t.strip()]
-        told.append(indent("\n".join(shown), "    "))
+    for n, iteration in enumerate(call.run.iterations if call.run else (), 1):
+        parts = [f"[{n}] {iteration.response.strip()}"]
+        for block in iteration.code_blocks: parts += [*_shown(block.result), *map(_call, block.result.rlm_calls)]
+        told.append(indent("\n".join(parts), "    "))
     return "\n".join([*told, f"-> {call.error or call.response}"])
 
+# %% ../../nbs/utils/00_trace_markdown.ipynb #62d35196
 def _code_block(number: int, block: CodeBlock, fold: bool) -> list[str]:
     r = block.result
     parts = [f"### Code Block {number}", fenced(plain(block.code), "python")]
     for title, text in (("stdout", r.stdout), ("output", r.shown), ("stderr", r.stderr), ("error", r.error or "")):
         if text.strip(): parts.append(_folded(title, plain(text), fold))
-    parts += _figures(block)
+    parts += _figures(r)
     if r.ran == "": parts.append("The user did not allow it to run.")
     if r.interrupted: parts.append("Stopped by Ctrl-C.")
-    if r.rlm_calls:
-        parts.append(_folded("sub-calls", plain("\n\n".join(map(_call, r.rlm_calls))), fold))
+    if r.rlm_calls: parts.append(_folded("sub-calls", plain("\n\n".join(map(_call, r.rlm_calls))), fold))
     return parts
 
+# %% ../../nbs/utils/00_trace_markdown.ipynb #950684c9
 def run_markdown(
     result: RLMChatCompletion,  # one run
     fold: bool = False,         # fold long outputs, for a page that can be clicked
@@ -71,6 +78,7 @@ def run_markdown(
     if result.stop_reason != "final": parts.append(f"Stopped: {result.stop_reason.replace('_', ' ')}.")
     return sendable(without("\n\n".join(parts), result.secrets))
 
+# %% ../../nbs/utils/00_trace_markdown.ipynb #c839b7fc
 def turns(result: RLMChatCompletion) -> list[RLMChatCompletion]:
     "The turns of a conversation up to this one, the first first."
     found = [result]
@@ -82,10 +90,15 @@ def trace_markdown(self: RLMChatCompletion) -> str:
     "The run as Markdown; in a session, the turns before it too."
     return "\n\n---\n\n".join(run_markdown(r) for r in turns(self))
 
+# %% ../../nbs/utils/00_trace_markdown.ipynb #da4ac80d
+def in_kernel() -> bool:
+    "Whether a notebook shows what this process displays."
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(shell, "kernel", None) is not None
+
 @patch
 def render_trace(self: RLMChatCompletion) -> None:
     "Show the trace: rendered in a notebook, as text elsewhere."
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if getattr(shell, "kernel", None) is None: return print(self.trace_markdown)
+    if not in_kernel(): return print(self.trace_markdown)
     from IPython.display import Markdown, display
     display(Markdown("\n\n---\n\n".join(run_markdown(r, fold=True) for r in turns(self))))
