@@ -100,7 +100,7 @@ def written(x: Any, limit: float = math.inf) -> dict:
     found = {"missing": True, "type": type_name(x)}
     why = next(iter(encoder.left_out), "too long")
     if why == found["type"]: return found
-    return found | {"why": why if why in ("too long", "nested too deep") else f"holds a {why}"}
+    return found | {"why": why if why in ("too long", "nested too deep") else f"{why} in it"}
 
 # %% ../nbs/11_logger.ipynb #e6d928ef
 def replace_file(path: Path, text: str | bytes) -> None:

@@ -399,16 +399,18 @@ def test_the_command(tmp_path, capsys):
 
 # -- verified
 
+VERIFIED = "*Verified, equal.* A replay in a fresh process came out as it was recorded."
+
 def sources(path): return [c.source for c in cells(path)]
 
 def test_a_trace_is_verified_by_replaying_it(tmp_path, capsys):
     result, logger, trace = run(tmp_path, block("import random\nx = random.random()\nprint(x, llm_query('Hm?'))"), "yes", block("FINAL(x)"))
     before = sources(trace.path)
     rlm_trace(["--verify", str(logger.path)])
-    assert sources(trace.path) == [*before, "*Verified, equal.*"] and f"{result.id}: equal" in capsys.readouterr().out
+    assert sources(trace.path) == [*before, VERIFIED] and f"{result.id}: equal" in capsys.readouterr().out
     nbformat.validate(nbformat.read(trace.path, 4))
     rlm_trace(["--verify", str(trace.path)])
-    assert sources(trace.path) == [*before, "*Verified, equal.*"]
+    assert sources(trace.path) == [*before, VERIFIED]
 
 @pytest.mark.parametrize("old, new, outcome", [
     ("print(x + 1)", "print(x + 2)", "block 2 differs"), ('%%replay 2\\nprint(x + 1)', "print(3)", "block 2 was not run"),

@@ -144,7 +144,7 @@ class TraceHandle:
         self._began, self._spent = time.monotonic(), 0.0
         self._saved = -_PAUSE    # when it was written last
         self._due = False        # something is not in the notebook yet
-        self._as_written = None  # the notebook as it was written last
+        self._as_written = None  # the hash of the notebook as it was written last
         logger.listeners.append(self._hear)
         weakref.finalize(logger, self._catch_up)  # also when Python ends
 
@@ -171,23 +171,11 @@ def save(self: TraceHandle) -> None:
     "Write the notebook now."
     with self._lock:
         began, text = time.monotonic(), self._trace.text().encode("utf-8")
-        if self._edited(): self._path = _beside(self._path)
+        if self._path.exists() and hash(self._path.read_bytes()) != self._as_written: self._path = _beside(self._path)
         replace_file(self._path, text)
-        self._as_written = _signature(self._path), hash(text)
+        self._as_written = hash(text)
         self._due, self._saved = False, time.monotonic() - self._began
         self._spent += time.monotonic() - began
-
-@patch
-def _edited(self: TraceHandle) -> bool:
-    "Whether there is a file that is not as it was written last."
-    if not self._path.exists(): return False
-    if self._as_written is None: return True
-    signature, content = self._as_written
-    return _signature(self._path) != signature and hash(self._path.read_bytes()) != content
-
-def _signature(path: Path) -> tuple:
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 def _beside(path: Path) -> Path:
     "A name for another notebook of the same log."
@@ -268,10 +256,13 @@ def _outcomes(notebook: Path) -> dict[str, str]:
     done = subprocess.run([sys.executable, "-c", _IN_A_FRESH_PROCESS, notebook.name], cwd=notebook.parent,
                           stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode or not done.stdout:
-        raise RLMError(f"The replay of {notebook} ended its process (exit code {done.returncode}). {done.stderr[-2_000:]}")
+        raise RLMError(f"The replay of {notebook} ended its process (exit code {done.returncode}). "
+                       f"{done.stderr[-2_000:]}")
     return json.loads(done.stdout)
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #ae504385
+_VERIFIED = "*Verified, equal.* A replay in a fresh process came out as it was recorded."
+
 def verify(
     notebook: str | Path,  # a trace notebook, with its log beside it
 ) -> dict[str, str]:       # run -> `equal`, or what is different
@@ -286,7 +277,7 @@ def verify(
     found = _outcomes(notebook)
     outcomes = {run: found.get(run) or found["error"] or "its answer is not compared" for run in runs}
     for run, outcome in reversed(outcomes.items()):
-        said = "*Verified, equal.*" if outcome == "equal" else f"*Not verified: {outcome}.*"
+        said = _VERIFIED if outcome == "equal" else f"*Not verified: {outcome}.*"
         place = ids.index(f"check-{run}") + 1 if f"check-{run}" in ids else len(cells)
         cells.insert(place, json.loads(_markdown(f"verified-{run}", said)))
     replace_file(notebook, json.dumps(nb | {"cells": cells}, indent=1, ensure_ascii=False) + "\n")
@@ -301,15 +292,15 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--verify", action="store_true",
                         help="replay each run in a fresh process, and write into the notebook how that came out")
     given = parser.parse_args(args)
-    try: all_equal = all([_one(file, given.verify) for file in given.files])
+    try: outcomes = [outcome for file in given.files for outcome in _make(file, given.verify)]
     except RLMError as e: sys.exit(f"rlm_trace: {e}")
-    if not all_equal: sys.exit(1)
+    if {*outcomes} - {"equal"}: sys.exit(1)
 
-def _one(file: Path, checked: bool) -> bool:
-    "Make the notebook of a log, or replay one; False where it did not come out equal."
+def _make(file: Path, checked: bool) -> list[str]:
+    "Make the notebook of a log, or replay one; how its runs came out."
     notebook = file if file.suffix == ".ipynb" else file.with_suffix(".trace.ipynb")
     if not checked and notebook.exists(): raise ConfigurationError(f"{notebook} is there already. Move it away first.")
-    if notebook != file and not notebook.exists(): replace_file(notebook, trace_notebook(file))
+    if not notebook.exists(): replace_file(notebook, trace_notebook(file))
     outcomes = verify(notebook) if checked else {}
     print(notebook, *(f"  {run}: {outcome}" for run, outcome in outcomes.items()), sep="\n")
-    return all(outcome == "equal" for outcome in outcomes.values())
+    return list(outcomes.values())
