@@ -202,8 +202,10 @@ def child(self: RLM, lm: LM) -> RLM:
     "The configuration of a child that `lm` answers for."
     child = copy.copy(self)
     child.lm, child.tools = lm, self.sub_tools
-    child.environment, child.environment_kwargs, child.persistent = "local", {}, False
-    child._create, child.repl = partial(LocalEnvironment, self.show_values), None
+    child.persistent, child.repl = False, None
+    if not isinstance(self._create, type):  # of a class of the user's own, a child gets one too
+        child.environment, child.environment_kwargs = "local", {}
+        child._create = partial(LocalEnvironment, self.show_values)
     child._repls = weakref.WeakSet()
     child.logger, child.verbose = None, False
     return child

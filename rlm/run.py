@@ -98,8 +98,10 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     told = [past.reminder, task["content"], call.output_type.told if call.output_type else ""]
     task = {**task, "content": sendable("\n\n".join(t for t in told if t))}
     if past.messages: return [*past.messages, task]
-    return prompts.first_messages(task, rlm.tools, rlm.custom_system_prompt, rlm.show_values,
-                                  session=bool(past.names), recursion=opens_repls(rlm, call.ledger))
+    template = found.system_prompt if rlm.custom_system_prompt is None else rlm.custom_system_prompt
+    first = prompts.first_messages(task, rlm.tools, template, rlm.show_values,
+                                   session=bool(past.names), recursion=opens_repls(rlm, call.ledger))
+    return first if found.system_prompt is None else [first[0], first[-1]]  # the example is Python
 
 def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
     "Whether `rlm_query` opens another REPL there."
@@ -203,6 +205,8 @@ def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResu
     token = answering.set((*answering.get(), self.rlm))
     try: result = run(*args)
     finally: answering.reset(token)
+    if not isinstance(result, CodeResult):
+        raise ConfigurationError(f"{run.__qualname__}() returned a {type(result).__name__}, not an rlm.types.CodeResult.")
     calls = self.subcalls.take()
     return replace(result, rlm_calls=calls) if calls else result
 
@@ -256,7 +260,7 @@ def finish(self: Run, answer: Answer | None, stop_reason: str, keep: bool = True
     self.ledger.close()
     answer, t = answer or Answer(None, ""), self.trajectory
     changes = self.held.end(keep)
-    for name in changes.withheld if changes else ():
+    for name in getattr(changes, "withheld", ()):
         self.emit(Notice(f"Your {name} stayed as it was. What the model made of it is in result.changes.withheld[{name!r}]."))
     computed = answer.computed and stop_reason == "final"
     result = RLMChatCompletion(

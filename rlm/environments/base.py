@@ -105,12 +105,13 @@ class Surroundings:
     hint: str = ""                                        # what to tell the user about variables that it can't read
     calling_thread: bool = False                          # blocks must run on the thread of whoever asks the question
     inputs: Callable[[str], dict[str, Any]] = lambda code: {}  # the user's variables that a block names, for logs
+    system_prompt: str | None = None                      # instead of the library's, which teaches Python
 
 # %% ../../nbs/environments/03_base.ipynb #e48996df
 class Environment(Protocol):
     "Where the code of runs is executed, one run after the other."
-    def begin(self, task: Task) -> Surroundings:
-        "Get ready for a run."
+    def begin(self, task: Task) -> Surroundings | None:
+        "Get ready for a run. None says that the code finds nothing but the task."
     def run(self, code: str, name: str) -> CodeResult:
         "What running `code` did. `name`, such as `iteration 2`, is how tracebacks call it."
     def resolve(self, source: str, variable: bool) -> CodeResult:

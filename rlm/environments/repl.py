@@ -20,7 +20,7 @@ class Held:
     "An environment in the hands of one run."
     def __init__(self, environment: Environment, task: Task):
         self.environment = environment
-        self.surroundings: Surroundings = environment.begin(task)
+        self.surroundings: Surroundings = environment.begin(task) or Surroundings()
         self.changes: Any = None  # what the run changed of the user's, once it is over
         self._over = False
 
