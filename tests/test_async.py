@@ -7,7 +7,6 @@ from rlm.events import *
 from rlm.lm import ScriptedLM
 from rlm.types import *
 from server import HANG, ChatServer
-from test_jupyter import SET_UP, ipykernel_6, k, kernel
 from test_subcalls import code_then_answer, first_block, rlm_for, turn
 
 LOOP = "```repl\nwhile True: pass\n```"
@@ -165,11 +164,13 @@ def test_two_streams_into_one_log(tmp_path):
         ("question a", "a it is", "a\n"), ("question b", "b it is", "b\n")]
 
 def test_a_coroutine_that_is_closed(recwarn):
+    rlm = scripted(LOOP)
     async def close_it():
-        coroutine = scripted(LOOP).acompletion("go")
+        coroutine = rlm.acompletion("go")
         coroutine.send(None)
         coroutine.close()
     asyncio.run(close_it())
+    assert rlm.last_result.stop_reason == "cancelled" and not recwarn.list
 
 def test_leaving_an_async_loop_stops_the_run():
     async def leave(rlm):
@@ -227,9 +228,7 @@ def test_awaited_runs_share_the_notebook_and_get_its_tasks_done(k):
                 ticks += 1
         ticking = asyncio.ensure_future(tick())
         runs = [RLM(Slow([block(f"n{i} = {i}"), "FINAL(done it)"]), environment="jupyter", environment_kwargs=BOTH, verbose=False) for i in range(4)]
-        began = time.monotonic()
         results = await asyncio.gather(*[r.acompletion("Go.") for r in runs])
-        seconds = time.monotonic() - began
         _ = ticking.cancel()""".replace("\n        ", "\n"))
     assert k.value("[n0, n1, n2, n3]") == [0, 1, 2, 3]
     assert k.value("ticks") > 10

@@ -1,5 +1,5 @@
 """Limits and accounts, over real HTTP with a server that counts."""
-import sys, threading, time
+import signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -37,9 +37,7 @@ def test_code_that_never_ends_is_stopped(code, place):
     assert seconds < 10 and "max_timeout=0.3" in str(e) and e.result.stop_reason == "max_timeout"
     assert first_block(e.result).stdout.startswith("begun\n") and "the block was stopped here" in first_block(e.result).error
     assert (sys.gettrace(), sys.stdout) == before[:2]
-    if place is here:
-        assert sum(range(10)) == 45  # no alarm is left behind
-        time.sleep(0.4)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)  # no alarm is left behind
 
 def test_a_sleep_on_the_main_thread_is_stopped():
     rlm = RLM(ScriptedLM(["```repl\nimport time\ntime.sleep(60)\n```"]), verbose=False, max_timeout=0.3)
@@ -58,7 +56,6 @@ def test_the_limit_is_for_children_too():
     assert seconds < 5 and len(s.requests) == 3
 
 def test_an_alarm_of_the_users_still_rings():
-    import signal
     rang = []
     before = signal.signal(signal.SIGALRM, lambda *_: rang.append(1))
     try:

@@ -178,7 +178,6 @@ def test_the_headings_of_the_working_documentation():
 def test_nothing_that_is_said_breaks_the_page():
     bad = "# Heading\n---\n<script>alert(1)</script>\n```\n\x1b[31mred\x1b[0m"
     result = RLM(ScriptedLM([bad + "\n\n" + block(f"print({bad!r})"), f"FINAL({bad})"]), verbose=False).completion("Go on, please.")
-    import html.parser
     outside = re.sub(r"^(`{3,})[^\n]*\n.*?^\1$", "", result.trace_markdown, flags=re.M | re.S)
     assert "<script>" not in outside and "\x1b" not in result.trace_markdown
     assert [l for l in outside.split("\n") if l.startswith("# ") or l == "---"] == []
