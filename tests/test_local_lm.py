@@ -141,20 +141,19 @@ def test_it_counts_a_name_in_two_novels_that_it_never_saw(lm):
     assert result.response == str(text.count("Willoughby")) == result.iterations[0].code_blocks[0].result.stdout.strip()
     assert result.usage.input_tokens < 5_000 < len(text)
 
-TEN = ["What is 12 times 34?", "Double it.", "And the second one?", "What did I ask first?", "Set y to 7.", "What is y plus 1?",
-       "Count the letters in 'banana'.", "Now the same for 'strawberry'.", "Which of the two was longer?", "What was the last number?"]
+FIVE = ["What is 12 times 34?", "Double it.", "What did I ask first?", "Set y to 7.", "What is y plus 1?"]
 
 @asks_the_model
-def test_a_conversation_of_ten_turns(lm):
+def test_a_conversation_of_five_turns(lm):
     "Its first answer is right; what it makes of the references is another matter. Here it counts that the session has them."
     with RLM(lm, max_iterations=3, verbose=False) as rlm:
         session = rlm.start_session()
-        for question in TEN: session.chat(question)
-        assert session[0].response == "408" and len(session) == 10
-        assert [m["content"] for m in session.history[::2]] == TEN
+        for question in FIVE: session.chat(question)
+        assert session[0].response == "408" and len(session) == 5
+        assert [m["content"] for m in session.history[::2]] == FIVE
         for before, after in zip(session, list(session)[1:]): assert after.messages[:len(before.messages)] == before.messages
         tasks = [m["content"].rpartition("Task: ")[2] for m in session[-1].messages if "Task: " in m["content"]]
-        assert tasks[-10:] == TEN
+        assert tasks[-5:] == FIVE
         assert all(r.usage.calls >= 2 and r.response for r in session)
 
 @asks_the_model
@@ -195,10 +194,10 @@ def test_one_server_for_the_process_and_only_with_its_key(lm):
 
 @asks_the_model
 def test_a_server_that_died_is_started_again(lm):
-    ask(lm, TASK)
-    lm._server.process.kill()
-    lm._server.process.wait()
-    assert "12345" in ask(lm, TASK).content
+    ask(lm.sub_lm, HELLO)
+    lm.sub_lm._server.process.kill()
+    lm.sub_lm._server.process.wait()
+    assert "hello" in ask(lm.sub_lm, HELLO).content.lower()
 
 # -- the process around it
 

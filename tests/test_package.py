@@ -31,7 +31,7 @@ class Environment:
         venv.create(folder, with_pip=False)
         self.folder, self.bin = folder, folder / "bin"
 
-    def pip(self, *args): ok(sys.executable, "-m", "pip", "--python", self.bin / "python", *args)
+    def pip(self, *args): ok(sys.executable, "-m", "pip", "--python", self.bin / "python", *args, PYTHONPATH="")
 
     def python(self, code):
         return run(self.bin / "python", "-c", code, cwd=self.folder, PYTHONPATH=sysconfig.get_path("purelib"))

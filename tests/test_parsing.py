@@ -175,7 +175,7 @@ UNITS = [
 @pytest.mark.parametrize("start", ["", "FINAL('", '```repl\n"""\n'], ids=["alone", "in-an-answer", "in-code"])
 @pytest.mark.parametrize("unit", UNITS, ids=ascii)
 def test_time_grows_with_the_size_of_the_reply_and_no_faster(unit, start):
-    "A reply of 300 KB takes a fraction of a second; going over it once for each of its parts would take minutes."
-    with cpu_seconds(10):
-        final = parse_reply(start + unit * (300_000 // len(unit))).final
+    "A reply of 100 KB takes a fraction of a second; going over it once for each of its parts would take a good part of a minute."
+    with cpu_seconds(3):
+        final = parse_reply(start + unit * (100_000 // len(unit))).final
         assert final is None or isinstance(final.text, str)

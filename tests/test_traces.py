@@ -85,7 +85,7 @@ def test_any_value_reads_back_as_it_was(value):
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=VALUES, large=st.booleans())
 def test_a_value_survives_its_run(tmp_path, value, large):
-    value = [value] * (3_000 if large else 1)
+    value = [value] * (1 + 30_000 // len(json.dumps(encode(value))) if large else 1)  # so large that it gets a file of its own
     result, logger, _ = run(tmp_path, block("x"), block("FINAL({'it': context, 1: (context,)})"), context=value)
     logged, = read_log(logger.path)
     assert exactly(logged.result.value) == exactly(result.value) and exactly(logged.context["value"]) == exactly(value)
@@ -371,7 +371,7 @@ NURSERY = """
     def runs(folder):
         logger, _ = enable_trace_notebook(folder)
         while True:
-            rlm = RLM(ScriptedLM([f"```repl\\n{code}\\n```", "yes"] * 10 + ["FINAL(ok ok)"]), logger=logger, verbose=False)
+            rlm = RLM(ScriptedLM([f"```repl\\n{code}\\n```", "yes"] * 5 + ["FINAL(ok ok)"]), logger=logger, verbose=False)
             session = rlm.start_session()
             session.chat("Again.", context="text " * 10_000)
     rnd = random.Random(5)
@@ -382,7 +382,7 @@ NURSERY = """
         if not child:
             try: runs(folder)
             finally: os._exit(1)
-        time.sleep(rnd.uniform(0, 0.3))
+        time.sleep(rnd.uniform(0, 0.15))
         os.kill(child, signal.SIGKILL)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
