@@ -1,7 +1,7 @@
 """For every test: no key of the person who runs them, a Ctrl-C that arrives, and what `--quick` leaves out.
 
 Tests marked `slow` need a kernel, the embedded model, an installer, or seconds. They come first, so that where several
-processes share the tests, none is left alone with them in the end.
+processes share the tests (pytest-xdist, `-n`), none is left alone with them in the end.
 """
 import os, signal, subprocess, sys, sysconfig, venv
 from pathlib import Path
@@ -12,6 +12,12 @@ for name in [n for n in os.environ if n.startswith("OPENAI_")]: del os.environ[n
 
 # Below `nohup`, or in the background of a shell, Ctrl-C is ignored, here and in every process started from here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Each of several processes has cores of its own: the threads of the embedded model wait for each other in a loop, which takes
+# many times as long where something else runs on one of their cores.
+if (worker := os.environ.get("PYTEST_XDIST_WORKER")) and hasattr(os, "sched_setaffinity"):
+    number, cores = int(worker.removeprefix("gw")), sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[number::int(os.environ["PYTEST_XDIST_WORKER_COUNT"])] or [cores[number % len(cores)]])
 
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="leave out the tests marked slow, and the cells of notebooks marked slow")
@@ -24,6 +30,16 @@ def pytest_collection_modifyitems(config, items):
     quick = [item for item in items if not item.get_closest_marker("slow")]
     if config.getoption("quick"): config.hook.pytest_deselected(items=slow)
     items[:] = quick if config.getoption("quick") else slow + quick
+
+# Tests with one of these in their name share a kernel, a server or a site: they run in one process, the others in any.
+TOGETHER = "ipykernel 7", "ipykernel 6", "test_local_lm", "test_site", "test_package"
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+    class ByWhatTheyShare(LoadScopeScheduling):
+        def _split_scope(self, nodeid): return next((name for name in TOGETHER if name in nodeid), nodeid)
+    return ByWhatTheyShare(config, log)
 
 # -- kernels
 

@@ -12,12 +12,12 @@ from rlm.types import CodeResult, RunEndedError
 @pytest.fixture(autouse=True)
 def the_process_is_as_it_was():
     def state(): return sys.stdin, sys.stdout, sys.stderr, threading.Thread.start, signal.getsignal(signal.SIGINT)
-    before = state()
+    def names(): return {name for name in (*sys.modules, *linecache.cache) if name.startswith(("rlm_repl", "<rlm "))}
+    before, held = state(), names()
     yield
     assert state() == before
     gc.collect()
-    assert not [name for name in sys.modules if name.startswith("rlm_repl")]
-    assert not [name for name in linecache.cache if name.startswith("<rlm ")]
+    assert names() <= held
 
 def local(context=None, tools={}, label="rlm") -> LocalEnvironment:
     "An environment in which a run has begun."

@@ -29,7 +29,7 @@ nb.cells = [c for c in nb.cells if not re.search(r"^#[|] *(eval: *false|notest)"
 NotebookClient(nb, timeout=300, resources={"metadata": {"path": sys.argv[2]}}).execute()
 """
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def runner():
     "What runs notebooks as nbdev does, where it is installed."
     if not find_spec("nbdev"): yield
