@@ -170,8 +170,10 @@ def namespaces(names: int = 100_000, blocks: int = 200):
 
 def blocks(runs: int = 5, n: int = 300):
     "A small block among 100,000 names beside one in an empty namespace, and how long large values take to be shown."
+    from rlm.environments.base import Task
     from rlm.environments.local import LocalEnvironment
-    environment = LocalEnvironment("x" * MB)
+    environment = LocalEnvironment()
+    environment.begin(Task(data={"context": "x" * MB}, label="benchmark"))
     def per_block(): return min(timed(lambda: [environment.run("x = 1\nx + 1", f"iteration {i}") for i in range(n)]) for _ in range(runs)) / n
     small = per_block()
     environment.run("globals().update({f'name_{i}': i for i in range(100_000)})", "names")

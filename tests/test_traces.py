@@ -184,6 +184,7 @@ def test_nothing_that_is_said_breaks_the_page():
 
 # -- trace notebooks
 
+@pytest.mark.slow
 def test_a_trace_replays_in_a_fresh_kernel(tmp_path):
     code = ["import random\nn = random.randint(1, 100)\nprint(n)", "def f(x): return llm_query(x)\n[f('a'), f('a'), f('b')]", "1 / 0", "exit()", "x = {'a': n}\nFINAL(x)"]
     random.seed(11)
@@ -196,6 +197,7 @@ def test_a_trace_replays_in_a_fresh_kernel(tmp_path):
     outputs = ["".join(o.get("text", "") or o.data["text/plain"] for o in c.outputs) for c in nb.cells if c.source.startswith("%%replay")]
     assert outputs[0] == result.iterations[0].code_blocks[0].result.stdout and "ZeroDivisionError" in outputs[2] and "one" in outputs[1]
 
+@pytest.mark.slow
 def test_a_trace_that_comes_out_different_says_so(tmp_path):
     result, logger, trace = run(tmp_path, block("print(1 + 1)"), "FINAL(two two)")
     text = logger.path.read_text()
@@ -203,12 +205,14 @@ def test_a_trace_that_comes_out_different_says_so(tmp_path):
     from nbclient.exceptions import CellExecutionError
     with pytest.raises(CellExecutionError, match="came out different: first different block: 1"): execute(trace.path)
 
+@pytest.mark.slow
 def test_a_partial_trace_lists_what_is_missing(tmp_path):
     result, logger, trace = run(tmp_path, block("import time\nprint(time.time())\nprint(context)"), "FINAL(ok ok)", context=object())
     assert missing(read_log(logger.path)[0]) == ["context (object)", "time"]
     assert "**partial**: the log does not have context (object), time" in cells(trace.path)[-2].source
     assert "Not the same as then (first different block: 1)" in execute(trace.path)[0]
 
+@pytest.mark.slow
 def test_a_session_and_a_persistent_rlm_replay(tmp_path):
     logger, trace = enable_trace_notebook(tmp_path)
     rlm = RLM(ScriptedLM([block("x = 500"), "FINAL(ok ok)", block("x *= 2\nFINAL(x)"), block("y = len(session_history)\nprint(x, session_context_0)"),
@@ -222,6 +226,7 @@ def test_a_session_and_a_persistent_rlm_replay(tmp_path):
     checks = ["".join(o.get("text", "") for o in c.outputs) for c in nb.cells if c.source == "end_replay()"]
     assert len(checks) == 4 and all(c.startswith("The same as then.") for c in checks), checks
 
+@pytest.mark.slow
 def test_random_programs_replay_as_their_traces_say(tmp_path):
     "In every environment and sync mode, with another order of sets and another seed of numpy in the replay's process."
     import os
@@ -232,6 +237,7 @@ def test_random_programs_replay_as_their_traces_say(tmp_path):
     full, partial, _ = map(int, re.findall(r"\d+", summary))
     assert full >= 30 and partial >= 30 and not wrong, "\n".join(wrong)
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code, gap", [
     ("import pandas as pd\nprint(pd.DataFrame({'a': range(99)}).sample(3))", None),
     ("import numpy as np\nnp.random.seed(1)\nprint(np.random.rand())", None),
@@ -262,6 +268,7 @@ def test_where_random_numbers_come_from(tmp_path, code, gap):
     said = subprocess.run([sys.executable, "-c", again, *tmp_path.glob("*.jsonl")], check=True, stdout=subprocess.PIPE, text=True).stdout.split("\n")
     assert said[1].startswith("The same as then.") and said[0] == "[]" if gap is None else gap in said[0]
 
+@pytest.mark.slow
 def test_what_a_turn_did_to_its_data_is_there_in_the_next(tmp_path):
     logger, trace = enable_trace_notebook(tmp_path)
     session = RLM(ScriptedLM([block("context.append(3)"), "FINAL(ok ok)", block("FINAL([session_context_0, context_history])")]), logger=logger, verbose=False).start_session()
@@ -287,6 +294,7 @@ def test_a_sub_model_with_another_name(tmp_path):
     assert "there is no model 'large'" in run.result.iterations[0].code_blocks[0].result.error
     assert run.result.iterations[0].code_blocks[0].result.stdout == "yes no\n"
 
+@pytest.mark.slow
 def test_children_are_in_the_log_and_replay(tmp_path):
     from test_subcalls import recursive, rlm_for
     logger, trace = enable_trace_notebook(tmp_path)
@@ -387,6 +395,7 @@ NURSERY = """
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
 
+@pytest.mark.slow
 def test_killed_a_hundred_times(tmp_path):
     subprocess.run([sys.executable, "-c", textwrap.dedent(NURSERY), tmp_path], check=True)
     unfinished = finished = notebooks = 0
