@@ -1,6 +1,6 @@
 """For every test: no key of the person who runs them, a Ctrl-C that arrives, and what `--quick` leaves out.
 
-Tests marked `slow` need a kernel, the embedded model, an installer, or seconds. They come first, so that where several
+Tests marked `slow` need a kernel, the embedded model, an installer, processes of their own, or seconds. They come first, so that where several
 processes share the tests (pytest-xdist, `-n`), none is left alone with them in the end.
 """
 import os, signal, subprocess, sys, sysconfig, venv

@@ -140,6 +140,7 @@ def test_outside_ipython_local_is_named():
     done = subprocess.run([sys.executable, "-c", "from rlm import RLM; RLM(environment_kwargs={'sync_vars': []})"], capture_output=True, text=True)
     assert 'belongs to environment="jupyter"' in done.stderr
 
+@pytest.mark.slow
 def test_terminal_ipython():
     code = textwrap.dedent(SET_UP.replace("import pandas as pd", "")) + "\nn = 4\nr = run('n += 1\\n!echo hi', **BOTH)\nprint(r[0].stdout.strip(), n)"
     done = subprocess.run([sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor", "-c", code],
@@ -465,6 +466,7 @@ def test_the_working_documentation(kernel, tmp_path):
     checks = ["".join(o.get("text", "") for o in c.outputs) for c in execute(trace)[1].cells if c.source == "end_replay()"]
     assert len(checks) == 6 and all(c.startswith("The same as then.") for c in checks), checks
 
+@pytest.mark.slow
 def test_the_tour_of_the_modes_runs_in_a_kernel(tmp_path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = Path(__file__).parents[1] / "nbs" / "tutorials" / "sync_modes.ipynb"

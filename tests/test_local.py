@@ -411,6 +411,7 @@ FORKS = {
     "import threading\ndef f(): globals().update(pid=os.fork())\n"
         "t = threading.Thread(target=f)\nt.start()\nt.join()": 0}
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fork, status", FORKS.items())
 def test_a_forked_child_ends_with_its_block(fork, status):
     code = f"import os, sys\nprint('in the block')\n{fork}\nprint('parent')"
@@ -708,6 +709,7 @@ BUSY = {
     "a loop in an awaiting block": "await asyncio.sleep(0)\nwhile True: pass",
     "a sleep in an awaiting block": "await asyncio.sleep(0)\ntime.sleep(30)"}
 
+@pytest.mark.slow
 @pytest.mark.parametrize("caller", ["go()", "asyncio.run(main())"])
 @pytest.mark.parametrize("busy", BUSY)
 def test_an_interrupt_ends_the_block_with_everything_in_order(busy, caller):
@@ -728,6 +730,7 @@ print(state() == before, repr(run("print('next')").stdout))""")
     left_behind = "main" in caller and busy.endswith("awaiting block")  # a thread that can't be stopped
     if not left_behind: assert (done.stdout.splitlines()[4:], done.stderr) == (["True 'next\\n'"], "")
 
+@pytest.mark.slow
 def test_random_interrupts_leave_nothing_behind():
     done = script(STATE + r"""
 import random

