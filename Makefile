@@ -1,4 +1,4 @@
-# make demo | make test | make docs | make prepare | make traces
+# make quick | make test | make demo | make docs | make prepare | make traces
 # Each does its own set-up in $(VENV), and only when settings.ini or setup.py has changed since the last one.
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,15 +12,20 @@ DOCS_ENV := PYTHONPATH="$(CURDIR)/scripts"
 # nbdev warns where building the docs would run a cell that is more than imports
 export PYTHONWARNINGS := error:Found cells containing imports
 
-.PHONY: demo test docs prepare traces dev clean
+.PHONY: demo quick test docs prepare traces dev clean
 
 demo: $(VENV)/.local
 	$(BIN)/rlm_get_model
 	$(PY) scripts/demo.py
 
+# as many processes as there are cores
+quick: $(VENV)/.dev
+	$(PY) -m pytest tests -q -n auto --quick
+
 test: $(VENV)/.dev
+	@echo "All tests. On two cores this takes about ... minutes; make quick takes less than one."
 	$(BIN)/rlm_get_model
-	$(PY) -m pytest tests -v
+	$(PY) -m pytest tests -v -n auto
 
 # Modules from notebooks, the API reference from modules, notebooks without what changes at every run, README.md from nbs/index.ipynb
 prepare: $(VENV)/.dev

@@ -168,13 +168,30 @@ def namespaces(names: int = 100_000, blocks: int = 200):
         large = per_block(MODES[row])
         print(f"a block among {names:,} names, row {row}   {small * 1e3:5.2f} ms in an empty namespace, {(large - small) * 1e3:+5.2f} ms   bar 2")
 
+def blocks(runs: int = 5, n: int = 300):
+    "A small block among 100,000 names beside one in an empty namespace, and how long large values take to be shown."
+    from rlm.environments.base import Task
+    from rlm.environments.local import LocalEnvironment
+    environment = LocalEnvironment()
+    environment.begin(Task(data={"context": "x" * MB}, label="benchmark"))
+    def per_block(): return min(timed(lambda: [environment.run("x = 1\nx + 1", f"iteration {i}") for i in range(n)]) for _ in range(runs)) / n
+    small = per_block()
+    environment.run("globals().update({f'name_{i}': i for i in range(100_000)})", "names")
+    large = per_block()
+    print(f"a block among 100,000 names    {large * 1e3:8.3f} ms   {large / small:5.2f} x one in an empty namespace ({small * 1e3:.3f} ms, bar 1)   bar 3")
+    environment.run(f"big = 'x' * {50 * MB}\nnumbers = list(range({2 * MB}))\nnested = [[numbers] * 3, big]", "large values")
+    shown = timed(lambda: [environment.run(name, name) for name in ("big", "numbers", "nested")])
+    print(f"three values of 50 MB shown    {shown * 1e3:8.2f} ms   bar 1000")
+    environment.close()
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["memory"]: memory()
+    elif sys.argv[1:] == ["blocks"]: blocks()
     elif sys.argv[1:] == ["namespaces"]: namespaces()
     elif sys.argv[1:] == ["traces"]: traces()
     elif sys.argv[1:2] == ["fan-out"]: fanning_out(*sys.argv[2:3] or [None])
     else:
         importing()
-        for part in "memory", "namespaces", "traces": subprocess.run([sys.executable, __file__, part], check=True)
+        for part in "memory", "blocks", "namespaces", "traces": subprocess.run([sys.executable, __file__, part], check=True)
         iterations()
         fanning_out(sys.argv[1] if sys.argv[1:] else None)

@@ -14,6 +14,28 @@ from jupyter_client.kernelspec import KernelSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 
+SET_UP = '''
+from rlm import RLM
+from rlm.lm import ScriptedLM
+import pandas as pd
+
+def block(code): return f"```repl\\n{code}\\n```"
+
+def scripted(*replies, verbose=False, **kw):
+    "An RLM whose model gives these replies, code first."
+    return RLM(ScriptedLM([r if r.startswith("FINAL") else block(r) for r in replies]), environment="jupyter",
+               environment_kwargs=kw, verbose=verbose)
+
+def run(*replies, question="Go.", **kw):
+    "Run blocks in a mode; the results of the blocks."
+    result = scripted(*replies, "FINAL(done it)", **kw).completion(question)
+    globals()["_last"] = result
+    return [b.result for i in result.iterations for b in i.code_blocks]
+
+READ, BOTH, BACK = dict(sync_from_user_ns=True), dict(sync_from_user_ns=True, sync_to_user_ns=True), dict(sync_to_user_ns=True)
+def only(*names, **kw): return dict(sync_from_user_ns=True, sync_vars=list(names), **kw)
+'''
+
 @dataclass
 class Cell:
     "What a front end shows below a cell."

@@ -383,11 +383,13 @@ STATUS = """
     RLM(ScriptedLM([slow]), verbose=%s).completion("Pick a color.")
 """
 
+@pytest.mark.slow
 def test_the_status_line_comes_and_goes():
     seen = in_a_terminal(STATUS % None)
     assert "turn 1: asking the model · 0 tokens · 1 s" in seen
     assert seen.rpartition("\x1b[K")[2] == ""   # the last thing written erases the line
 
+@pytest.mark.slow
 def test_verbose_false_shows_nothing(): assert in_a_terminal(STATUS % False) == ""
 
 # -- Ctrl-C
@@ -406,6 +408,7 @@ INTERRUPT = """
     print(r.stop_reason, r.iterations[0].code_blocks[0].result.stdout.strip(), len(r.iterations), sys.stdout is out)
 """
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", ["slow", "'```repl\\nimport time\\ntime.sleep(30)\\n```'", "'```repl\\nllm_query(\"x\")\\n```', slow"])
 def test_ctrl_c_keeps_the_run_so_far(second):
     began = time.monotonic()

@@ -1,60 +1,11 @@
 """`environment="jupyter"` in real kernels: what the model's code sees and does, and what is left in the user's notebook."""
-import json, re, subprocess, sys, sysconfig, textwrap, time, venv
+import json, re, subprocess, sys, textwrap, time
 from pathlib import Path
 
 import pytest
 from competent import competent
-from kernel import Kernel
+from kernel import SET_UP
 from server import HANG, ChatServer
-
-SET_UP = '''
-from rlm import RLM
-from rlm.lm import ScriptedLM
-import pandas as pd
-
-def block(code): return f"```repl\\n{code}\\n```"
-
-def scripted(*replies, verbose=False, **kw):
-    "An RLM whose model gives these replies, code first."
-    return RLM(ScriptedLM([r if r.startswith("FINAL") else block(r) for r in replies]), environment="jupyter",
-               environment_kwargs=kw, verbose=verbose)
-
-def run(*replies, question="Go.", **kw):
-    "Run blocks in a mode; the results of the blocks."
-    result = scripted(*replies, "FINAL(done it)", **kw).completion(question)
-    globals()["_last"] = result
-    return [b.result for i in result.iterations for b in i.code_blocks]
-
-READ, BOTH, BACK = dict(sync_from_user_ns=True), dict(sync_from_user_ns=True, sync_to_user_ns=True), dict(sync_to_user_ns=True)
-def only(*names, **kw): return dict(sync_from_user_ns=True, sync_vars=list(names), **kw)
-'''
-
-@pytest.fixture(scope="session")
-def ipykernel_6(tmp_path_factory):
-    "An interpreter with ipykernel 6 and IPython 8; all else comes from the environment that the tests run in."
-    folder = tmp_path_factory.mktemp("ipykernel6")
-    venv.create(folder, with_pip=False)
-    python = folder / "bin" / "python"
-    done = subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", "-q", "ipykernel<7", "ipython<9"],
-                          capture_output=True, text=True, timeout=300)
-    if done.returncode: pytest.skip(f"ipykernel 6 can't be installed here: {done.stderr.strip().splitlines()[-1]}")
-    site = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True)
-    Path(site.stdout.strip(), "rest.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return python
-
-@pytest.fixture(scope="module", params=["ipykernel 7", "ipykernel 6"])
-def kernel(request, tmp_path_factory):
-    python = sys.executable if request.param == "ipykernel 7" else request.getfixturevalue("ipykernel_6")
-    with Kernel(python, cwd=tmp_path_factory.mktemp("work")) as k:
-        assert k.ok("import ipykernel; print(ipykernel.__version__)").stdout.startswith(request.param[-1])
-        yield k
-
-@pytest.fixture
-def k(kernel):
-    "The kernel with an empty namespace."
-    kernel.ok("%reset -f")
-    kernel.ok(SET_UP)
-    return kernel
 
 def names(k) -> set: return set(k.value("[n for n in globals() if n[0] != '_']"))
 
@@ -189,6 +140,7 @@ def test_outside_ipython_local_is_named():
     done = subprocess.run([sys.executable, "-c", "from rlm import RLM; RLM(environment_kwargs={'sync_vars': []})"], capture_output=True, text=True)
     assert 'belongs to environment="jupyter"' in done.stderr
 
+@pytest.mark.slow
 def test_terminal_ipython():
     code = textwrap.dedent(SET_UP.replace("import pandas as pd", "")) + "\nn = 4\nr = run('n += 1\\n!echo hi', **BOTH)\nprint(r[0].stdout.strip(), n)"
     done = subprocess.run([sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor", "-c", code],
@@ -550,6 +502,7 @@ def test_the_working_documentation(kernel, tmp_path):
     checks = ["".join(o.get("text", "") for o in c.outputs) for c in execute(trace)[1].cells if c.source == "end_replay()"]
     assert len(checks) == 6 and all(c.startswith("The same as then.") for c in checks), checks
 
+@pytest.mark.slow
 def test_the_tour_of_the_modes_runs_in_a_kernel(tmp_path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = Path(__file__).parents[1] / "nbs" / "tutorials" / "sync_modes.ipynb"

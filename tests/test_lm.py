@@ -372,11 +372,6 @@ def test_openrouter(monkeypatch):
     request = sent_by(lambda s: create_lm("openrouter", {"model_name": "m", "base_url": s.base_url}))
     assert request.headers["authorization"] == "Bearer sk-or-1" and KEY not in str(request)
 
-@pytest.mark.parametrize("backend, address", [("ollama", "http://localhost:11434/v1"),
-                                              ("vllm", "http://localhost:8000/v1")])
-def test_addresses(backend, address):
-    assert repr(create_lm(backend, {"model_name": "m"})) == f"OpenAILM('m', '{address}')"
-
 @pytest.mark.parametrize("backend, words", [
     ("opnai", "did you mean 'openai'"), ("OpenAI", "did you mean 'openai'"),
     ("anthropic", "openai, openrouter, ollama, vllm, local"), (None, "complete(messages)"),

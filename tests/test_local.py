@@ -3,7 +3,7 @@ import asyncio, contextlib, contextvars, gc, io, linecache, os, signal, subproce
 import tracemalloc, weakref
 
 import pytest
-from rlm.environments.base import RESERVED, Task
+from rlm.environments.base import Task
 from rlm.environments.capture import KEEP
 from rlm.environments.local import LocalEnvironment
 from rlm.text import bounded_repr
@@ -12,12 +12,12 @@ from rlm.types import CodeResult, RunEndedError
 @pytest.fixture(autouse=True)
 def the_process_is_as_it_was():
     def state(): return sys.stdin, sys.stdout, sys.stderr, threading.Thread.start, signal.getsignal(signal.SIGINT)
-    before = state()
+    def names(): return {name for name in (*sys.modules, *linecache.cache) if name.startswith(("rlm_repl", "<rlm "))}
+    before, held = state(), names()
     yield
     assert state() == before
-    gc.collect()
-    assert not [name for name in sys.modules if name.startswith("rlm_repl")]
-    assert not [name for name in linecache.cache if name.startswith("<rlm ")]
+    if not names() <= held: gc.collect()
+    assert names() <= held
 
 def local(context=None, tools={}, label="rlm") -> LocalEnvironment:
     "An environment in which a run has begun."
@@ -148,10 +148,6 @@ def test_names_the_model_may_take(env):
     assert (result.shown, result.restored, result.answer) == ("42", (), None)
     assert env.variables()["answer"] == 42
 
-def test_reserved_names_are_those_a_block_has(env):
-    assert set(RESERVED) == {"context", "context_history", "session_history", "llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched",
-        "SHOW_VARS", "FINAL", "FINAL_VAR", "answer"}
-
 # What it shows
 
 @pytest.mark.parametrize("code, shown", [("1 + 1", "2"), ("'a'", "'a'"), ("None", ""), ("x = 5", ""),
@@ -204,7 +200,7 @@ class Prints:
 def test_a_broken_repr_hurts_nobody(env, value, shown):
     ok(env, BROKEN)
     result = ok(env, value)
-    assert result.shown.startswith(shown or "<int whose repr raised ValueError>" if sys.version_info >= (3, 11) else "")
+    assert result.shown.startswith(shown or ("<int whose repr raised ValueError>" if sys.version_info >= (3, 11) else "1000"))
     assert ok(env, f"x = {value}\nSHOW_VARS()").shown.endswith(("x: " + ok(env,
         "type.__dict__['__name__'].__get__(type(x))").shown.strip("'")))
     assert run(env, "display(x)").error is None
@@ -227,12 +223,10 @@ def test_a_broken_exception_hurts_nobody(env):
             def __str__(self): raise SystemExit(5)
         raise Leaves""").error
 
-def test_a_huge_echo_is_cut_and_cheap(env):
+def test_a_huge_echo_is_cut(env):
     ok(env, "big = 'x' * 50_000_000\nnumbers = list(range(2_000_000))\nnested = {'a': [numbers] * 3, 'b': (big,)}")
-    start = time.perf_counter()
     for name in ("big", "numbers", "nested", "big.encode()", "set(numbers)"):
         assert 1000 < len(ok(env, name).shown) < 2 * KEEP + 200
-    assert time.perf_counter() - start < 2
     assert "[49,980,000 cut]" in ok(env, "big").shown
     assert "2,000,000 items" in ok(env, "numbers").shown
 
@@ -349,11 +343,10 @@ LONG_ERRORS = {
 
 @pytest.mark.parametrize("code", LONG_ERRORS.values(), ids=LONG_ERRORS)
 def test_an_error_is_bounded(env, code):
-    limit, start = sys.getrecursionlimit(), time.perf_counter()
+    limit = sys.getrecursionlimit()
     try: result = run(env, code)
     finally: sys.setrecursionlimit(limit)
     assert 10 < len(result.error) < 4_200
-    assert time.perf_counter() - start < 5
 
 def test_a_recursion_is_folded(env):
     error = run(env, "def f(n):\n    return f(n + 1)\nf(0)").error
@@ -391,11 +384,9 @@ def test_a_terminal_that_stays_silent_is_not_waited_for():
         "bdb.BdbQuit", "", "''"]
 
 def test_endless_output_is_stopped(env):
-    start = time.perf_counter()
     result = run(env, "n = 0\nwhile True:\n    n += 1\n    try: print('more ' * 20)\n    except Exception: pass")
     assert "OutputLimit: more than 10,000,000 characters printed; the block was stopped here" in result.error
     assert "print('more ' * 20)" in result.error and len(result.stdout) < 2 * KEEP + 100
-    assert time.perf_counter() - start < 10
     assert ok(env, "print(n > 1000)").stdout == "True\n"
 
 def test_a_stream_that_the_code_replaces_is_put_back(env):
@@ -420,6 +411,7 @@ FORKS = {
     "import threading\ndef f(): globals().update(pid=os.fork())\n"
         "t = threading.Thread(target=f)\nt.start()\nt.join()": 0}
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fork, status", FORKS.items())
 def test_a_forked_child_ends_with_its_block(fork, status):
     code = f"import os, sys\nprint('in the block')\n{fork}\nprint('parent')"
@@ -717,6 +709,7 @@ BUSY = {
     "a loop in an awaiting block": "await asyncio.sleep(0)\nwhile True: pass",
     "a sleep in an awaiting block": "await asyncio.sleep(0)\ntime.sleep(30)"}
 
+@pytest.mark.slow
 @pytest.mark.parametrize("caller", ["go()", "asyncio.run(main())"])
 @pytest.mark.parametrize("busy", BUSY)
 def test_an_interrupt_ends_the_block_with_everything_in_order(busy, caller):
@@ -737,6 +730,7 @@ print(state() == before, repr(run("print('next')").stdout))""")
     left_behind = "main" in caller and busy.endswith("awaiting block")  # a thread that can't be stopped
     if not left_behind: assert (done.stdout.splitlines()[4:], done.stderr) == (["True 'next\\n'"], "")
 
+@pytest.mark.slow
 def test_random_interrupts_leave_nothing_behind():
     done = script(STATE + r"""
 import random
@@ -779,16 +773,3 @@ def test_an_environment_that_is_dropped_is_collected():
     del env
     gc.collect()
     assert gone() is None and thing() is None
-
-def test_a_block_costs_little():
-    env, times = local("x" * 1_000_000), []
-    def cost(code, n=300):
-        start = time.perf_counter()
-        for i in range(n): env.run(code, f"{code[:5]} {len(times)} {i}")
-        times.append((time.perf_counter() - start) / n)
-        return times[-1]
-    small = min(cost("x = 1\nx + 1") for _ in range(5))
-    ok(env, "globals().update({f'name_{i}': i for i in range(100_000)})")
-    large = min(cost("x = 1\nx + 1") for _ in range(5))
-    assert small < 0.001 and large < 3 * small
-    env.close()

@@ -1,4 +1,5 @@
 "Every notebook runs from top to bottom, in a process of its own, and counts under its own name."
+import contextlib
 import inspect
 import json
 import pkgutil
@@ -13,6 +14,7 @@ from types import FunctionType
 import pytest
 
 import rlm
+from notebooks import Runner
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS = ROOT / "nbs"
@@ -27,14 +29,23 @@ nb.cells = [c for c in nb.cells if not re.search(r"^#[|] *(eval: *false|notest)"
 NotebookClient(nb, timeout=300, resources={"metadata": {"path": sys.argv[2]}}).execute()
 """
 
+@pytest.fixture(scope="session")
+def runner():
+    "What runs notebooks as nbdev does, where it is installed."
+    if not find_spec("nbdev"): yield
+    else:
+        with contextlib.closing(Runner()) as runner: yield runner
+
 @pytest.mark.parametrize("name", NAMES)
-def test_notebook(name):
+def test_notebook(name, runner, request):
     nb = NBS / f"{name}.ipynb"
-    if find_spec("nbdev"): run = [Path(sys.executable).with_name("nbdev_test"), "--path", nb, "--flags", "slow"]  # also what needs the weights
-    else: run = [sys.executable, "-c", IN_A_KERNEL, nb, nb.parent]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    said = re.sub(r"\x1b\[[\d;]*m", "", done.stdout + done.stderr)
-    assert done.returncode == 0, f"{name}.ipynb\n{said}"
+    if runner:
+        flags = () if request.config.getoption("quick") else ("slow",)  # also what needs the weights
+        said, passed = runner.run(nb, flags)
+    else:
+        done = subprocess.run([sys.executable, "-c", IN_A_KERNEL, nb, nb.parent], cwd=ROOT, capture_output=True, text=True, timeout=600)
+        said, passed = done.stdout + done.stderr, done.returncode == 0
+    assert passed, f"{name}.ipynb\n" + re.sub(r"\x1b\[[\d;]*m", "", said)
 
 def test_title_cells_hold_a_title_and_a_sentence():
     "nbdev makes a page's title and description of that cell, and drops whatever else is in it."

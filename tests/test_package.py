@@ -31,7 +31,7 @@ class Environment:
         venv.create(folder, with_pip=False)
         self.folder, self.bin = folder, folder / "bin"
 
-    def pip(self, *args): ok(sys.executable, "-m", "pip", "--python", self.bin / "python", *args)
+    def pip(self, *args): ok(sys.executable, "-m", "pip", "--python", self.bin / "python", *args, PYTHONPATH="")
 
     def python(self, code):
         return run(self.bin / "python", "-c", code, cwd=self.folder, PYTHONPATH=sysconfig.get_path("purelib"))
@@ -62,15 +62,18 @@ def rlms(tmp_path_factory):
     if got.returncode: pytest.skip(f"rlms can't be downloaded here: {got.stderr.strip().splitlines()[-1]}")
     return next(folder.glob("*.whl"))
 
+@pytest.mark.slow
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as z: names = {n for n in z.namelist() if ".dist-info/" not in n}
     assert names == MODULES
 
+@pytest.mark.slow
 def test_sdist_can_be_built_from_and_holds_no_tests(dist):
     with tarfile.open(next(dist.glob("*.tar.gz"))) as t: names = {n.partition("/")[2] for n in t.getnames()}
     assert MODULES | {"settings.ini", "setup.py", "README.md", "LICENSE"} <= names
     assert not any(n.startswith("tests") for n in names)
 
+@pytest.mark.slow
 def test_installed_wheel_imports(env, wheel):
     env.pip("install", "-q", "--no-deps", wheel)
     got = env.python("import rlm; print(rlm.__file__)")
@@ -85,6 +88,7 @@ def test_import_is_light():
 
 WHAT_TO_DO = "pip uninstall -y rlms rlm", "pip install rlm"
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["rlms under rlm", "rlms over rlm"])
 def test_rlms_in_the_same_environment_is_refused(env, wheel, rlms, order):
     wheels = [rlms, wheel] if order == "rlms under rlm" else [wheel, rlms]

@@ -29,11 +29,6 @@ def test_corpus(case):
     expected = dict(blocks=case.blocks, final=case.final, reasoning=case.reasoning, cut=case.cut)
     assert found(parse_reply(case.reply, case.finish_reason)) == expected
 
-def test_the_corpus_is_as_large_as_it_says():
-    assert len({c.reply for c in CORPUS}) == len(CORPUS) >= 70
-    assert sum(c.reasoning is not None for c in REASONING) >= 10
-    assert sum(c.reasoning is not None and c.finish_reason == "length" and not c.cut for c in REASONING) == 2
-
 @pytest.mark.parametrize("case", [c for c in CORPUS if c.reasoning is None], ids=lambda c: c.name.replace(" ", "-"))
 def test_a_reply_without_reasoning_is_kept_as_it_came(case):
     assert parse_reply(case.reply).text == case.reply.removeprefix("<think>\n\n</think>\n\n")
@@ -63,6 +58,7 @@ def test_an_odd_escape_in_an_answer_warns_nobody():
         assert Final(r'"C:\dir"').text == r"C:\dir"
     assert not seen
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", ["1+", "-", "()", "x.", "not ", "lambda:", "[", "{1:"])
 def test_no_answer_crashes_the_interpreter(chain):
     "On long chains Python's own parser can overflow the stack, first in a thread, whose stack is small."
@@ -176,11 +172,12 @@ UNITS = [
     "</think>", "`</think>`", "</think> a", "- ```\n", "1+", "-", "1,", "(1,)", " ", "\n", "*", "_", "a", "\0", "#",
     "1) a\n"]
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs setitimer")
 @pytest.mark.parametrize("start", ["", "FINAL('", '```repl\n"""\n'], ids=["alone", "in-an-answer", "in-code"])
 @pytest.mark.parametrize("unit", UNITS, ids=ascii)
 def test_time_grows_with_the_size_of_the_reply_and_no_faster(unit, start):
-    "A reply of 300 KB takes a fraction of a second; going over it once for each of its parts would take minutes."
-    with cpu_seconds(10):
-        final = parse_reply(start + unit * (300_000 // len(unit))).final
+    "A reply of 100 KB takes a fraction of a second; going over it once for each of its parts would take a good part of a minute."
+    with cpu_seconds(3):
+        final = parse_reply(start + unit * (100_000 // len(unit))).final
         assert final is None or isinstance(final.text, str)

@@ -3,6 +3,7 @@ import asyncio, gc, threading, time, weakref
 
 import pytest
 from rlm import RLM
+from rlm.environments.base import RESERVED
 from rlm.lm import ScriptedLM
 from rlm.types import *
 from server import ChatServer, Http
@@ -41,6 +42,11 @@ def test_the_repl_has_the_conversation():
     assert blocks[0].restored == ("session_context_0",) and blocks[0].stdout == "Third?\n"
     assert blocks[1].stdout.startswith("Pick a color. ")
     assert [m["content"] for m in session.history] == ["Pick a color.", "Blue", "And now?", "ok ok", "Third?", "ok ok"]
+
+def test_reserved_names_are_those_that_a_block_finds():
+    found = "import builtins\nFINAL([n for n in (*globals(), *__builtins__) if n not in vars(builtins)])"
+    names = scripted(block(found)).start_session().chat("Which names are there?").value
+    assert set(names) - {"__builtins__", "builtins", "session_context_0", "display"} == set(RESERVED)
 
 def test_a_computed_answer_is_told_at_the_next_turn_only():
     session = scripted(block("x = 21\nFINAL(x * 2)"), "FINAL(It was 42.)", "FINAL(bye bye)").start_session()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not (find_spec("nbdev") and find_spec("smalldocs")), reason="the site is built with nbdev and smalldocs")
+pytestmark = [pytest.mark.skipif(not (find_spec("nbdev") and find_spec("smalldocs")), reason="the site is built with nbdev and smalldocs"),
+              pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -85,7 +85,7 @@ def test_any_value_reads_back_as_it_was(value):
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=VALUES, large=st.booleans())
 def test_a_value_survives_its_run(tmp_path, value, large):
-    value = [value] * (3_000 if large else 1)
+    value = [value] * (1 + 30_000 // len(json.dumps(encode(value))) if large else 1)  # so large that it gets a file of its own
     result, logger, _ = run(tmp_path, block("x"), block("FINAL({'it': context, 1: (context,)})"), context=value)
     logged, = read_log(logger.path)
     assert exactly(logged.result.value) == exactly(result.value) and exactly(logged.context["value"]) == exactly(value)
@@ -178,13 +178,13 @@ def test_the_headings_of_the_working_documentation():
 def test_nothing_that_is_said_breaks_the_page():
     bad = "# Heading\n---\n<script>alert(1)</script>\n```\n\x1b[31mred\x1b[0m"
     result = RLM(ScriptedLM([bad + "\n\n" + block(f"print({bad!r})"), f"FINAL({bad})"]), verbose=False).completion("Go on, please.")
-    import html.parser
     outside = re.sub(r"^(`{3,})[^\n]*\n.*?^\1$", "", result.trace_markdown, flags=re.M | re.S)
     assert "<script>" not in outside and "\x1b" not in result.trace_markdown
     assert [l for l in outside.split("\n") if l.startswith("# ") or l == "---"] == []
 
 # -- trace notebooks
 
+@pytest.mark.slow
 def test_a_trace_replays_in_a_fresh_kernel(tmp_path):
     code = ["import random\nn = random.randint(1, 100)\nprint(n)", "def f(x): return llm_query(x)\n[f('a'), f('a'), f('b')]", "1 / 0", "exit()", "x = {'a': n}\nFINAL(x)"]
     random.seed(11)
@@ -197,6 +197,7 @@ def test_a_trace_replays_in_a_fresh_kernel(tmp_path):
     outputs = ["".join(o.get("text", "") or o.data["text/plain"] for o in c.outputs) for c in nb.cells if c.source.startswith("%%replay")]
     assert outputs[0] == result.iterations[0].code_blocks[0].result.stdout and "ZeroDivisionError" in outputs[2] and "one" in outputs[1]
 
+@pytest.mark.slow
 def test_a_trace_that_comes_out_different_says_so(tmp_path):
     result, logger, trace = run(tmp_path, block("print(1 + 1)"), "FINAL(two two)")
     text = logger.path.read_text()
@@ -204,6 +205,7 @@ def test_a_trace_that_comes_out_different_says_so(tmp_path):
     from nbclient.exceptions import CellExecutionError
     with pytest.raises(CellExecutionError, match="came out different: block 1 differs"): execute(trace.path)
 
+@pytest.mark.slow
 def test_a_trace_lists_what_is_missing_and_what_is_recorded_stays(tmp_path):
     result, logger, trace = run(tmp_path, block("x = 1"), block("print(context, lookup(x))"), block("print(x)"), "FINAL(ok ok)", context=object(),
                                 custom_tools={"lookup": lambda x: x + 1, "other": print})
@@ -253,6 +255,7 @@ def test_data_that_is_supplied_is_there_in_later_turns(tmp_path):
     assert outcomes(context=Table(1, 2)) == ["equal", "equal"]
     assert outcomes() == ["block 1 needs context (test_traces.Table)"] * 2
 
+@pytest.mark.slow
 def test_a_session_and_a_persistent_rlm_replay(tmp_path):
     logger, trace = enable_trace_notebook(tmp_path)
     rlm = RLM(ScriptedLM([block("x = 500"), "FINAL(ok ok)", block("x *= 2\nFINAL(x)"), block("y = len(session_history)\nprint(x, session_context_0)"),
@@ -266,6 +269,7 @@ def test_a_session_and_a_persistent_rlm_replay(tmp_path):
     checks = ["".join(o.get("text", "") for o in c.outputs) for c in nb.cells if c.source == "end_replay()"]
     assert len(checks) == 4 and all(c.startswith("The same as then.") for c in checks), checks
 
+@pytest.mark.slow
 def test_random_programs_come_out_the_same(tmp_path):
     "In every environment and sync mode, with another order of sets and another seed of numpy in the replay's process."
     import os
@@ -276,6 +280,7 @@ def test_random_programs_come_out_the_same(tmp_path):
     equal, needs, differs = map(int, re.findall(r"\d+", summary))
     assert equal >= 100 and needs >= 10 and differs >= 5 and not wrong, "\n".join(wrong)
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code, outcome", [
     ("import pandas as pd\nprint(pd.DataFrame({'a': range(99)}).sample(3))", "equal"),
     ("import numpy as np\nnp.random.seed(1)\nprint(np.random.rand())", "equal"),
@@ -301,6 +306,7 @@ def test_whether_it_comes_out_equal_is_found_by_replaying(tmp_path, code, outcom
     imported_by_code = "num" in code and "import numpy" not in code
     assert read_log(log)[0].missing == ({"the random state of numpy": "which a block imported"} if imported_by_code else {})
 
+@pytest.mark.slow
 def test_what_a_turn_did_to_its_data_is_there_in_the_next(tmp_path):
     logger, trace = enable_trace_notebook(tmp_path)
     session = RLM(ScriptedLM([block("context.append(3)"), "FINAL(ok ok)", block("FINAL([session_context_0, context_history])")]), logger=logger, verbose=False).start_session()
@@ -326,6 +332,7 @@ def test_a_sub_model_with_another_name(tmp_path):
     assert "there is no model 'large'" in run.result.iterations[0].code_blocks[0].result.error
     assert run.result.iterations[0].code_blocks[0].result.stdout == "yes no\n"
 
+@pytest.mark.slow
 def test_children_are_in_the_log_and_replay(tmp_path):
     from test_subcalls import recursive, rlm_for
     logger, trace = enable_trace_notebook(tmp_path)
@@ -374,6 +381,7 @@ MANY = """
         print(trace._path.read_text().count("Final Answer"))
 """
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [[], ["del"]])
 def test_a_save_that_was_put_off_is_made_up_for(tmp_path, how):
     "When the notebook is asked for, when Python ends, and when the logger goes."
@@ -480,7 +488,7 @@ NURSERY = """
     def runs(folder):
         logger, _ = enable_trace_notebook(folder)
         while True:
-            rlm = RLM(ScriptedLM([f"```repl\\n{code}\\n```", "yes"] * 10 + ["FINAL(ok ok)"]), logger=logger, verbose=False)
+            rlm = RLM(ScriptedLM([f"```repl\\n{code}\\n```", "yes"] * 5 + ["FINAL(ok ok)"]), logger=logger, verbose=False)
             session = rlm.start_session()
             session.chat("Again.", context="text " * 10_000)
     rnd = random.Random(5)
@@ -491,11 +499,12 @@ NURSERY = """
         if not child:
             try: runs(folder)
             finally: os._exit(1)
-        time.sleep(rnd.uniform(0, 0.3))
+        time.sleep(rnd.uniform(0, 0.15))
         os.kill(child, signal.SIGKILL)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
 
+@pytest.mark.slow
 def test_killed_a_hundred_times(tmp_path):
     subprocess.run([sys.executable, "-c", textwrap.dedent(NURSERY), tmp_path], check=True)
     unfinished = finished = notebooks = 0
