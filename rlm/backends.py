@@ -15,50 +15,61 @@ from .types import ConfigurationError
 __all__ = ['BACKENDS', 'create_lm', 'create_others']
 
 # %% ../nbs/08_backends.ipynb #af2faf26
-_ENDPOINTS = {  # backend -> its address, and the environment variable with its key, if it wants one
+_ENDPOINTS = {  # backend -> its address, and the environment variable with its key; "" where it wants none
     "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
-    "ollama": ("http://localhost:11434/v1", None),
-    "vllm": ("http://localhost:8000/v1", None),
+    "ollama": ("http://localhost:11434/v1", ""),
+    "vllm": ("http://localhost:8000/v1", ""),
 }
 BACKENDS = ("openai", *_ENDPOINTS, "local")
 
+def _with_endpoint(backend: str, options: dict) -> dict:
+    "The options with the endpoint's address and key where they have none."
+    if options.get("client") is not None: return options  # it knows its server
+    url, variable = _ENDPOINTS[backend]
+    key = options.get("api_key") or os.environ.get(variable, "")
+    if variable and not key:
+        raise ConfigurationError(f"backend={backend!r} wants a key: set the environment variable {variable}, "
+                                 'or give backend_kwargs={"api_key": ...}')
+    return options | {"base_url": options.get("base_url") or url, "api_key": key}
+
+# %% ../nbs/08_backends.ipynb #e1f0a4b7
 def create_lm(backend: str | LM = "openai",       # one of `BACKENDS`, or any object with a `complete` method
               backend_kwargs: dict | None = None, # the options of `OpenAILM`, or for "local" those of `LocalLM`
              ) -> LM:
     "The language model that a run's `backend` and `backend_kwargs` name."
-    kwargs = dict(backend_kwargs or {})
-    if not isinstance(backend, str): return _check_own(backend, kwargs)
-    if backend not in BACKENDS:
-        near = get_close_matches(backend.lower(), BACKENDS, 1)
-        raise ConfigurationError(
-            f"There is no backend {backend!r}" + (f"; did you mean {near[0]!r}?" if near else ".") +
-            f" The backends are {', '.join(BACKENDS)}.\nAny other OpenAI-compatible server is backend='openai' with "
-            "backend_kwargs={'base_url': ...}; any object with a complete(messages) method is a backend too.")
-    if backend == "local": return LocalLM(**kwargs)
-    if backend in _ENDPOINTS and kwargs.get("client") is None:
-        url, variable = _ENDPOINTS[backend]
-        kwargs["base_url"] = kwargs.get("base_url") or url
-        kwargs["api_key"] = kwargs.get("api_key") or (os.environ.get(variable or "", ""))
-        if variable and not kwargs["api_key"]:
-            raise ConfigurationError(f"backend={backend!r} wants a key: set the environment variable {variable}, "
-                                     'or give backend_kwargs={"api_key": ...}')
-    return OpenAILM(kwargs.pop("model_name", None), **kwargs)
+    options = dict(backend_kwargs or {})
+    if not isinstance(backend, str): return _check_object(backend, options)
+    if backend not in BACKENDS: raise _unknown(backend)
+    if backend == "local": return LocalLM(**options)
+    if backend in _ENDPOINTS: options = _with_endpoint(backend, options)
+    return OpenAILM(options.pop("model_name", None), **options)
 
-def _check_own(lm: Any, kwargs: dict) -> LM:
+def _check_object(lm: Any, options: dict) -> LM:
     "A backend that is an object; raises if it is none."
     if isinstance(lm, type) or not callable(getattr(lm, "complete", None)):
         raise ConfigurationError(f"{lm!r} is no backend. Give one of {', '.join(BACKENDS)}, or an object with a "
                                  "complete(messages) method.")
-    if kwargs:
+    if options:
         raise ConfigurationError(f"backend_kwargs are for a backend that is named; this {type(lm).__name__} "
                                  "is ready as it is.")
     return lm
+
+def _unknown(backend: str) -> ConfigurationError:
+    near = get_close_matches(backend.lower(), BACKENDS, 1)
+    return ConfigurationError(
+        f"There is no backend {backend!r}" + (f"; did you mean {near[0]!r}?" if near else ".") +
+        f" The backends are {', '.join(BACKENDS)}.\nAny other OpenAI-compatible server is backend='openai' with "
+        "backend_kwargs={'base_url': ...}; any object with a complete(messages) method is a backend too.")
 
 # %% ../nbs/08_backends.ipynb #3322237d
 def create_others(backends: Any, kwargs: Any) -> list[LM]:
     "The models that `other_backends` and `other_backend_kwargs` name."
     right = 'other_backends=["openai"], other_backend_kwargs=[{"model_name": "gpt-4o-mini"}]'
-    if not isinstance(backends, (list, tuple, type(None))): raise ConfigurationError(f"other_backends is a list. Write {right}.")
-    if kwargs is not None and (not isinstance(kwargs, (list, tuple)) or len(kwargs) != len(backends or ())):
-        raise ConfigurationError(f"other_backend_kwargs is a list with one dict for each of other_backends. Write {right}.")
-    return [create_lm(backend, options) for backend, options in zip(backends or (), kwargs or [None] * len(backends or ()))]
+    if not isinstance(backends, (list, tuple, type(None))):
+        raise ConfigurationError(f"other_backends is a list. Write {right}.")
+    backends = backends or ()
+    if kwargs is None: kwargs = [None] * len(backends)
+    if not isinstance(kwargs, (list, tuple)) or len(kwargs) != len(backends):
+        raise ConfigurationError("other_backend_kwargs is a list with one dict for each of other_backends. "
+                                 f"Write {right}.")
+    return [create_lm(backend, options) for backend, options in zip(backends, kwargs)]

@@ -11,8 +11,10 @@ from textwrap import shorten
 from typing import Any, Callable, Protocol
 from urllib.parse import urlsplit
 from fastcore.basics import patch
-from .types import (ConfigurationError, ContextWindowExceededError, LMAuthenticationError, LMConnectionError, LMError, LMRateLimitError,
-                       LMRequestError, LMResponseError, LMServerError, LMTimeoutError, ModelNotFoundError, Reply, Usage)
+from .text import without
+from .types import (ConfigurationError, ContextWindowExceededError, LMAuthenticationError, LMConnectionError,
+                       LMError, LMRateLimitError, LMRequestError, LMResponseError, LMServerError, LMTimeoutError,
+                       ModelNotFoundError, Reply, Usage)
 
 # %% auto #0
 __all__ = ['OPENAI_URL', 'LM', 'Traits', 'trait', 'sub_lm_of', 'name_of', 'ask', 'ScriptedLM', 'to_reply', 'OpenAILM']
@@ -25,12 +27,13 @@ class LM(Protocol):
     def complete(self, messages: list[dict]) -> Reply | str:
         "What the model says after `messages`."
 
+# %% ../nbs/07_lm.ipynb #b3f1c7d4
 class Traits:
     "What else a run asks of a model. All of it may be left out; these are the defaults."
     priced: bool = False           # its replies say what they cost, so that `max_budget` can be kept
-    sampling: dict[str, Any] = {}  # the options that it sends with each request, for the log
+    sampling: dict[str, Any] = {}  # the options that it sends with each request
     secrets: tuple[str, ...] = ()  # its credentials, which nothing may write down
-    sub_lms: tuple[LM, ...] = ()   # who answers plain calls for it: the first, unless the code names another; (): itself
+    sub_lms: tuple[LM, ...] = ()   # who answers `llm_query`: the first, unless the code names another; (): itself
     recorded: bool = False         # it answers for children too, from a recording
 
 def trait(lm: LM, name: str) -> Any:
@@ -51,13 +54,12 @@ def ask(lm: LM,               # the model
        ) -> Reply:            # with `model` and `execution_time` filled in where the model left them out
     "Call `lm.complete(messages)` and return what it said as a `Reply`."
     start = time.perf_counter()
-    said = lm.complete([dict(m) for m in messages])  # a backend may do with its copy what it likes
+    said = lm.complete([dict(m) for m in messages])  # a copy: a model may change what it is given
     seconds = time.perf_counter() - start
     if isinstance(said, str): said = Reply(said)
     if not isinstance(said, Reply):
         raise LMResponseError(f"{type(lm).__name__}.complete() returned a {type(said).__name__}. "
                               "It must return the model's text as a str, or an rlm.types.Reply.")
-    if said.model and said.execution_time: return said
     return replace(said, model=said.model or name_of(lm), execution_time=said.execution_time or seconds)
 
 # %% ../nbs/07_lm.ipynb #e423814e
@@ -67,7 +69,8 @@ class ScriptedLM:
         replies: list[str | Reply | Callable | BaseException], # a function gets the messages, gives a reply
         model: str = "scripted",                               # the name it goes by
     ):
-        self.replies, self.model = list(replies), model
+        self.replies = list(replies)
+        self.model = model
         self.calls: list[list[dict]] = []  # the messages of each request
         self._lock = threading.Lock()
 
@@ -87,17 +90,26 @@ class ScriptedLM:
     def __repr__(self): return f"ScriptedLM({len(self.replies)} replies, {len(self.calls)} given)"
 
 # %% ../nbs/07_lm.ipynb #a3e0cc6b
+def _numbers(sent: Any) -> dict[str, float]:
+    "The entries of `sent` that are numbers; none where it has no entries."
+    entries = sent.items() if isinstance(sent, dict) else ()
+    return {k: v for k, v in entries if isinstance(v, (int, float)) and 0 <= v < float("inf")}
+
 def _usage(sent: Any) -> Usage:
     "What one request cost, from the `usage` field of its completion."
-    numbers = lambda x: {k: v for k, v in x.items() if isinstance(v, (int, float)) and 0 <= v < float("inf")} if isinstance(x, dict) else {}
-    n, details = numbers(sent), numbers(sent.get("prompt_tokens_details")) if isinstance(sent, dict) else {}
+    n = _numbers(sent)
+    details = _numbers(sent.get("prompt_tokens_details")) if n else {}
     cached = details.get("cached_tokens", n.get("prompt_cache_hit_tokens", 0))  # OpenAI's name, DeepSeek's name
-    return Usage(n.get("prompt_tokens", 0), n.get("completion_tokens", 0), 1, n.get("cost"), min(cached, n.get("prompt_tokens", 0)))
+    prompt = n.get("prompt_tokens", 0)
+    return Usage(prompt, n.get("completion_tokens", 0), 1, n.get("cost"), min(cached, prompt))
+
+# %% ../nbs/07_lm.ipynb #61d7b2ee
+_READ = {"choices", "model", "object", "index", "message", "finish_reason", "role"}
+_TEXTS = {"content", "reasoning", "reasoning_content"}  # read where they are text, kept where they are something else
 
 def _text(content: Any) -> str:
     "The text of a message's content, which may come in parts."
-    if isinstance(content, str): return content
-    parts = content if isinstance(content, list) else []
+    parts = content if isinstance(content, list) else [content]
     texts = [p.get("text") if isinstance(p, dict) else p for p in parts]
     return "".join(t for t in texts if isinstance(t, str))
 
@@ -111,44 +123,13 @@ def to_reply(completion: dict,            # a chat completion, as the server sen
     message = choice.get("message")
     if not isinstance(message, dict):
         raise LMResponseError(f"a completion without a message: {shorten(str(completion), 200)}")
-    content, reasoning = message.get("content"), message.get("reasoning_content") or message.get("reasoning")
-    known = {"choices", "model", "object", "index", "message", "finish_reason", "role"}
-    if not isinstance(content, list): known.add("content")
-    if isinstance(reasoning, str): known |= {"reasoning", "reasoning_content"}
-    extra = {k: v for k, v in {**completion, **choice, **message}.items() if k not in known and v is not None}
+    sent = {k: v for k, v in {**completion, **choice, **message}.items() if k not in _READ and v is not None}
+    extra = {k: v for k, v in sent.items() if k not in _TEXTS or not isinstance(v, str)}
     if len(choices) > 1: extra["choices"] = choices[1:]
-    return Reply(_text(content) or _text(message.get("refusal")), completion.get("model") or model,
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    return Reply(_text(message.get("content")) or _text(message.get("refusal")), completion.get("model") or model,
                  _usage(completion.get("usage")), choice.get("finish_reason"),
                  reasoning if isinstance(reasoning, str) else None, execution_time, extra)
-
-# %% ../nbs/07_lm.ipynb #80d3e2ba
-OPENAI_URL = "https://api.openai.com/v1"
-_NO_KEY = """There is no API key. Three ways out:
-- set the environment variable OPENAI_API_KEY, or give backend_kwargs={"model_name": ..., "api_key": ...};
-- use a server that needs no key: backend_kwargs={"model_name": ..., "base_url": "http://localhost:8000/v1"};
-- use the small model that runs on this machine: backend="local"."""
-_OPTIONS = ("model_name", "base_url", "api_key", "client", "timeout", "max_retries", "prices")
-_SLIPS = {"model": "model_name", "api_base": "base_url"}
-
-def _check_sampling(sampling: dict):
-    "Raise for an option that was plainly meant as one of ours."
-    for name in sampling:
-        meant = _SLIPS.get(name) or next(iter(get_close_matches(name, _OPTIONS, 1, 0.8)), None)
-        if meant: raise ConfigurationError(f"{name!r} is called {meant!r} here: backend_kwargs={{{meant!r}: ...}}")
-    if sampling.get("stream"): raise ConfigurationError("Replies are read whole: leave out 'stream'.")
-
-def _check_prices(prices: Any) -> dict[str, float] | None:
-    "The prices, if they are such; raises otherwise."
-    if prices is None: return None
-    good = isinstance(prices, dict) and {"input", "output"} <= prices.keys() <= {"input", "cached", "output"}
-    if good and all(isinstance(p, (int, float)) and 0 <= p < float("inf") for p in prices.values()): return dict(prices)
-    raise ConfigurationError("prices are US dollars per million tokens, as your provider lists them: "
-                             "{'input': 2.5, 'cached': 1.25, 'output': 10}. ('cached' may be left out.)")
-
-def _check_key(key: str) -> str:
-    "The key without the whitespace that a copy or a file adds; raises if it could not be sent."
-    if isinstance(key, str) and key.strip().isascii() and key.strip().isprintable(): return key.strip()
-    raise ConfigurationError("The API key is not one line of plain ASCII characters. Was it copied whole, and alone?")
 
 # %% ../nbs/07_lm.ipynb #3b7296a9
 class OpenAILM:
@@ -160,69 +141,108 @@ class OpenAILM:
         client: Any = None,             # a ready client to use instead, such as `openai.AzureOpenAI(...)`
         timeout: float | None = None,   # seconds for one request; default: the `openai` package's
         max_retries: int | None = None, # after 429, 5xx or a broken connection; default: the `openai` package's
-        prices: dict[str, float] | None = None, # USD per million tokens: "input", "output" and, if they cost less, "cached" ones
+        prices: dict[str, float] | None = None, # US dollars per million tokens: "input", "output", perhaps "cached"
         **sampling,                     # sent with each request as they are: `temperature=0`, `max_tokens=500`, ...
     ):
-        _check_sampling(sampling)
-        self.model, self.sampling, self.timeout, self.max_retries = model_name, sampling, timeout, max_retries
+        self.model = model_name
+        self.sampling = _check_sampling(sampling)
         self.prices = _check_prices(prices)
-        self._client, self._ours = client, client is None
-        self._lock, self._length_name = threading.Lock(), "max_tokens"
-        if client is None: self._set_address(base_url, api_key)
-        elif any(o is not None for o in (base_url, api_key, timeout, max_retries)):
-            raise ConfigurationError("A ready client has its own base_url, api_key, timeout and max_retries: "
-                                     "set them there.")
-        elif (kind := type(client).__name__).startswith("Async"):
-            raise ConfigurationError(f"{kind} can't be used from threads. Give its counterpart without 'Async'.")
-        else:
-            self.base_url, self._key = str(getattr(client, "base_url", "the server")), getattr(client, "api_key", None)
+        self.timeout = timeout
+        self.max_retries = max_retries
+        self._client = client  # None until the first request
+        self._lock = threading.Lock()
+        self._limit_name = "max_tokens"  # of the option that limits a reply's length
+        self._brought = client is not None
+        if self._brought: self._use_client(base_url, api_key)
+        else: self._use_server(base_url, api_key)
         if not isinstance(model_name, str) or not model_name:
             raise ConfigurationError('Which model? Give its name: backend_kwargs={"model_name": "gpt-4o-mini"}')
 
-    def _set_address(self, base_url, api_key):
-        base_url = base_url or os.environ.get("OPENAI_BASE_URL")
-        key = _check_key(os.environ.get("OPENAI_API_KEY", "") if api_key is None else api_key)
-        if not key and not base_url: raise ConfigurationError(_NO_KEY)
-        self.base_url, self._key = str(base_url or OPENAI_URL).strip(), key
-        if not self.base_url.startswith(("http://", "https://")):
-            raise ConfigurationError(f"base_url must begin with http:// or https://, as in 'http://{self.base_url}'.")
+# %% ../nbs/07_lm.ipynb #80d3e2ba
+_OPTIONS = ("model_name", "base_url", "api_key", "client", "timeout", "max_retries", "prices")
+_SLIPS = {"model": "model_name", "api_base": "base_url"}
 
-    @property
-    def priced(self) -> bool:
-        "Whether it is known what a request costs: by `prices`, or because the endpoint reports it."
-        return self.prices is not None or (urlsplit(self.base_url).hostname or "").endswith("openrouter.ai")
+def _check_sampling(sampling: dict) -> dict:
+    "The sampling options; raises for one that was plainly meant as one of ours."
+    for name in sampling:
+        meant = _SLIPS.get(name) or next(iter(get_close_matches(name, _OPTIONS, 1, 0.8)), None)
+        if meant: raise ConfigurationError(f"{name!r} is called {meant!r} here: backend_kwargs={{{meant!r}: ...}}")
+    if sampling.get("stream"): raise ConfigurationError("Replies are read whole: leave out 'stream'.")
+    return sampling
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        "The key, and whatever is sent in headers: they belong into no log."
-        found = [self._key, *(v for o, h in self.sampling.items() if o.endswith("headers") and isinstance(h, dict) for v in h.values())]
-        parts = [part for s in found if isinstance(s, str) for part in (s, s.rpartition(" ")[2])]
-        return tuple(dict.fromkeys(s for s in parts if len(s) >= 8))
+def _check_prices(prices: Any) -> dict[str, float] | None:
+    "The prices, if they are such; raises otherwise."
+    if prices is None: return None
+    good = isinstance(prices, dict) and {"input", "output"} <= prices.keys() <= {"input", "cached", "output"}
+    if good and _numbers(prices) == prices: return dict(prices)
+    raise ConfigurationError("prices are US dollars per million tokens, as your provider lists them: "
+                             "{'input': 2.5, 'cached': 1.25, 'output': 10}. ('cached' may be left out.)")
 
-    def __repr__(self):
-        options = "".join(f", {k}={'...' if k.endswith('headers') else repr(v)}" for k, v in self.sampling.items())
-        return f"OpenAILM({self.model!r}, {self._address!r}{options})"
+# %% ../nbs/07_lm.ipynb #95e2d7ab
+OPENAI_URL = "https://api.openai.com/v1"
+_NO_KEY = """There is no API key. Three ways out:
+- set the environment variable OPENAI_API_KEY, or give backend_kwargs={"model_name": ..., "api_key": ...};
+- use a server that needs no key: backend_kwargs={"model_name": ..., "base_url": "http://localhost:8000/v1"};
+- use the small model that runs on this machine: backend="local"."""
 
-    @property
-    def _address(self) -> str:
-        "The server's address, without what may be secret in it."
-        u = urlsplit(self.base_url)
-        return f"{u.scheme}://{u.netloc.rpartition('@')[2]}{u.path}".rstrip("/") if u.netloc else self.base_url
+@patch
+def _use_server(self: OpenAILM, base_url, api_key):
+    "Take address and key from the arguments, or else from the environment."
+    base_url = base_url or os.environ.get("OPENAI_BASE_URL")
+    key = os.environ.get("OPENAI_API_KEY", "") if api_key is None else api_key
+    if not (isinstance(key, str) and key.strip().isascii() and key.strip().isprintable()):
+        raise ConfigurationError("The API key is not one line of plain ASCII characters. "
+                                 "Was it copied whole, and alone?")
+    self._api_key = key.strip()
+    if not self._api_key and not base_url: raise ConfigurationError(_NO_KEY)
+    self.base_url = str(base_url or OPENAI_URL).strip()
+    if not self.base_url.startswith(("http://", "https://")):
+        raise ConfigurationError(f"base_url must begin with http:// or https://, as in 'http://{self.base_url}'.")
+
+# %% ../nbs/07_lm.ipynb #0fd5c61b
+@patch
+def _use_client(self: OpenAILM, *connection):
+    "Take the client as it is; raises if options of the connection were given beside it."
+    if any(option is not None for option in (*connection, self.timeout, self.max_retries)):
+        raise ConfigurationError("A ready client has its own base_url, api_key, timeout and max_retries: "
+                                 "set them there.")
+    if (kind := type(self._client).__name__).startswith("Async"):
+        raise ConfigurationError(f"{kind} can't be used from threads. Give its counterpart without 'Async'.")
+    self.base_url = str(getattr(self._client, "base_url", "the server"))
+    self._api_key = getattr(self._client, "api_key", None)
+
+# %% ../nbs/07_lm.ipynb #a96d1f37
+@patch(as_prop=True)
+def _address(self: OpenAILM) -> str:
+    "The server's address, without what may be secret in it."
+    u = urlsplit(self.base_url)
+    return f"{u.scheme}://{u.netloc.rpartition('@')[2]}{u.path}".rstrip("/") if u.netloc else self.base_url
+
+@patch
+def __repr__(self: OpenAILM):
+    options = "".join(f", {k}={'...' if k.endswith('headers') else repr(v)}" for k, v in self.sampling.items())
+    return f"OpenAILM({self.model!r}, {self._address!r}{options})"
+
+# %% ../nbs/07_lm.ipynb #7ab0d3c5
+@patch(as_prop=True)
+def secrets(self: OpenAILM) -> tuple[str, ...]:
+    "The key, and whatever is sent in headers: they belong into no log."
+    headers = [h for option, h in self.sampling.items() if option.endswith("headers") and isinstance(h, dict)]
+    found = [self._api_key, *(value for h in headers for value in h.values())]
+    parts = [part for s in found if isinstance(s, str) for part in (s, s.rpartition(" ")[2])]
+    return tuple(dict.fromkeys(s for s in parts if len(s) >= 8))
 
 # %% ../nbs/07_lm.ipynb #d4fdaad7
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
 @patch
 def _connect(self: OpenAILM):
     "The client, made on first use."
     with self._lock:
         if self._client is None:
             import openai
-            given = {"timeout": self.timeout, "max_retries": self.max_retries}
-            options = {k: v for k, v in given.items() if v is not None}
-            if urlsplit(self.base_url).hostname in _LOOPBACK:
+            options = {k: getattr(self, k) for k in ("timeout", "max_retries") if getattr(self, k) is not None}
+            if urlsplit(self.base_url).hostname in ("localhost", "127.0.0.1", "::1"):
                 options["http_client"] = openai.DefaultHttpxClient(trust_env=False)
-            self._client = openai.OpenAI(base_url=self.base_url, api_key=self._key or "no-key", **options)
+            self._client = openai.OpenAI(base_url=self.base_url, api_key=self._api_key or "no-key", **options)
     return self._client
 
 # %% ../nbs/07_lm.ipynb #36e06459
@@ -230,8 +250,8 @@ def _connect(self: OpenAILM):
 def _send(self: OpenAILM, body: dict) -> Any:
     "The server's answer to one request; a dict if all is well."
     client = self._connect()
-    if self._ours:
-        body = body | body.pop("extra_body", {})
+    if not self._brought:
+        body = {k: v for k, v in body.items() if k != "extra_body"} | body.get("extra_body", {})
         return client.post("/chat/completions", cast_to=object, body=body)
     try: completion = client.chat.completions.create(**body)
     except TypeError as e:
@@ -242,19 +262,7 @@ def _send(self: OpenAILM, body: dict) -> Any:
     return completion.to_dict(warnings=False) if hasattr(completion, "to_dict") else completion
 
 # %% ../nbs/07_lm.ipynb #c7fc7bb9
-@patch
-def _request(self: OpenAILM, body: dict) -> Any:
-    "Like `_send`, with the limit on the reply's length under the name that this server takes."
-    import openai
-    if "max_tokens" in body and self._length_name != "max_tokens":
-        body = {(self._length_name if k == "max_tokens" else k): v for k, v in body.items()}
-    try: return self._send(body)
-    except openai.BadRequestError as e:
-        if "max_tokens" not in body or "max_completion_tokens" not in _words(e.body): raise
-    self._length_name = "max_completion_tokens"
-    return self._request(body)
-
-def _words(body: Any) -> str:
+def _reason(body: Any) -> str:
     "The server's own words in the body of an error, on one line."
     if isinstance(body, list) and body: body = body[0]
     if isinstance(body, dict): body = body.get("error") or body
@@ -262,39 +270,40 @@ def _words(body: Any) -> str:
     text = str(body or "no reason given").strip()
     return "an HTML page" if text.startswith("<") else shorten(text, 300)
 
+@patch
+def _request(self: OpenAILM, body: dict) -> Any:
+    "Like `_send`, with the limit on the reply's length under the name that this server takes."
+    import openai
+    body = {(self._limit_name if k == "max_tokens" else k): v for k, v in body.items()}
+    try: return self._send(body)
+    except openai.BadRequestError as e:
+        if "max_tokens" not in body or "max_completion_tokens" not in _reason(e.body): raise
+    self._limit_name = "max_completion_tokens"
+    return self._request(body)
+
 # %% ../nbs/07_lm.ipynb #c1e89da4
-_ERRORS = {401: LMAuthenticationError, 403: LMAuthenticationError, 404: ModelNotFoundError, 429: LMRateLimitError}
-_TOO_LONG = ("context length", "context size", "context window", "context_length", "too long", "too many tokens")
+_REFUSALS = {  # HTTP status -> the error, what the server did, what to do
+    400: (LMRequestError, "refused the request", ""),
+    401: (LMAuthenticationError, "refused access",
+          'Check the key: backend_kwargs["api_key"], or the environment variable it comes from.'),
+    429: (LMRateLimitError, "takes no more requests for now, also after the retries",
+          'Wait, or check your quota there. A larger backend_kwargs["max_retries"] waits longer by itself.'),
+    500: (LMServerError, "failed, also after the retries", "Try again later, or look into that server's log."),
+}
 
 @patch
-def _refusal(self: OpenAILM, status: int, words: str, messages: list[dict]) -> LMError:
-    "The error for an HTTP status; `words` are the server's, `messages` are what it was sent."
-    at = self._address
-    if status != 429 and any(w in words.lower() for w in _TOO_LONG):
-        size = sum(len(str(m.get("content"))) for m in messages)
-        return ContextWindowExceededError(self._scrub(
-            f"{at} refused the request as too long ({status}): {words}\nIt had {len(messages):,} messages with {size:,} characters, which do not fit "
-            "the model's window. Use a model with a larger one (backend='local': a larger n_ctx), have the code print less, or cut the prompt "
-            "of a sub-call into smaller pieces."))
-    if status == 404 or "not a valid model" in words: return ModelNotFoundError(self._not_found(words))
-    kind, todo = _ERRORS.get(status) or (LMServerError if status >= 500 else LMRequestError), ""
-    if kind is LMAuthenticationError:
-        what = "refused access"
-        todo = ('Check the key: backend_kwargs["api_key"], or the environment variable it comes from.' if self._key else
-                'It wants a key: give backend_kwargs={"api_key": ...}.')
-    elif kind is LMRateLimitError:
-        what = "takes no more requests for now, also after the retries"
-        todo = 'Wait, or check your quota there. A larger backend_kwargs["max_retries"] waits longer by itself.'
-    elif kind is LMServerError:
-        what, todo = "failed, also after the retries", "Try again later, or look into that server's log."
-    else:
-        what = "refused the request"
-    return kind(self._scrub(f"{at} {what} ({status}): {words}\n{todo}".rstrip()))
+def _error(self: OpenAILM, kind: type[LMError], what: str, todo: str = "") -> LMError:
+    "An error that says what happened and what to do, without the credentials."
+    return kind(without(f"{what}\n{todo}".rstrip(), self.secrets))
 
 @patch
-def _scrub(self: OpenAILM, text: str) -> str:
-    "`text` without the key, which a server may have echoed."
-    return text.replace(self._key, "***") if isinstance(self._key, str) and self._key else text
+def _refusal(self: OpenAILM, status: int, reason: str) -> LMError:
+    "The error for an HTTP status and the server's reason."
+    row = 401 if status == 403 else 500 if status >= 500 else status
+    kind, did, todo = _REFUSALS.get(row, _REFUSALS[400])
+    if kind is LMAuthenticationError and not self._api_key:
+        todo = 'It wants a key: give backend_kwargs={"api_key": ...}.'
+    return self._error(kind, f"{self._address} {did} ({status}): {reason}", todo)
 
 # %% ../nbs/07_lm.ipynb #c611899a
 @patch
@@ -307,49 +316,77 @@ def _served(self: OpenAILM) -> list[str]:
     except (openai.OpenAIError, ValueError, TypeError, AttributeError): return []
 
 @patch
-def _not_found(self: OpenAILM, words: str) -> str:
-    "What to say of a 404."
+def _not_found(self: OpenAILM, reason: str) -> LMError:
+    "The error for a 404."
     models = self._served()
     if not models or self.model in models:
-        return (f"{self._address} has no such thing (404): {words}\n"
-                f"Check base_url (most end in /v1) and model_name, which is {self.model!r}.")
+        return self._error(ModelNotFoundError, f"{self._address} has no such thing (404): {reason}",
+                           f"Check base_url (most end in /v1) and model_name, which is {self.model!r}.")
     near = get_close_matches(self.model, models, 3)
-    some = near + [m for m in models if m not in near][:8 - len(near)]
-    more = f" and {len(models) - len(some)} more" if len(models) > len(some) else ""
-    return (f"{self._address} has no model {self.model!r}. It has {', '.join(some)}{more}."
-            + (f"\nDid you mean {near[0]!r}?" if near else ""))
+    listed = (near + [m for m in models if m not in near])[:8]
+    more = f" and {len(models) - len(listed)} more" if len(models) > len(listed) else ""
+    what = f"{self._address} has no model {self.model!r}. It has {', '.join(listed)}{more}."
+    return self._error(ModelNotFoundError, what, f"Did you mean {near[0]!r}?" if near else "")
+
+# %% ../nbs/07_lm.ipynb #f3b61d09
+_TOO_LONG = ("context length", "context size", "context window", "context_length", "too long", "too many tokens")
+
+@patch
+def _status_error(self: OpenAILM, status: int, reason: str, messages: list[dict]) -> LMError:
+    "The error for an HTTP status and the server's reason; `messages` are what it was sent."
+    if status != 429 and any(words in reason.lower() for words in _TOO_LONG):
+        size = sum(len(str(m.get("content"))) for m in messages)
+        return self._error(
+            ContextWindowExceededError, f"{self._address} refused the request as too long ({status}): {reason}",
+            f"It had {len(messages):,} messages with {size:,} characters, which do not fit the model's window. "
+            "Use a model with a larger one (backend='local': a larger n_ctx), have the code print less, "
+            "or cut the prompt of a sub-call into smaller pieces.")
+    if status == 404 or "not a valid model" in reason: return self._not_found(reason)
+    return self._refusal(status, reason)
 
 # %% ../nbs/07_lm.ipynb #67d9016f
 @patch
 def _failure(self: OpenAILM, e: Exception, messages: list[dict]) -> LMError:
-    "The error for an exception of the client."
+    "The error for an exception of the `openai` package."
     import openai
-    at = self._address
-    if isinstance(e, openai.APIStatusError): return self._refusal(e.status_code, _words(e.body), messages)
+    if isinstance(e, openai.APIStatusError): return self._status_error(e.status_code, _reason(e.body), messages)
     if isinstance(e, openai.APITimeoutError):
         limit = getattr(self._client, "timeout", None)
-        return LMTimeoutError(f"{at} did not answer within {getattr(limit, 'read', limit)} s.\n"
-                              'Give it longer, backend_kwargs={"timeout": seconds}, or less to write, "max_tokens".')
+        return self._error(LMTimeoutError, f"{self._address} did not answer within {getattr(limit, 'read', limit)} s.",
+                           'Give it longer, backend_kwargs={"timeout": seconds}, or less to write, "max_tokens".')
     if isinstance(e, openai.APIConnectionError):
-        return LMConnectionError(self._scrub(f"No server answers at {at}: {e.__cause__ or e}\n"
-                                             "Is it running, is base_url right, and is this machine online?"))
-    if isinstance(e, ValueError): return self._no_completion("something that is not JSON")
-    return LMError(self._scrub(f"{at}: {e}"))
-
-@patch
-def _no_completion(self: OpenAILM, what: str) -> LMResponseError:
-    "The error for an answer that is no completion."
-    return LMResponseError(self._scrub(f"{self._address} answered with {what} instead of a chat completion.\n"
-                                       "Is base_url right? Most end in /v1."))
+        return self._error(LMConnectionError, f"No server answers at {self._address}: {e.__cause__ or e}",
+                           "Is it running, is base_url right, and is this machine online?")
+    return self._error(LMError, f"{self._address}: {e}")
 
 # %% ../nbs/07_lm.ipynb #718f9698
+@patch(as_prop=True)
+def priced(self: OpenAILM) -> bool:
+    "Whether it is known what a request costs: by `prices`, or because the endpoint reports it."
+    return self.prices is not None or (urlsplit(self.base_url).hostname or "").endswith("openrouter.ai")
+
 @patch
 def _with_cost(self: OpenAILM, reply: Reply) -> Reply:
     "The reply with what it cost by our prices, where the endpoint does not say."
     u, p = reply.usage, self.prices
     if p is None or u.cost is not None or not u.total_tokens: return reply
-    cost = (u.input_tokens - u.cached_tokens) * p["input"] + u.cached_tokens * p.get("cached", p["input"]) + u.output_tokens * p["output"]
-    return replace(reply, usage=replace(u, cost=cost / 1_000_000))
+    fresh = (u.input_tokens - u.cached_tokens) * p["input"]
+    cached = u.cached_tokens * p.get("cached", p["input"])
+    return replace(reply, usage=replace(u, cost=(fresh + cached + u.output_tokens * p["output"]) / 1_000_000))
+
+# %% ../nbs/07_lm.ipynb #8c2f5b9e
+@patch
+def _read(self: OpenAILM, completion: Any, messages: list[dict], seconds: float) -> Reply:
+    "The reply in what the server sent; raises an `LMError` where there is none."
+    if not isinstance(completion, dict):
+        what = f"{self._address} answered with {_reason(completion)} instead of a chat completion."
+        raise self._error(LMResponseError, what, "Is base_url right? Most end in /v1.")
+    error = completion.get("error")
+    if error and not completion.get("choices"):
+        code = error.get("code") if isinstance(error, dict) else None
+        raise self._status_error(code if isinstance(code, int) else 500, _reason(error), messages)
+    try: return self._with_cost(to_reply(completion, self.model, seconds))
+    except LMResponseError as e: raise self._error(LMResponseError, f"{self._address} sent {e}") from None
 
 # %% ../nbs/07_lm.ipynb #e088a2b9
 @patch
@@ -359,13 +396,9 @@ def complete(self: OpenAILM,
             ) -> Reply:
     "What the model says after `messages`; raises a subclass of `LMError`."
     import openai
+    body = {"model": self.model, "messages": messages, **self.sampling, **sampling}
     start = time.perf_counter()
-    try: completion = self._request({"model": self.model, "messages": messages, **self.sampling, **sampling})
-    except (openai.OpenAIError, json.JSONDecodeError, UnicodeDecodeError) as e: raise self._failure(e, messages) from None
-    if not isinstance(completion, dict): raise self._no_completion(_words(completion))
-    error = completion.get("error")
-    if error and not completion.get("choices"):
-        code = error.get("code") if isinstance(error, dict) else None
-        raise self._refusal(code if isinstance(code, int) else 500, _words(error), messages)
-    try: return self._with_cost(to_reply(completion, self.model, time.perf_counter() - start))
-    except LMResponseError as e: raise LMResponseError(self._scrub(f"{self._address} sent {e}")) from None
+    try: completion = self._request(body)
+    except openai.OpenAIError as e: raise self._failure(e, messages) from None
+    except (json.JSONDecodeError, UnicodeDecodeError): completion = "something that is not JSON"
+    return self._read(completion, messages, time.perf_counter() - start)

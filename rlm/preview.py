@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from types import ModuleType
 from typing import Any
-from .text import brief, clip, fenced, looks_secret, type_name
+from .text import bounded_repr, brief, clip, fenced, looks_secret, type_name
 
 # %% auto #0
 __all__ = ['signature', 'describe', 'shows_whole', 'describe_all']
@@ -17,108 +17,115 @@ __all__ = ['signature', 'describe', 'shows_whole', 'describe_all']
 # %% ../nbs/18_preview.ipynb #747fc66f
 def _count(n: int, what: str) -> str: return f"{n:,} {what}{'s' * (n != 1)}"
 
+def _columns(x: Any, most: int = 40) -> str:
+    "The columns of a table with their dtypes."
+    try: pairs = [f"{c} ({t})" for c, t in islice(zip(x.columns, x.dtypes), most)]
+    except Exception as e: return f"columns unknown: {type(e).__name__}"  # a table of somebody else's making
+    more = len(x.columns) - len(pairs)
+    return "columns " + ", ".join(clip(pair, 60, 10) for pair in pairs) + (f", … {more:,} more" if more > 0 else "")
+
+def _shape(x: Any) -> str:
+    "The size of a table or an array; an empty string for anything else."
+    shape = getattr(x, "shape", None)
+    if not isinstance(shape, tuple): return ""
+    if hasattr(x, "columns"): return f"{_count(shape[0], 'row')}; {_columns(x)}"
+    return f"shape {shape}" + (f", {x.dtype}" if hasattr(x, "dtype") else "")
+
+# %% ../nbs/18_preview.ipynb #19d07e5b
+def _json_keys(lines: list[str]) -> str:
+    "The keys, if each line is a JSON object."
+    try: keys = [tuple(json.loads(line)) for line in lines if line.startswith("{")]
+    except (ValueError, RecursionError): return ""
+    if len(keys) < len(lines) or not set(keys[0]) & set(keys[1]): return ""
+    return f"each a JSON object with the keys {', '.join(key[:40] for key in keys[0][:30])}"
+
+def _csv_columns(lines: list[str]) -> str:
+    "The columns, if the lines are CSV with a header."
+    try: rows = max((list(csv.reader(lines, delimiter=d)) for d in ",;\t|"), key=lambda rows: len(rows[0]))
+    except (csv.Error, IndexError): return ""
+    is_name = lambda cell: re.fullmatch(r"[^\W\d][\w ]{0,40}", cell.strip())
+    header, *below = rows
+    named = all(map(is_name, header)) and not all(is_name(cell) for row in below for cell in row)
+    if not (named and 3 <= len(header) <= 60 and {len(row) for row in below} == {len(header)}): return ""
+    return "CSV with the columns " + ", ".join(f"{i} {name.strip()}" for i, name in enumerate(header))
+
+def _records(text: str) -> str:
+    "The fields of a text whose lines are records, CSV or JSON; an empty string for any other text."
+    lines = text[:10_000].splitlines()[:5]
+    return _json_keys(lines) or _csv_columns(lines) if len(lines) == 5 else ""
+
+# %% ../nbs/18_preview.ipynb #b82a5dc7
+def _size(x: Any) -> str:
+    "How large `x` is, in the unit that fits its type."
+    if isinstance(x, str):
+        lines = _count(x.count("\n") + 1, "line") if len(x) < 10_000_000 else ""  # counting must not be felt
+        return ", ".join(filter(None, [_count(len(x), "character"), lines, _records(x)]))
+    if isinstance(x, (bytes, bytearray)): return _count(len(x), "byte")
+    if isinstance(x, (list, tuple, set, frozenset)):
+        kinds = list(dict.fromkeys(type_name(o) for o in islice(x, 20)))
+        return _count(len(x), "item") + (f" of {'/'.join(kinds[:3])}" if kinds else "")
+    if isinstance(x, Mapping): return _count(len(x), "key")
+    return _shape(x)
+
+# %% ../nbs/18_preview.ipynb #d7e0924a
+def _shows_default(p: inspect.Parameter) -> bool:
+    if looks_secret(p.name, p.default): return False
+    return type(p.default) in (bool, int, float, type(None)) or type(p.default) is str and len(p.default) <= 40
+
 def signature(f: Callable) -> str:
     "`f`'s parameters as written in its definition, `(...)` where Python can't tell."
-    short = lambda p: p if p.default is p.empty or _plain(p.name, p.default) else p.replace(default=...)
+    short = lambda p: p if p.default is p.empty or _shows_default(p) else p.replace(default=...)
     try:
         sig = inspect.signature(f)
         text = str(sig.replace(parameters=[short(p) for p in sig.parameters.values()])).replace("Ellipsis", "...")
     except (TypeError, ValueError): return "(...)"
     return clip(re.sub(r"(: |-> )'([^']*)'", r"\1\2", text), 300, 0)  # annotations kept as strings lose their quotes
 
-def _plain(name: str, x: Any) -> bool:
-    "True for a default that can be shown: short, builtin and no secret."
-    if looks_secret(name, x): return False
-    return type(x) in (bool, int, float, type(None)) or type(x) is str and len(x) <= 40
-
-def _records(text: str) -> str:
-    "The fields of a text whose lines are records, CSV or JSON; an empty string for any other text."
-    lines = text[:10_000].splitlines()[:5]
-    if len(lines) < 5: return ""
-    try: keys = [tuple(json.loads(line)) for line in lines if line.startswith("{")]
-    except (ValueError, RecursionError): return ""
-    if len(keys) == 5 and set(keys[0]) & set(keys[1]):
-        return f"each a JSON object with the keys {', '.join(key[:40] for key in keys[0][:30])}"
-    try: rows = max((list(csv.reader(lines, delimiter=d)) for d in ",;\t|"), key=lambda rows: len(rows[0]))
-    except (csv.Error, IndexError): return ""
-    is_name = lambda cell: re.fullmatch(r"[^\W\d][\w ]{0,40}", cell.strip())
-    header = all(map(is_name, rows[0])) and not all(is_name(cell) for row in rows[1:] for cell in row)
-    if not (header and 3 <= len(rows[0]) <= 60 and {len(r) for r in rows} == {len(rows[0])}): return ""
-    return "CSV with the columns " + ", ".join(f"{i} {name.strip()}" for i, name in enumerate(rows[0]))
-
-def _columns(x: Any, most: int = 40) -> str:
-    "The columns of a table with their dtypes."
-    try: pairs = [f"{c} ({t})" for c, t in islice(zip(x.columns, x.dtypes), most)]
-    except Exception as e: return f"columns unknown: {type(e).__name__}"   # a table of somebody else's making
-    pairs = [clip(pair, 60, 10) for pair in pairs]
-    more = len(x.columns) - len(pairs)
-    return "columns " + ", ".join(pairs) + (f", … {more:,} more" if more > 0 else "")
-
-def _size(x: Any) -> str:
-    "How large `x` is, in the unit that fits its type."
-    if isinstance(x, str):
-        lines = f", {_count(x.count(chr(10)) + 1, 'line')}" if len(x) < 10_000_000 else ""  # counting must not be felt
-        form = _records(x)
-        return _count(len(x), "character") + lines + (f", {form}" if form else "")
-    if isinstance(x, (bytes, bytearray)): return _count(len(x), "byte")
-    if isinstance(x, (list, tuple, set, frozenset)):
-        kinds = list(dict.fromkeys(type_name(o) for o in islice(x, 20)))
-        return _count(len(x), "item") + (f" of {'/'.join(kinds[:3])}" if kinds else "")
-    if isinstance(x, Mapping): return _count(len(x), "key")
-    shape = getattr(x, "shape", None)
-    if isinstance(shape, tuple):
-        if hasattr(x, "columns"): return f"{_count(shape[0], 'row')}; {_columns(x)}"
-        return f"shape {shape}" + (f", {x.dtype}" if hasattr(x, "dtype") else "")
-    return ""
-
 # %% ../nbs/18_preview.ipynb #804b07ae
-def describe(name: str,             # what the model calls it
-             x: Any,                # the object
-             show_values: bool = True,   # show show_values, or only names, types and sizes
-             own_repr: bool = False,# also call the object's own `repr`, because the user named it
-             head: int = 500,       # characters of a text's beginning to show
-             tail: int = 150,       # characters of its end
-            ) -> str:               # a line, and under it a taste of the value
+_SHORT = (int, float, complex, bool, type(None), list, tuple, dict, set, frozenset)  # what `brief` can show
+
+def describe(name: str,                # what the model calls it
+             x: Any,                   # the object
+             show_values: bool = True, # show values, or only names, types and sizes
+             own_repr: bool = False,   # also call the object's own `repr`, because the user named it
+             head: int = 500,          # characters of a text's beginning to show
+             tail: int = 150,          # characters of its end
+            ) -> str:                  # a line, and under it a taste of the value
     "What a model is told about the variable `name`."
-    try: return _description(name, x, show_values, own_repr, head, tail)
+    try: return _first_line(name, x) + (_taste(name, x, own_repr, head, tail) if show_values else "")
     except Exception: return f"{name}: {type_name(x)}"  # an object that can't be asked
 
-def _description(name, x, show_values, own_repr, head, tail) -> str:
+def _first_line(name: str, x: Any) -> str:
+    "Name, type and size; of a function, how it is called and what it does."
     if isinstance(x, ModuleType): return f"{name}: module {x.__name__}"
     if isinstance(x, type): return f"{name}: class {x.__name__}{signature(x)}"
-    if inspect.isroutine(x):
-        doc = (inspect.getdoc(x) or "").strip().split("\n")[0]
-        return f"{name}{signature(x)}: function" + (f". {doc[:200]}" if doc else "")
-    size = _size(x)
-    line = f"{name}: {type_name(x)}" + (f", {size}" if size else "")
-    if not show_values: return line
-    if looks_secret(name, x): return f"{line}, value hidden"
-    if isinstance(x, str): return f"{line}\n{fenced(_ends(x, head, tail))}"
-    if isinstance(x, (bytes, bytearray)): return f"{line}\n{clip(repr(bytes(x[:head])), head, 0)}"
-    if type(x) in (int, float, complex, bool, type(None), list, tuple, dict, set, frozenset): return f"{line} = {brief(x)}"
-    if own_repr: return f"{line}\n{fenced(clip(_own_repr(x), head, tail))}"
-    return line
+    if not inspect.isroutine(x): return ", ".join(filter(None, [f"{name}: {type_name(x)}", _size(x)]))
+    doc = (inspect.getdoc(x) or "").strip().split("\n")[0]
+    return f"{name}{signature(x)}: function" + (f". {doc[:200]}" if doc else "")
 
-def _ends(text: str, head: int, tail: int) -> str:
-    "Like `clip`, without a number: the line above has the size, and small models take any number for the answer."
-    return text if len(text) <= head + tail else f"{text[:head]}\n…\n{text[len(text) - tail:]}"
-
-def _own_repr(x: Any) -> str:
-    try: return repr(x)
-    except Exception as e: return f"its repr raised {type(e).__name__}"
+# %% ../nbs/18_preview.ipynb #6cd4e80b
+def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
+    "What follows the first line: some of the value, or all of it."
+    if isinstance(x, (ModuleType, type)) or inspect.isroutine(x): return ""
+    if looks_secret(name, x): return ", value hidden"
+    if isinstance(x, str):
+        return "\n" + fenced(x if len(x) <= head + tail else f"{x[:head]}\n…\n{x[len(x) - tail:]}")
+    if isinstance(x, (bytes, bytearray)): return f"\n{clip(repr(bytes(x[:head])), head, 0)}"
+    if type(x) in _SHORT: return f" = {brief(x)}"
+    return "\n" + fenced(clip(bounded_repr(x), head, tail)) if own_repr else ""
 
 # %% ../nbs/18_preview.ipynb #a7ff425a
 def shows_whole(x: Any) -> bool:
     "True if `describe` with values shows all of `x`."
     if type(x) is str: return len(x) <= 650
-    return type(x) in (int, float, complex, bool, type(None), list, tuple, dict, set, frozenset) and not re.search(r"\.\.\.|<", brief(x))
+    return type(x) in _SHORT and not re.search(r"\.\.\.|<", brief(x))
 
 # %% ../nbs/18_preview.ipynb #6948c995
-def describe_all(variables: Mapping[str, Any],  # name -> object, the most important first
-                 show_values: bool = True,           # show show_values, or only names, types and sizes
+def describe_all(variables: Mapping[str, Any],       # name -> object, the most important first
+                 show_values: bool = True,           # show values, or only names, types and sizes
                  own_repr: frozenset = frozenset(),  # names whose own `repr` may be called
-                 budget: int = 6_000,           # characters in all, about
-                ) -> str:                       # one entry below the other
+                 budget: int = 6_000,                # characters in all, about
+                ) -> str:                            # one entry below the other
     "What a model is told about all variables together."
     entries, left = [], budget
     for name, x in variables.items():

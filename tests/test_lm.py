@@ -128,6 +128,11 @@ def test_max_tokens_under_its_other_name():
         limits = [{k: v for k, v in r.body.items() if k.startswith("max")} for r in s.requests]
     assert limits == [{"max_tokens": 7}, {"max_completion_tokens": 7}, {"max_completion_tokens": 7}]
 
+def test_the_request_that_is_sent_again_is_the_same_otherwise():
+    with ChatServer(newer_model) as s:
+        lm_for(s, max_tokens=7, extra_body={"top_k": 5}).complete(HELLO)
+        assert [r.body["top_k"] for r in s.requests] == [5, 5]
+
 def test_max_tokens_stays_where_it_is_understood():
     assert sent_by(lambda s: lm_for(s, max_tokens=7)).body["max_tokens"] == 7
 
@@ -228,7 +233,7 @@ def refusal(status, words, **headers): return Http(status, {"error": {"message":
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_never_shown(status):
     e = error_of(refusal(status, f"Incorrect API key provided: {KEY}."), kind=LMAuthenticationError)
-    assert "Incorrect API key provided: ***" in str(e) and 'backend_kwargs["api_key"]' in str(e)
+    assert "Incorrect API key provided: [key removed]" in str(e) and 'backend_kwargs["api_key"]' in str(e)
 
 def test_a_key_is_wanted():
     with ChatServer(refusal(401, "no key")) as s:
@@ -296,7 +301,7 @@ def test_errors_in_other_shapes(body, words):
 @pytest.mark.parametrize("sent, what", [
     (HTML, "an HTML page"), (Http(200, "hello"), "not JSON"), (Http(200, '{"choices": [{"mess'), "not JSON"),
     (Http(200, ""), "not JSON"), (Http(200, b"\xff\xfe"), "not JSON"), (Http(200, "[]"), "of a chat completion"),
-    (Http(200, f'"{KEY}"'), "*** instead of a chat completion"), (Http(204), "instead of a chat completion")])
+    (Http(200, f'"{KEY}"'), "[key removed] instead of a chat completion"), (Http(204), "instead of a chat completion")])
 def test_something_that_is_no_completion(sent, what):
     e = error_of(sent, kind=LMResponseError)
     assert what in str(e) and "/v1" in str(e)
@@ -309,7 +314,7 @@ def test_a_completion_without_a_message(sent):
                                         ("odd", LMServerError)])
 def test_an_error_with_status_200(code, kind):
     e = error_of({"error": {"code": code, "message": f"Provider returned error {KEY}"}}, kind=kind)
-    assert "Provider returned error ***" in str(e)
+    assert "Provider returned error [key removed]" in str(e)
 
 def test_no_server():
     with socket.socket() as s:
