@@ -5,18 +5,21 @@
 # %% ../nbs/05_limits.ipynb #61b30166
 from __future__ import annotations
 import contextvars, threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent import futures
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
+from fastcore.basics import patch
 from .environments.capture import uncaptured
 from .environments.stopping import Stop, Stopped
-from .lm import LM, ask
-from .types import (BudgetExceededError, ConfigurationError, ErrorThresholdExceededError, LimitError, Reply, RunEndedError,
-                       TimeoutExceededError, TokenLimitExceededError, Usage)
+from .lm import LM, ask as ask_model
+from .types import (BudgetExceededError, ConfigurationError, ErrorThresholdExceededError, LimitError, Reply,
+                       RunEndedError, TimeoutExceededError, TokenLimitExceededError, Usage)
 
 # %% auto #0
-__all__ = ['Limits', 'Slots', 'Ledger']
+__all__ = ['Limits', 'Slots', 'Family', 'Ledger']
 
 # %% ../nbs/05_limits.ipynb #9fffb0b4
 @dataclass(frozen=True)
@@ -28,137 +31,154 @@ class Limits:
     max_errors: int | None = None     # failures in a row
 
     def __post_init__(self):
-        for name, kinds in {"max_timeout": (int, float), "max_tokens": (int,), "max_budget": (int, float), "max_errors": (int,)}.items():
-            value = getattr(self, name)
-            if value is None or (type(value) in kinds and 0 < value < float("inf")): continue
-            raise ConfigurationError(f"{name} must be a {'whole ' * (kinds == (int,))}number above 0, or None for no limit, not {value!r:.80}.")
+        for name, value in vars(self).items():
+            whole = name in ("max_tokens", "max_errors")
+            if value is None or type(value) in (int, float)[:2 - whole] and 0 < value < float("inf"): continue
+            raise ConfigurationError(f"{name} must be a {'whole ' * whole}number above 0, or None for no limit, "
+                                     f"not {value!r:.80}.")
+
+# %% ../nbs/05_limits.ipynb #cd30b225
+@patch
+def reached(self: Limits,
+            spent: Usage,               # by the whole run
+            errors: int = 0,            # failures in a row
+            left: float | None = None,  # seconds until its time is up; None: it has all the time
+           ) -> LimitError | None:
+    "The limit that is reached, if one is."
+    if left == 0:
+        what = f"max_timeout={self.max_timeout} s" if self.max_timeout else "the run has whose code asked for it"
+        return TimeoutExceededError(f"The run took longer than {what}. Give it longer, or ask for less.")
+    if self.max_tokens and spent.total_tokens >= self.max_tokens:
+        return TokenLimitExceededError(
+            f"The run has used {spent.total_tokens:,} tokens, max_tokens={self.max_tokens:,}. That counts the whole "
+            "run, input and output. (The length of one reply is set by backend_kwargs={'max_tokens': ...}.)")
+    if self.max_budget and spent.calls and spent.cost is None:
+        return BudgetExceededError(
+            "What the run spends can't be known, so max_budget can't be kept: a reply came without its cost. Give the "
+            "prices: backend_kwargs={'prices': {'input': ..., 'output': ...}}, USD per million tokens.")
+    if self.max_budget and (spent.cost or 0) >= self.max_budget:
+        return BudgetExceededError(f"The run has spent ${spent.cost:.4f}, max_budget={self.max_budget}.")
+    if self.max_errors and errors >= self.max_errors:
+        return ErrorThresholdExceededError(f"{errors} times in a row something failed, max_errors={self.max_errors}. "
+                                           "The last blocks and their errors are in the result's iterations.")
 
 # %% ../nbs/05_limits.ipynb #70ecbc94
 class Slots:
     "Runs functions on threads of its own, so many at once."
-    def __init__(self, places: int): self.places, self._jobs, self._working, self._lock = places, deque(), 0, threading.Lock()
+    def __init__(self, places: int):
+        self._free = places
+        self._jobs = deque()
+        self._lock = threading.Lock()
 
-    def start(self, check: Callable[[], None],  # called when its turn has come; raises to give up
-              f: Callable, *args) -> Future:
-        "Run `f(*args)` when a place is free."
+    def start(self, f: Callable[[], Any]) -> Future:
+        "Run `f()` when a place is free."
         future = Future()
         with uncaptured(): context = contextvars.copy_context()
         with self._lock:
-            self._jobs.append((future, context, check, f, args))
-            more = self._working < self.places
-            self._working += more
-        if more:
-            try:
-                with uncaptured(): threading.Thread(target=self._work, daemon=True).start()
-            except BaseException:
-                with self._lock: self._working -= 1
-                raise
+            self._jobs.append((future, context, f))
+            if not self._free: return future
+            self._free -= 1
+        try:
+            with uncaptured(): threading.Thread(target=self._work, daemon=True).start()
+        except BaseException:
+            with self._lock: self._free += 1
+            raise
         return future
 
     def _work(self) -> None:
         while True:
             with self._lock:
-                if not self._jobs: self._working -= 1
-                job = self._jobs.popleft() if self._jobs else None
-            if job is None: return
-            future, context, check, f, args = job
-            try:
-                check()
-                result, error = context.run(f, *args), None
-            except BaseException as e: result, error = None, e
-            if error is None: future.set_result(result)
-            else: future.set_exception(error)
+                if not self._jobs:
+                    self._free += 1
+                    return
+                future, context, f = self._jobs.popleft()
+            try: future.set_result(context.run(f))
+            except BaseException as e: future.set_exception(e)
 
 # %% ../nbs/05_limits.ipynb #ca519091
+class Family:
+    "What a run has in common with all its descendants."
+    def __init__(self, limits: Limits, places: int):
+        self.limits = limits
+        self.stop = Stop(limits.max_timeout)  # ends their code
+        self.lock = threading.Lock()
+        self.slots = defaultdict(lambda: Slots(places))  # for requests at level 0, for children at theirs
+        self.errors = 0                       # in a row
+        self.reached: LimitError | None = None
+
 class Ledger:
     "What a run spends, on whatever thread, and whether it may go on."
     def __init__(self, limits: Limits = Limits(),
-                 places: int = 16,             # requests at a time, and children of one level at a time
-                 parent: Ledger | None = None, # of whom this run is a child
+                 places: int = 16,              # requests at a time, and children of one level at a time
+                 parent: Ledger | None = None,  # of whom this run is a child, in whose family it is
                 ):
-        self.limits, self.parent, self.by_model, self.ended = limits, parent, {}, False
-        if parent is not None: self._top, self.lock = parent._top, parent.lock
-        else:
-            self._top, self.lock, self._stop = self, threading.Lock(), Stop(limits.max_timeout)
-            self._requests, self._children, self._places = Slots(places), {}, places
-            self._errors, self._reached, self._limited = 0, None, limits != Limits()
+        self.parent, self.ended = parent, False
+        self.by_model: dict[str, Usage] = defaultdict(Usage)
+        self.depth = parent.depth + 1 if parent else 0
+        self.family = parent.family if parent else Family(limits, places)
+        self.lock, self.stop = self.family.lock, self.family.stop
 
-    @property
-    def stop(self) -> Stop:
-        "What ends the code of the whole family."
-        return self._top._stop
+# %% ../nbs/05_limits.ipynb #7ab9f68d
+@patch(as_prop=True)
+def spent(self: Ledger) -> Usage:
+    "All usage so far."
+    with self.lock: return sum(self.by_model.values(), start=Usage())
 
-    @property
-    def depth(self) -> int:
-        "How many runs this one is a child of."
-        return 0 if self.parent is None else self.parent.depth + 1
+@patch
+def _ask_now(self: Ledger, lm: LM, messages: Sequence[dict]) -> Reply:
+    "`lm`'s reply, with its usage written down."
+    reply, book = ask_model(lm, messages), self
+    with self.lock:
+        while book:
+            book.by_model[reply.model] += reply.usage
+            book = book.parent
+    return reply
 
-    @property
-    def spent(self) -> Usage:
-        "All usage so far."
-        with self.lock: return sum(self.by_model.values(), start=Usage())
+# %% ../nbs/05_limits.ipynb #a1899f65
+@patch
+def note(self: Ledger, failed: bool) -> None:
+    "Count a block or a sub-call that failed; one that did not ends the row."
+    with self.lock: self.family.errors = self.family.errors + 1 if failed else 0
 
-    def check(self) -> None:
-        "Raise if the run is over: `RunEndedError`, `Stopped`, or the `LimitError` that it has come to."
-        if self.ended: raise RunEndedError("The run that this function belonged to has ended; call it from the model's code only.")
-        if self.parent is not None: return self.parent.check()
-        if self.stop.asked.done(): raise Stopped("the run was cancelled")
-        if self._reached is None and (self._limited or self.stop.deadline): self._reached = self._over()
-        if self._reached: raise type(self._reached)(*self._reached.args)
+@patch
+def check(self: Ledger) -> None:
+    "Raise if the run is over: `RunEndedError`, `Stopped`, or the `LimitError` that it has come to."
+    if self.ended:
+        raise RunEndedError("The run that this function belonged to has ended; call it from the model's code only.")
+    if self.parent: return self.parent.check()
+    if self.stop.asked.done(): raise Stopped("the run was cancelled")
+    family = self.family
+    family.reached = family.reached or family.limits.reached(self.spent, family.errors, self.stop.left)
+    if family.reached: raise type(family.reached)(*family.reached.args)
 
-    def _over(self) -> LimitError | None:
-        "The limit that is reached, if one is."
-        most, spent = self.limits, self.spent
-        if self.stop.left == 0:
-            what = f"than max_timeout={most.max_timeout} s" if most.max_timeout else "than the run has whose code asked for it"
-            return TimeoutExceededError(f"The run took longer {what}. Give it longer, or ask for less.")
-        if most.max_tokens is not None and spent.total_tokens >= most.max_tokens:
-            return TokenLimitExceededError(f"The run has used {spent.total_tokens:,} tokens, max_tokens={most.max_tokens:,}. That counts the whole run, "
-                                           "input and output. (The length of one reply is set by backend_kwargs={'max_tokens': ...}.)")
-        if most.max_budget is not None and spent.calls and spent.cost is None:
-            return BudgetExceededError("What the run spends can't be known, so max_budget can't be kept: a reply came without its cost. "
-                                       "Give the prices: backend_kwargs={'prices': {'input': ..., 'output': ...}}, USD per million tokens.")
-        if most.max_budget is not None and (spent.cost or 0) >= most.max_budget:
-            return BudgetExceededError(f"The run has spent ${spent.cost:.4f}, max_budget={most.max_budget}.")
-        if most.max_errors is not None and self._errors >= most.max_errors:
-            return ErrorThresholdExceededError(f"{self._errors} times in a row something failed, max_errors={most.max_errors}. The last "
-                                               "blocks and their errors are in the result's iterations.")
-
-    def note(self, failed: bool) -> None:
-        "Count a block or a sub-call that failed; one that did not ends the row."
-        with self._top.lock: self._top._errors = self._top._errors + 1 if failed else 0
-
-    def ask(self, lm: LM, messages: Sequence[dict],
-            on_this_thread: bool = True, # on this thread; else in one of the places, so that the wait can be ended
-           ) -> Reply:
-        "`lm`'s reply to `messages`, with its usage written down."
+# %% ../nbs/05_limits.ipynb #6684dc2d
+@patch
+def start(self: Ledger, f: Callable, *args, level: int = 0) -> Future:
+    "Run `f(*args)` in a place for requests or, above level 0, in one for children of that level."
+    self.check()
+    with self.lock: slots = self.family.slots[level]
+    def job():
         self.check()
-        return self._ask(lm, messages) if on_this_thread else self.wait(self.start(self._ask, lm, messages))
+        return f(*args)
+    return slots.start(job)
 
-    def _ask(self, lm: LM, messages: Sequence[dict]) -> Reply:
-        reply = ask(lm, messages)
-        with self.lock:
-            book = self
-            while book is not None:
-                book.by_model[reply.model] = book.by_model.get(reply.model, Usage()) + reply.usage
-                book = book.parent
-        return reply
+@patch
+def wait(self: Ledger, future: Future) -> Any:
+    "What comes of `future`; raises as `check` does when the run is over before."
+    while not future.done():
+        futures.wait([future, self.stop.asked], timeout=self.stop.left, return_when=futures.FIRST_COMPLETED)
+        if not future.done(): self.check()
+    return future.result()
 
-    def start(self, f: Callable, *args, level: int = 0) -> Future:
-        "Run `f(*args)` in a place for requests or, above level 0, in one for children of that level."
-        self.check()
-        with self.lock: slots = self._top._children.setdefault(level, Slots(self._top._places)) if level else self._top._requests
-        return slots.start(self.check, f, *args)
+# %% ../nbs/05_limits.ipynb #eb60c2a3
+@patch
+def ask(self: Ledger, lm: LM, messages: Sequence[dict], on_this_thread: bool = True) -> Reply:
+    "`lm`'s reply to `messages`, with its usage written down."
+    self.check()
+    return self._ask_now(lm, messages) if on_this_thread else self.wait(self.start(self._ask_now, lm, messages))
 
-    def wait(self, future: Future):
-        "What comes of `future`; raises as `check` does when the run is over before."
-        stop = self.stop
-        while not future.done():
-            wait([future, stop.asked], timeout=stop.left, return_when=FIRST_COMPLETED)
-            if not future.done(): self.check()
-        return future.result()
-
-    def close(self) -> None:
-        "Let nothing more out. The top one's end stops all descendants."
-        self.ended = True
-        if self.parent is None: self.stop.ask()
+@patch
+def close(self: Ledger) -> None:
+    "Let nothing more out. The root's end stops all descendants."
+    self.ended = True
+    if self.parent is None: self.stop.ask()

@@ -10,84 +10,102 @@ from dataclasses import replace
 from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM, refuse_own_code
-from .run import NO_CONTEXT, Call, Past, answer_in, make_call, result_of
+from .run import NO_CONTEXT, Call, Past, answer_in, make_call as call_for, result_of
 from .text import clip
 from .types import ConfigurationError, RLMChatCompletion, RLMError
 
 # %% auto #0
-__all__ = ['History', 'Session']
-
-# %% ../nbs/02_session.ipynb #0e03c29a
-class History(list):
-    "What was asked and answered, as dicts with `role` and `content`."
-    def __repr__(self): return "\n\n".join(f"{m['role']}: {m['content']}" for m in self) or "nothing said yet"
-    def _repr_html_(self):
-        row = lambda m: f"<dt>{m['role']}</dt><dd style='white-space: pre-wrap'>{html.escape(clip(m['content'], 4_000, 1_000))}</dd>"
-        return f"<dl>{''.join(map(row, self))}</dl>" if self else "<p>nothing said yet</p>"
+__all__ = ['Session', 'History']
 
 # %% ../nbs/02_session.ipynb #0cbac71f
 class Session:
     "A conversation: questions that build on each other."
     def __init__(self, rlm: RLM):
-        self.rlm, self._results, self._contexts, self._lock = rlm, [], [], threading.Lock()
+        self.rlm = rlm
         self._repl = rlm.repl or rlm.new_repl()
-
-    def chat(self,
-        prompt: Any,                    # the question; or the data, if `root_prompt` has the question
-        root_prompt: str | None = None, # the question, where `prompt` is the data
-        *, context: Any = NO_CONTEXT,     # the data, where `prompt` is the question
-        output_type: Any = None,        # the type of the answer
-    ) -> RLMChatCompletion:
-        "Answer the next question. Raises what `RLM.completion` raises, and then the turn has not happened."
-        return result_of(self.turn(self.make_call(prompt, root_prompt, context, output_type)))
-
-    def make_call(self, prompt: Any, root_prompt: str | None, context: Any, output_type: Any, **more) -> Call:
-        if isinstance(prompt, list) and prompt and all(isinstance(m, dict) and "role" in m for m in prompt) and root_prompt is None:
-            raise ConfigurationError("chat takes the next question, not a list of messages: the session has the earlier ones itself.")
-        return make_call(self.rlm, prompt, context, root_prompt, output_type, all_or_nothing=True, **more)
-
-    def turn(self, call: Call) -> Generator[None, None, RLMChatCompletion]:
-        "The next turn, step by step."
-        refuse_own_code(self.rlm)
-        self._repl.refuse_to_wait()
-        with self._lock:
-            contexts = [*self._contexts, call.data["context"]]
-            result = yield from answer_in(self._repl, self.rlm, replace(call, past=self._past(contexts)))
-            self._results.append(result)
-            self._contexts = contexts
-            return result
-
-    def _past(self, contexts: list) -> Past:
-        names = {f"session_context_{i}": c for i, c in enumerate(contexts)}
-        names |= {"context_history": contexts, "session_history": [{"prompt": r.prompt, "response": r.response} for r in self._results]}
-        if not self._results: return Past((), names)
-        last = self._results[-1]
-        return Past(last.messages, names, f"Your answer was: {clip(last.response, 2_000, 500)}" if last.computed else "", last)
-
-    @property
-    def history(self) -> History:
-        "The conversation: each question, and its answer."
-        said = [(role, text) for r in self._results for role, text in (("user", r.prompt), ("assistant", r.response))]
-        return History({"role": role, "content": text} for role, text in said)
-
-    def reset(self) -> None:
-        "Start over: nothing was said, and the REPL is empty, unless it belongs to a persistent `RLM`."
-        refuse_own_code(self.rlm)
-        self._repl.refuse_to_wait()
-        with self._lock:
-            self._results, self._contexts = [], []
-            if self._repl is not self.rlm.repl and not self.rlm.closed:
-                self._repl.close()
-                self._repl = self.rlm.new_repl()
+        self._results: list[RLMChatCompletion] = []
+        self._contexts: list[Any] = []  # the data of each turn
+        self._lock = threading.Lock()   # that of the turn which is under way
 
     def __len__(self) -> int: return len(self._results)
     def __getitem__(self, i): return self._results[i]
     def __iter__(self) -> Iterator[RLMChatCompletion]: return iter(list(self._results))
     def __repr__(self): return f"Session({len(self)} turn{'s' * (len(self) != 1)}, {self.rlm!r})"
 
-# %% ../nbs/02_session.ipynb #7d416f2d
 @patch
 def start_session(self: RLM) -> Session:
     "A new conversation. In a persistent `RLM` it works in the same REPL as everything else."
     if self.closed: raise RLMError("This RLM is closed. Make a new one.")
     return Session(self)
+
+# %% ../nbs/02_session.ipynb #c116ca99
+@patch
+def _past(self: Session, contexts: list[Any]) -> Past:
+    "What the next turn is given; `contexts` has the data of all turns, its own included."
+    names = {f"session_context_{i}": data for i, data in enumerate(contexts)}
+    said = [{"prompt": r.prompt, "response": r.response} for r in self._results]
+    names |= {"context_history": contexts, "session_history": said}
+    if not self._results: return Past((), names)
+    last = self._results[-1]
+    reminder = f"Your answer was: {clip(last.response, 2_000, 500)}" if last.computed else ""
+    return Past(last.messages, names, reminder, last)
+
+# %% ../nbs/02_session.ipynb #a9a6d6fb
+@patch
+def turn(self: Session, call: Call) -> Generator[None, None, RLMChatCompletion]:
+    "The next turn, step by step."
+    refuse_own_code(self.rlm)
+    self._repl.refuse_to_wait()
+    with self._lock:
+        contexts = [*self._contexts, call.data["context"]]
+        result = yield from answer_in(self._repl, self.rlm, replace(call, past=self._past(contexts)))
+        self._results.append(result)
+        self._contexts = contexts
+        return result
+
+@patch
+def make_call(self: Session, prompt: Any, root_prompt: str | None, context: Any, output_type: Any) -> Call:
+    "The arguments of `chat` as one question."
+    messages = isinstance(prompt, list) and prompt and all(isinstance(m, dict) and "role" in m for m in prompt)
+    if messages and root_prompt is None:
+        raise ConfigurationError("chat takes the next question, not a list of messages: the session has the earlier "
+                                 "ones itself.")
+    return call_for(self.rlm, prompt, context, root_prompt, output_type, all_or_nothing=True)
+
+# %% ../nbs/02_session.ipynb #2900e893
+@patch
+def chat(self: Session,
+         prompt: Any,                     # the question; or the data, if `root_prompt` has the question
+         root_prompt: str | None = None,  # the question, where `prompt` is the data
+         *, context: Any = NO_CONTEXT,    # the data, where `prompt` is the question
+         output_type: Any = None,         # the type of the answer
+        ) -> RLMChatCompletion:
+    "Answer the next question. Raises what `RLM.completion` raises, and then the turn has not happened."
+    return result_of(self.turn(self.make_call(prompt, root_prompt, context, output_type)))
+
+# %% ../nbs/02_session.ipynb #7d54c071
+@patch
+def reset(self: Session) -> None:
+    "Start over: nothing was said, and the REPL is empty, unless it belongs to a persistent `RLM`."
+    refuse_own_code(self.rlm)
+    self._repl.refuse_to_wait()
+    with self._lock:
+        self._results, self._contexts = [], []
+        if self._repl is self.rlm.repl or self.rlm.closed: return
+        self._repl.close()
+        self._repl = self.rlm.new_repl()
+
+# %% ../nbs/02_session.ipynb #0e03c29a
+class History(list):
+    "What was asked and answered, as dicts with `role` and `content`."
+    def __repr__(self): return "\n\n".join(f"{m['role']}: {m['content']}" for m in self) or "nothing said yet"
+    def _repr_html_(self):
+        shown = [(m["role"], html.escape(clip(m["content"], 4_000, 1_000))) for m in self]
+        rows = "".join(f"<dt>{role}</dt><dd style='white-space: pre-wrap'>{text}</dd>" for role, text in shown)
+        return f"<dl>{rows}</dl>" if self else "<p>nothing said yet</p>"
+
+@patch(as_prop=True)
+def history(self: Session) -> History:
+    "The conversation: each question, and its answer."
+    said = [(role, text) for r in self._results for role, text in (("user", r.prompt), ("assistant", r.response))]
+    return History({"role": role, "content": text} for role, text in said)

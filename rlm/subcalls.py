@@ -7,107 +7,141 @@ from __future__ import annotations
 import itertools, sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from fastcore.basics import patch
 from .environments.stopping import Stopped
-from .events import Event, SubCallEnded, SubCallStarted
+from .events import Event, Listeners, SubCallEnded, SubCallStarted
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
 from .text import sendable
 from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError
 
 # %% auto #0
-__all__ = ['SubCalls']
+__all__ = ['SubCalls', 'sub_call_of']
 
 # %% ../nbs/21_subcalls.ipynb #241500ca
 class SubCalls:
     "The functions through which the model's code asks models."
-    def __init__(self, lms: Sequence[LM],      # who can be asked; the first, where the code names none
-                 ledger: Ledger,               # writes down what they cost
-                 emit: Callable[[Event], None] = lambda event: None, # hears of each
-                 child: Callable[[str, LM], RLMChatCompletion] | None = None, # answers in a REPL of its own; None: depth is spent
-                 depth: int = 1,               # how many REPLs are above whoever answers
+    def __init__(self,
+                 lms: Sequence[LM],  # who can be asked; the first, where the code names none
+                 ledger: Ledger,     # writes down what they cost
+                 emit: Callable[[Event], None] = Listeners(),  # hears of each
+                 child: Callable[[str, LM], RLMChatCompletion] | None = None,  # answers in a REPL of its own
+                 depth: int = 1,     # how many REPLs are above whoever answers
                 ):
-        self.lms, self.ledger, self.emit, self.child, self.depth = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]}, ledger, emit, child, depth
-        self.first, self._calls, self._asked = lms[0], [], itertools.count()
+        self.first = lms[0]
+        self.lms = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]}
+        self.ledger, self.emit = ledger, emit
+        self.child, self.depth = child, depth
+        self._numbers = itertools.count()  # a number for each question, in the order of asking
+        self._ended: dict[int, SubCall] = {}
 
-    @property
-    def _heard(self) -> bool:
-        "Whether anybody listens."
-        return bool(getattr(self.emit, "listeners", True))
+# %% ../nbs/21_subcalls.ipynb #13da324d
+@patch
+def _choose(self: SubCalls, model: str | None) -> LM:
+    "The model of this name, or the first."
+    if model is None: return self.first
+    if model in self.lms: return self.lms[model]
+    names = " or ".join(map(repr, self.lms))
+    raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {names}")
 
-    def take(self) -> tuple[SubCall, ...]:
-        "The calls made since this was last asked, in the order in which they were asked for."
-        if not self._calls: return ()
-        with self.ledger.lock: calls, self._calls = self._calls, []
-        return tuple(call for _, call in sorted(calls, key=lambda c: c[0]))
+# %% ../nbs/21_subcalls.ipynb #0aecaaae
+def sub_call_of(prompt: str, run: RLMChatCompletion) -> SubCall:
+    "A child's run as a sub-call of its parent."
+    return SubCall(prompt, run.response, run.root_model, run.usage, run.execution_time, run=run)
 
-    def llm_query(self, prompt: str, model: str | None = None) -> str:
-        "Ask a language model; its reply as a string."
-        return self._ask("llm_query", prompt, model, next(self._asked))
+@patch
+def _child_level(self: SubCalls, name: str, lm: LM) -> int:
+    "The level of the child that answers a call of this function; 0 where it is a plain request."
+    return self.depth if name == "rlm_query" and self.child and not trait(lm, "recorded") else 0
 
-    def rlm_query(self, prompt: str, model: str | None = None) -> str:
-        "Ask a model that has a REPL of its own, in which the prompt is `context`; its answer as a string."
-        return self._ask("rlm_query", prompt, model, next(self._asked))
+@patch
+def _answer(self: SubCalls, name: str, prompt: str, lm: LM, on_this_thread: bool) -> SubCall:
+    "`prompt`, answered by `lm` or by a child."
+    level = self._child_level(name, lm)
+    if not level:
+        reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}], on_this_thread)
+        return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)
+    if on_this_thread: return sub_call_of(prompt, self.child(prompt, lm))
+    return sub_call_of(prompt, self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=level)))
 
-    def llm_query_batched(self, prompts: Iterable[str], model: str | None = None) -> list[str]:
-        "Ask a language model many things at once; its replies in the order of `prompts`."
-        return self._batch("llm_query", prompts, model)
+# %% ../nbs/21_subcalls.ipynb #68115d08
+@patch
+def _record(self: SubCalls, number: int, call: SubCall) -> None:
+    "Write down how question `number` ended."
+    with self.ledger.lock: self._ended[number] = call
+    self.ledger.note(failed=call.error is not None)
+    self.emit(SubCallEnded(call, self.ledger.spent, self.depth))
 
-    def rlm_query_batched(self, prompts: Iterable[str], model: str | None = None) -> list[str]:
-        "Ask models that have REPLs of their own many things at once; their answers in the order of `prompts`."
-        return self._batch("rlm_query", prompts, model)
+@patch
+def take(self: SubCalls) -> tuple[SubCall, ...]:
+    "The calls that ended since this was last asked, in the order in which they were asked for."
+    with self.ledger.lock: ended, self._ended = self._ended, {}
+    return tuple(ended[number] for number in sorted(ended))
 
-    @property
-    def functions(self) -> dict[str, Callable]:
-        "The functions by name."
-        return {f.__name__: f for f in (self.llm_query, self.llm_query_batched, self.rlm_query, self.rlm_query_batched)}
+# %% ../nbs/21_subcalls.ipynb #f33b4b36
+def _failed_call(prompt: str, lm: LM, error: BaseException) -> SubCall:
+    "A sub-call that came to no reply."
+    run = getattr(error, "result", None)
+    came_to_a_run = isinstance(run, RLMChatCompletion)
+    call = sub_call_of(prompt, run) if came_to_a_run else SubCall(prompt, "", name_of(sub_lm_of(lm)))
+    return replace(call, response="", error=f"{type(error).__name__}: {error}")
 
-    def _choose(self, model: str | None) -> LM:
-        if model is None: return self.first
-        if model in self.lms: return self.lms[model]
-        raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {' or '.join(map(repr, self.lms))}")
+@patch
+def _ask(self: SubCalls, name: str, prompt: str, model: str | None, number: int, on_this_thread: bool = False) -> str:
+    "The reply to question `number`, which the code asked by the function `name`."
+    if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
+    lm = self._choose(model)
+    self.emit(SubCallStarted(prompt, name_of(sub_lm_of(lm)), self.ledger.spent, self.depth))
+    try: call = self._answer(name, prompt, lm, on_this_thread)
+    except RunEndedError: raise
+    except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
+        self._record(number, _failed_call(prompt, lm, e))
+        if isinstance(e, Stopped): raise
+        try: self.ledger.check()
+        except LimitError as limit: raise Stopped(str(limit)) from None  # nothing in the block may go on
+        raise SubcallError(f"{name} failed: {e}") from e
+    self._record(number, call)
+    return call.response
 
-    def _ask(self, name: str, prompt: str, model: str | None, number: int, on_this_thread: bool = False) -> str:
-        if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
-        lm = self._choose(model)
-        if self._heard: self.emit(SubCallStarted(prompt, name_of(sub_lm_of(lm)), self.ledger.spent, self.depth))
-        try:
-            if self._opens_a_repl(name, lm):
-                run = self.child(prompt, lm) if on_this_thread else self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=self.depth))
-                call = self._of_run(prompt, run)
-            else:
-                reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}], on_this_thread)
-                call = SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)
-        except RunEndedError: raise
-        except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
-            run = getattr(e, "result", None)
-            failed = self._of_run(prompt, run) if isinstance(run, RLMChatCompletion) else SubCall(prompt, "", name_of(sub_lm_of(lm)))
-            self._note(number, replace(failed, response="", error=f"{type(e).__name__}: {e}"))
-            if isinstance(e, Stopped): raise
-            try: self.ledger.check()
-            except LimitError as e: raise Stopped(str(e)) from None  # nothing in the block may go on
-            raise SubcallError(f"{name} failed: {e}") from e
-        self._note(number, call)
-        return call.response
+# %% ../nbs/21_subcalls.ipynb #01ec96da
+@patch
+def llm_query(self: SubCalls, prompt: str, model: str | None = None) -> str:
+    "Ask a language model; its reply as a string."
+    return self._ask("llm_query", prompt, model, next(self._numbers))
 
-    def _opens_a_repl(self, name: str, lm: LM) -> bool:
-        return name == "rlm_query" and self.child is not None and not trait(lm, "recorded")
+@patch
+def rlm_query(self: SubCalls, prompt: str, model: str | None = None) -> str:
+    "Ask a model that has a REPL of its own, in which the prompt is `context`; its answer as a string."
+    return self._ask("rlm_query", prompt, model, next(self._numbers))
 
-    def _of_run(self, prompt: str, run: RLMChatCompletion) -> SubCall:
-        return SubCall(prompt, run.response, run.root_model, run.usage, run.execution_time, run=run)
+# %% ../nbs/21_subcalls.ipynb #1b4eae25
+@patch
+def _batch(self: SubCalls, name: str, prompts: Iterable[str], model: str | None) -> list[str]:
+    "The replies to many questions."
+    if isinstance(prompts, str): raise TypeError(f"{name}_batched takes a list of strings; for one string use {name}")
+    level = self._child_level(name, self._choose(model))
+    def one(prompt, number):
+        try: return self._ask(name, prompt, model, number, on_this_thread=True)
+        except (SubcallError, TypeError) as e: return e
+    try:
+        asked = [self.ledger.start(one, prompt, next(self._numbers), level=level) for prompt in list(prompts)]
+        replies = [self.ledger.wait(future) for future in asked]
+    except LimitError as e: raise Stopped(str(e)) from None
+    failed = [r for r in replies if isinstance(r, Exception)]
+    if failed: print(f"{len(failed)} of {len(replies)} sub-calls failed; the first: {failed[0]}", file=sys.stderr)
+    return [f"[failed: {r}]" if isinstance(r, Exception) else r for r in replies]
 
-    def _note(self, number: int, call: SubCall):
-        with self.ledger.lock: self._calls.append((number, call))
-        self.ledger.note(failed=call.error is not None)
-        if self._heard: self.emit(SubCallEnded(call, self.ledger.spent, self.depth))
+@patch
+def llm_query_batched(self: SubCalls, prompts: Iterable[str], model: str | None = None) -> list[str]:
+    "Ask a language model many things at once; its replies in the order of `prompts`."
+    return self._batch("llm_query", prompts, model)
 
-    def _batch(self, name: str, prompts: Iterable[str], model: str | None) -> list[str]:
-        if isinstance(prompts, str): raise TypeError(f"{name}_batched takes a list of strings; for one string use {name}")
-        def one(prompt, number):
-            try: return self._ask(name, prompt, model, number, on_this_thread=True)
-            except (SubcallError, TypeError) as e: return e
-        level = self.depth if self._opens_a_repl(name, self._choose(model)) else 0
-        try: replies = [self.ledger.wait(f) for f in [self.ledger.start(one, p, next(self._asked), level=level) for p in list(prompts)]]
-        except LimitError as e: raise Stopped(str(e)) from None
-        failed = [r for r in replies if isinstance(r, Exception)]
-        if failed: print(f"{len(failed)} of {len(replies)} sub-calls failed; the first: {failed[0]}", file=sys.stderr)
-        return [f"[failed: {r}]" if isinstance(r, Exception) else r for r in replies]
+@patch
+def rlm_query_batched(self: SubCalls, prompts: Iterable[str], model: str | None = None) -> list[str]:
+    "Ask models that have REPLs of their own many things at once; their answers in the order of `prompts`."
+    return self._batch("rlm_query", prompts, model)
+
+@patch(as_prop=True)
+def functions(self: SubCalls) -> dict[str, Callable]:
+    "The functions by name."
+    return {f.__name__: f for f in (self.llm_query, self.llm_query_batched, self.rlm_query, self.rlm_query_batched)}
