@@ -899,7 +899,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'rlm.types.Usage.__add__': ('types.html#usage.__add__', 'rlm/types.py'),
                            'rlm.types.Usage.__str__': ('types.html#usage.__str__', 'rlm/types.py'),
                            'rlm.types.Usage.total_tokens': ('types.html#usage.total_tokens', 'rlm/types.py'),
-                           'rlm.types._jsonable': ('types.html#_jsonable', 'rlm/types.py')},
+                           'rlm.types._as_json': ('types.html#_as_json', 'rlm/types.py')},
             'rlm.utils.notebook': { 'rlm.utils.notebook.RLMChatCompletion._repr_html_': ( 'utils/notebook.html#rlmchatcompletion._repr_html_',
                                                                                           'rlm/utils/notebook.py'),
                                     'rlm.utils.notebook._pre': ('utils/notebook.html#_pre', 'rlm/utils/notebook.py'),
