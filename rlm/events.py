@@ -8,26 +8,38 @@ import contextvars, sys, threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from fastcore.basics import patch
 from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
-__all__ = ['Event', 'current_run', 'RunStarted', 'ModelAsked', 'ModelReplied', 'BlockStarted', 'BlockEnded', 'SubCallStarted',
-           'SubCallEnded', 'IterationEnded', 'Notice', 'RunEnded', 'Listeners']
+__all__ = ['Event', 'current_run', 'RunStarted', 'RunEnded', 'Notice', 'ModelAsked', 'ModelReplied', 'BlockStarted', 'BlockEnded',
+           'SubCallStarted', 'SubCallEnded', 'IterationEnded', 'Listeners']
 
 # %% ../nbs/20_events.ipynb #abe56175
 @dataclass(frozen=True)
 class RunStarted:
     "A run begins."
-    question: str        # the task in words
-    model: str           # the root model
-    max_iterations: int  # turns it has
-    run: str = ""                    # the run's name in logs and traces
-    messages: tuple[dict, ...] = ()  # the first request
-    earlier: int = 0                 # how many of them are of earlier turns of a session
-    context: Any = None              # the data, where the question is not all of it
-    has_context: bool = False        # whether there is any
+    question: str                          # the task in words
+    model: str                             # the root model
+    max_iterations: int                    # replies of the model before it is asked for its best answer
+    run: str = ""                          # the run's name in logs and traces
+    messages: tuple[dict, ...] = ()        # the first request
+    earlier: int = 0                       # how many of them belong to earlier turns of a session
+    context: Any = None                    # the data, where the question is not all of it
+    has_context: bool = False              # whether there is any
     settings: RunSettings = RunSettings()  # environment, sampling options and the like
-    secrets: tuple[str, ...] = field(default=(), repr=False)  # the run's credentials, for listeners that must not write them
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # credentials, for listeners that must not write them
+
+# %% ../nbs/20_events.ipynb #e5ea996d
+@dataclass(frozen=True)
+class RunEnded:
+    "The run is over; `result.stop_reason` says why."
+    result: RLMChatCompletion
+
+@dataclass(frozen=True)
+class Notice:
+    "Something that the user may want to know."
+    text: str
 
 # %% ../nbs/20_events.ipynb #04ab95bd
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class ModelReplied:
     reply: Reply
     spent: Usage
 
+# %% ../nbs/20_events.ipynb #9f5f670c
 @dataclass(frozen=True)
 class BlockStarted:
     "A block of code is about to run."
@@ -74,33 +87,29 @@ class SubCallEnded:
     spent: Usage
     depth: int = 1
 
+# %% ../nbs/20_events.ipynb #60fa5f57
 @dataclass(frozen=True)
 class IterationEnded:
-    "A turn is over: what was said, what was run."
+    "An iteration is over: what was said, what was run."
     number: int
     iteration: Iteration
     messages: tuple[dict, ...]  # what it added to the conversation
 
-@dataclass(frozen=True)
-class Notice:
-    "Something that you may want to know, such as a variable that your question names and the model can't see."
-    text: str  # a sentence or two
-
-@dataclass(frozen=True)
-class RunEnded:
-    "The run is over; `result.stop_reason` says why."
-    result: RLMChatCompletion
-
-Event = (RunStarted | ModelAsked | ModelReplied | BlockStarted | BlockEnded | SubCallStarted | SubCallEnded | IterationEnded
-         | Notice | RunEnded)
+Event = (RunStarted | ModelAsked | ModelReplied | BlockStarted | BlockEnded | SubCallStarted | SubCallEnded
+         | IterationEnded | Notice | RunEnded)
 
 # %% ../nbs/20_events.ipynb #a12109bb
 current_run: contextvars.ContextVar[str] = contextvars.ContextVar("rlm_run", default="")  # the run that an event is of
 
 class Listeners:
     "Calls each of some functions with every event."
-    def __init__(self, listeners: Iterable[Callable[[Event], None]] = (), run: str = ""): # the functions, and the run's name
-        self.listeners, self.context, self.lock = list(listeners), contextvars.copy_context(), threading.Lock()
+    def __init__(self,
+                 listeners: Iterable[Callable[[Event], None]] = (),  # who wants to hear
+                 run: str = "",                                      # the run's name
+                ):
+        self.listeners = list(listeners)
+        self.lock = threading.Lock()
+        self.context = contextvars.copy_context()
         self.context.run(current_run.set, run)
 
     def __call__(self, event: Event):
@@ -108,8 +117,13 @@ class Listeners:
         with self.lock:
             for listener in list(self.listeners):
                 try: self.context.run(listener, event)
-                except Exception as e:
-                    self.listeners.remove(listener)
-                    name = getattr(listener, "__name__", type(listener).__name__)
-                    self.context.run(print, f"rlm: the listener {name} raised {type(e).__name__}: {e}; it will hear no more "
-                                            "of this run.", file=sys.stderr)
+                except Exception as e: self._drop(listener, e)
+
+# %% ../nbs/20_events.ipynb #6480f1db
+@patch
+def _drop(self: Listeners, listener: Callable, error: Exception):
+    "Tell the user that a listener failed, and call it no more."
+    self.listeners.remove(listener)
+    name = getattr(listener, "__name__", type(listener).__name__)
+    self.context.run(print, f"rlm: the listener {name} raised {type(error).__name__}: {error}; "
+                            "it will hear no more of this run.", file=sys.stderr)

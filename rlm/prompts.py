@@ -31,7 +31,7 @@ count, find, sort and calculate.
 then combine.
 - SHOW_VARS(): the variables there are.
 {tools}
-Each turn, write one short ```repl block that prints what you need to know. You will get its output. If it failed, look \
+In each reply, write one short ```repl block that prints what you need to know. You will get its output. If it failed, look \
 at the data and write different code.
 When the output shows the answer, reply with FINAL(...), the answer between the brackets, on a line of its own, without \
 code. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task asks for, taken from the output: \
@@ -139,7 +139,7 @@ CUT = ("Your reply was cut off at its length limit, and what was cut off was not
 FAILED = "The code failed. Look at the data if its form is not clear, then write different code."
 REFUSED = "Do it in another way, or answer with what you know."
 AGAIN = "This is code that you ran before, and it will not do better now. Write different code."
-OUT_OF_ITERATIONS = ("There are no turns left and no more code will be run. Reply now with FINAL and, in brackets, the best answer "
+OUT_OF_ITERATIONS = ("There are no iterations left and no more code will be run. Reply now with FINAL and, in brackets, the best answer "
                 "that the output so far allows.")
 
 LOOK_FIRST = ("You answered without having computed anything from the data. Write a ```repl block that finds the answer in "

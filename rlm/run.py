@@ -286,7 +286,7 @@ def answer_in(repl: Repl, rlm: RLM, call: Call) -> Generator[None, None, RLMChat
         run.begin(held, repl.id)
         try: answer, stop_reason = yield from run.steps()
         except BaseException as e:
-            e.result = run.finish(run.trajectory.held, stop_reason_of(e), keep=not call.all_or_nothing)
+            e.result = run.finish(run.trajectory.early, stop_reason_of(e), keep=not call.all_or_nothing)
             raise
         return run.finish(answer, stop_reason)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
 from typing import Any
+from fastcore.basics import patch
 
 # %% auto #0
 __all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'CodeBlock', 'Iteration', 'RunSettings', 'RLMChatCompletion',
@@ -19,30 +20,31 @@ __all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'CodeBlock', 'It
 @dataclass(frozen=True)
 class Usage:
     "Tokens and money spent on answered requests."
-    input_tokens: int = 0     # prompt tokens, as the provider counts them
-    output_tokens: int = 0    # completion tokens, reasoning included, as the provider counts them
-    calls: int = 0            # requests answered
-    cost: float | None = None # USD, as the endpoint reports it or by the prices you gave; None where it is unknown
-    cached_tokens: int = 0    # those of the input that the provider had in its cache, and bills for less
+    input_tokens: int = 0      # prompt tokens, as the provider counts them
+    output_tokens: int = 0     # completion tokens, reasoning included, as the provider counts them
+    calls: int = 0             # requests answered
+    cost: float | None = None  # USD, as the endpoint reports it or by the prices you gave; None where it is unknown
+    cached_tokens: int = 0     # those of the input that the provider had in its cache, and bills for less
 
     @property
     def total_tokens(self) -> int:
         "Input and output tokens together."
         return self.input_tokens + self.output_tokens
 
-    def __add__(self, other: Usage) -> Usage:
-        "Both usages as one. A sum with an unknown cost in it is unknown."
-        if not self.calls: cost = other.cost
-        elif not other.calls: cost = self.cost
-        else: cost = None if None in (self.cost, other.cost) else self.cost + other.cost
-        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens,
-                     self.calls + other.calls, cost, self.cached_tokens + other.cached_tokens)
-
     def __str__(self) -> str:
         calls = f"{self.calls:,} call" + "s" * (self.calls != 1)
         cached = f" ({self.cached_tokens:,} cached)" if self.cached_tokens else ""
         cost = "cost unknown" if self.cost is None else f"${self.cost:.4f}"
         return f"{self.input_tokens:,} tokens in{cached}, {self.output_tokens:,} out, {calls}, {cost}"
+
+# %% ../nbs/15_types.ipynb #9edb5127
+@patch
+def __add__(self: Usage, other: Usage) -> Usage:
+    "Both usages as one. A sum with an unknown cost in it is unknown."
+    costs = [usage.cost for usage in (self, other) if usage.calls]
+    cost = sum(costs) if costs and None not in costs else None
+    return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens,
+                 self.calls + other.calls, cost, self.cached_tokens + other.cached_tokens)
 
 # %% ../nbs/15_types.ipynb #35ea7161
 @dataclass(frozen=True)
@@ -60,15 +62,15 @@ class Reply:
 @dataclass(frozen=True)
 class SubCall:
     "One request that the model's code made, with `llm_query`, `rlm_query` or their batched forms."
-    prompt: str                   # what the code asked
-    response: str                 # what came back; "" where the call failed
-    model: str = ""               # the model that answered
-    usage: Usage = Usage()        # what it cost, with everything that a child spent
-    execution_time: float = 0.0   # seconds
-    error: str | None = None      # why it failed, if it did
-    run: Any = None               # an `RLMChatCompletion`: the child's run, where it had a REPL of its own
+    prompt: str                  # what the code asked
+    response: str                # what came back; "" where the call failed
+    model: str = ""              # the model that answered
+    usage: Usage = Usage()       # what it cost, with everything that a child spent
+    execution_time: float = 0.0  # seconds
+    error: str | None = None     # why it failed, if it did
+    run: Any = None              # an `RLMChatCompletion`: the child's run, where it had a REPL of its own
 
-# %% ../nbs/15_types.ipynb #8d649657
+# %% ../nbs/15_types.ipynb #d1d7a21f
 @dataclass(frozen=True)
 class Answer:
     "A final answer: the object, and its text."
@@ -88,19 +90,20 @@ class Answer:
         except KeyboardInterrupt: raise
         except BaseException as e: return f"<{type(self.value).__name__}; its str() raised {type(e).__name__}>"
 
+# %% ../nbs/15_types.ipynb #8d649657
 @dataclass(frozen=True)
 class CodeResult:
     "What running one block of code did."
     stdout: str = ""                     # what it printed, bounded
     stderr: str = ""                     # what it wrote to stderr, warnings included, bounded
-    outputs: tuple[dict, ...] = ()       # values it showed, as notebook outputs; the echo of a last expression is the last
+    outputs: tuple[dict, ...] = ()       # values it showed, as notebook outputs; the last expression's is the last
     error: str | None = None             # a short plain traceback, if it raised
     execution_time: float = 0.0          # seconds
     rlm_calls: tuple[SubCall, ...] = ()  # the models it asked
     answer: Answer | None = None         # set where it called `FINAL` or `FINAL_VAR`
     restored: tuple[str, ...] = ()       # reserved names it had overwritten, put back after it
     interrupted: bool = False            # True where Ctrl-C stopped it; the fields above are what there was until then
-    ran: str | None = None               # the code that ran instead, where the user changed it; "" where they refused it
+    ran: str | None = None               # the code that ran instead, if the user changed it; "" if they refused it
 
     @property
     def shown(self) -> str:
@@ -116,79 +119,85 @@ class CodeBlock:
 # %% ../nbs/15_types.ipynb #1c9c432e
 @dataclass(frozen=True)
 class Iteration:
-    "One turn: a reply and the code that was run because of it."
-    reply: Reply                              # as the model sent it
-    response: str                             # its text without reasoning, as it stands in the conversation
-    code_blocks: tuple[CodeBlock, ...] = ()   # in the order they ran
-    execution_time: float = 0.0               # seconds, model and code together
+    "A reply, and the code that was run because of it."
+    reply: Reply                             # as the model sent it
+    response: str                            # its text without reasoning, as it stands in the conversation
+    code_blocks: tuple[CodeBlock, ...] = ()  # in the order they ran
+    execution_time: float = 0.0              # seconds, model and code together
 
 # %% ../nbs/15_types.ipynb #c854caf0
 @dataclass(frozen=True)
 class RunSettings:
     "How a run was set up, as its log has it."
-    environment: str = "local"          # the environment's name
+    environment: str = "local"     # the environment's name
     environment_kwargs: dict[str, Any] = field(default_factory=dict)
-    persistent: bool = False            # its REPL stays for the next
-    tools: tuple[str, ...] = ()         # names of the user's own tools
-    models: tuple[str, ...] = ()        # names by which its code can ask for models, the default first
+    persistent: bool = False       # its REPL stays for the next
+    tools: tuple[str, ...] = ()    # names of the user's own tools
+    models: tuple[str, ...] = ()   # names by which its code can ask for models, the default first
     sampling: dict[str, Any] = field(default_factory=dict)  # options sent to the model with each request
-    repl: str = ""                      # the REPL's name, the same for all runs that work in it
-    session: bool = False               # it is a turn of a session
-    continues: str = ""                 # the run of the turn before
+    repl: str = ""                 # the REPL's name, the same for all runs that work in it
+    session: bool = False          # it is a turn of a session
+    continues: str = ""            # the run of the turn before
     names: dict[str, str] = field(default_factory=dict)  # of data that goes by another name in the REPL: its name
 
 # %% ../nbs/15_types.ipynb #b62577e1
-_OURS = "previous", "secrets"  # fields of a run that are in no file
-
-def _jsonable(x):
-    "`x` as JSON types: records become dicts, objects JSON does not know become their `repr`."
-    if isinstance(x, (str, int, float, bool, type(None))): return x
-    if is_dataclass(x) and not isinstance(x, type):
-        return {f.name: _jsonable(getattr(x, f.name)) for f in fields(x) if not (isinstance(x, RLMChatCompletion) and f.name in _OURS)}
-    if isinstance(x, dict): return {str(k): _jsonable(v) for k, v in x.items()}
-    if isinstance(x, (list, tuple)): return [_jsonable(o) for o in x]
-    return repr(x)
-
 @dataclass(frozen=True, repr=False)
 class RLMChatCompletion:
     "A finished run (or, on an exception, as much of it as there was)."
-    root_model: str                          # the model that was asked in the loop
-    prompt: Any                              # what the caller asked
-    response: str                            # the answer as text
-    value: Any = None                        # the answer as an object
-    iterations: tuple[Iteration, ...] = ()   # every turn
-    messages: tuple[dict, ...] = ()          # the whole conversation as sent, and the last reply
+    root_model: str                         # the model that was asked in the loop
+    prompt: Any                             # what the caller asked
+    response: str                           # the answer as text
+    value: Any = None                       # the answer as an object
+    iterations: tuple[Iteration, ...] = ()  # every reply, and what came of it
+    messages: tuple[dict, ...] = ()         # the whole conversation as sent, and the last reply
     usage_by_model: dict[str, Usage] = field(default_factory=dict)  # model name -> its usage, sub-calls included
-    execution_time: float = 0.0              # seconds, from call to answer
-    stop_reason: str = "final"               # why it ended
-    computed: bool = False                   # True where the answer is a value that code computed
+    execution_time: float = 0.0             # seconds, from call to answer
+    stop_reason: str = "final"              # why it ended
+    computed: bool = False                  # True where the answer is a value that code computed
     changes: Any = field(default=None, compare=False)  # what it changed in your notebook, from environment="jupyter"
-    id: str = field(default="", compare=False)  # the run's name in logs and traces
+    id: str = field(default="", compare=False)         # the run's name in logs and traces
     previous: RLMChatCompletion | None = field(default=None, compare=False)  # the turn before, in a session
     secrets: tuple[str, ...] = field(default=(), compare=False)  # credentials of the run, which traces leave out
-
-    def __getstate__(self) -> dict:
-        "Without credentials, and without what belongs to this process."
-        return self.__dict__ | {"changes": None, "previous": None, "secrets": ()}
-
-    def undo(self) -> Any:
-        "Put back the names in your notebook that the run bound; what was done, and what was left and why."
-        if self.changes is None: raise RLMError('There is nothing to undo: only environment="jupyter" changes names of yours.')
-        return self.changes.undo()
 
     @property
     def usage(self) -> Usage:
         "Everything the run spent, sub-calls included."
         return sum(self.usage_by_model.values(), start=Usage())
 
-    def to_dict(self) -> dict:
-        "The run as plain JSON types."
-        return _jsonable(self) | {"usage": _jsonable(self.usage)}
-
     def __repr__(self) -> str:
         n = len(self.iterations)
         return (f"RLMChatCompletion({self.response[:200]!r}, {n} iteration{'s' * (n != 1)}, {self.usage}, "
                 f"{self.execution_time:.1f} s, stop_reason={self.stop_reason!r})")
+
+# %% ../nbs/15_types.ipynb #137e37e1
+_NOT_IN_FILES = "previous", "secrets"  # fields of a run
+
+def _as_json(x: Any) -> Any:
+    "`x` as JSON types: records become dicts, objects that JSON does not know become their `repr`."
+    if isinstance(x, (str, int, float, bool, type(None))): return x
+    if is_dataclass(x) and not isinstance(x, type):
+        names = [f.name for f in fields(x) if not (isinstance(x, RLMChatCompletion) and f.name in _NOT_IN_FILES)]
+        return {name: _as_json(getattr(x, name)) for name in names}
+    if isinstance(x, dict): return {str(k): _as_json(v) for k, v in x.items()}
+    return [_as_json(o) for o in x] if isinstance(x, (list, tuple)) else repr(x)
+
+@patch
+def to_dict(self: RLMChatCompletion) -> dict:
+    "The run as plain JSON types."
+    return _as_json(self) | {"usage": _as_json(self.usage)}
+
+@patch
+def __getstate__(self: RLMChatCompletion) -> dict:
+    "Without credentials, and without what belongs to this process."
+    return self.__dict__ | {"changes": None, "previous": None, "secrets": ()}
+
+# %% ../nbs/15_types.ipynb #3ad5f426
+@patch
+def undo(self: RLMChatCompletion) -> Any:
+    "Put back the names in your notebook that the run bound; what was done, and what was left and why."
+    if self.changes is None:
+        raise RLMError('There is nothing to undo: only environment="jupyter" changes names of yours.')
+    return self.changes.undo()
 
 # %% ../nbs/15_types.ipynb #45227fa9
 class RLMError(Exception):
@@ -199,6 +208,7 @@ class RLMError(Exception):
 class ConfigurationError(RLMError, ValueError):
     "What was asked for can't be done as it was asked; the message says what can."
 
+# %% ../nbs/15_types.ipynb #05f67973
 class LMError(RLMError):
     "A language model gave no usable reply."
 class LMConnectionError(LMError):
@@ -220,6 +230,7 @@ class ContextWindowExceededError(LMRequestError):
 class LMResponseError(LMError):
     "The server answered with something that is no chat completion."
 
+# %% ../nbs/15_types.ipynb #b5fd4c40
 class LimitError(RLMError):
     "A limit of the run was reached. `.result` holds everything up to then."
 class TimeoutExceededError(LimitError):
@@ -238,6 +249,7 @@ class OutputTypeError(RLMError):
     "The last answer that could be had is not of the type that was asked for."
     stop_reason = "max_iterations"
 
+# %% ../nbs/15_types.ipynb #ecb51b6e
 class SubcallError(RLMError):
     "Raised in the model's own code: its `llm_query` failed."
 class RunEndedError(RLMError):

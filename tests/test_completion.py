@@ -254,7 +254,7 @@ def test_out_of_turns():
     with ChatServer([LOOK, LOOK, "FINAL(perhaps 5)"]) as s:
         result = rlm_for(s, max_iterations=2).completion("How long?", context="abcde")
     assert (result.response, result.stop_reason, result.computed) == ("perhaps 5", "max_iterations", False)
-    assert "no turns left" in s.messages[2][-1]["content"] and len(result.iterations) == 3
+    assert "no iterations left" in s.messages[2][-1]["content"] and len(result.iterations) == 3
 
 # -- bad input, before any request
 

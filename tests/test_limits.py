@@ -193,7 +193,7 @@ def test_limits_that_are_none(name, value):
     with pytest.raises(ConfigurationError, match=f"{name} must be a "): RLM(ScriptedLM([]), **{name: value})
 
 def test_the_turns_used_up_ask_once_for_the_best_answer():
-    with ChatServer(lambda body: "FINAL(perhaps 7)" if "no turns left" in body["messages"][-1]["content"] else "```repl\n1\n```") as s:
+    with ChatServer(lambda body: "FINAL(perhaps 7)" if "no iterations left" in body["messages"][-1]["content"] else "```repl\n1\n```") as s:
         result = rlm_for(s, max_iterations=3).completion("go", context=1)
     assert (result.response, result.stop_reason, result.computed, len(s.requests)) == ("perhaps 7", "max_iterations", False, 4)
 
