@@ -8,10 +8,12 @@ import signal, sys, threading, time
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 from weakref import WeakSet
+from fastcore.basics import patch
 
 # %% auto #0
-__all__ = ['BlockEnd', 'Stopped', 'raise_in', 'undisturbed', 'InterruptGate', 'Stop']
+__all__ = ['BlockEnd', 'Stopped', 'InterruptGate', 'running_loop', 'raise_in', 'undisturbed', 'Stop']
 
 # %% ../../nbs/environments/00_stopping.ipynb #68cdb70c
 class BlockEnd(BaseException):
@@ -20,45 +22,23 @@ class BlockEnd(BaseException):
 class Stopped(BlockEnd):
     "The run has no more time, or was cancelled."
 
-# %% ../../nbs/environments/00_stopping.ipynb #044d8f98
-_starting: set[int] = set()  # threads that are starting a thread
-_starting_lock = threading.Lock()
-
-def raise_in(thread: int, kind: type[BaseException]) -> None:
-    "Raise an exception in another thread, unless it is starting a thread: until CPython 3.12 the newborn could get it."
-    import ctypes
-    with _starting_lock:
-        if thread not in _starting: ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
-
-@contextmanager
-def undisturbed():
-    "Inside, nothing is raised in this thread by `raise_in`."
-    me = threading.get_ident()
-    try:
-        with _starting_lock: _starting.add(me)
-        yield
-    finally:
-        with _starting_lock: _starting.discard(me)
-
 # %% ../../nbs/environments/00_stopping.ipynb #1cff88f2
+def _on_main() -> bool: return threading.current_thread() is threading.main_thread()
+
 class InterruptGate:
     "Inside, Ctrl-C is raised while `open` is true, and otherwise at the end."
-    def __enter__(self) -> InterruptGate:
-        on_main = _on_main()
-        self.open, self._pending, self._previous = False, False, None
-        self.interrupted = not on_main  # True once Ctrl-C came; elsewhere nobody can tell
-        if on_main:
-            previous = signal.getsignal(signal.SIGINT)
-            if callable(previous):
-                self._previous = previous
-                signal.signal(signal.SIGINT, self._on_interrupt)
-        return self
+    def __init__(self):
+        self.open = False
+        self.interrupted = not _on_main()  # True once Ctrl-C came; off the main thread nobody can tell
+        self._pending = False              # Ctrl-C came and has yet to be raised
+        self._previous = None              # the handler whose place it takes
 
-    def _on_interrupt(self, signum, frame) -> None:
-        self.interrupted = True
-        if not self.open: self._pending = True
-        elif _loop_is_running(): signal.default_int_handler(signum, frame)  # asyncio's own handler would only cancel
-        else: self._previous(signum, frame)
+    def __enter__(self) -> InterruptGate:
+        previous = signal.getsignal(signal.SIGINT)
+        if _on_main() and callable(previous):
+            self._previous = previous
+            signal.signal(signal.SIGINT, self._on_interrupt)
+        return self
 
     def __exit__(self, *error) -> None:
         self.open = False
@@ -66,93 +46,141 @@ class InterruptGate:
         signal.signal(signal.SIGINT, self._previous)
         if self._pending: self._previous(signal.SIGINT, None)
 
-def _on_main() -> bool: return threading.current_thread() is threading.main_thread()
+# %% ../../nbs/environments/00_stopping.ipynb #d35d751d
+def running_loop() -> Any:
+    "The asyncio event loop that runs on this thread, if one does."
+    if "asyncio" not in sys.modules: return None
+    try: return sys.modules["asyncio"].get_running_loop()
+    except RuntimeError: return None
 
-def _loop_is_running() -> bool:
-    if "asyncio" not in sys.modules: return False
-    try: sys.modules["asyncio"].get_running_loop()
-    except RuntimeError: return False
-    return True
+@patch
+def _on_interrupt(self: InterruptGate, signum, frame) -> None:
+    self.interrupted = True
+    if not self.open: self._pending = True
+    elif running_loop() is not None: signal.default_int_handler(signum, frame)
+    else: self._previous(signum, frame)
+
+# %% ../../nbs/environments/00_stopping.ipynb #044d8f98
+_undisturbed: set[int] = set()  # threads in which nothing may be raised now
+_undisturbed_lock = threading.Lock()
+
+def raise_in(thread: int, kind: type[BaseException]) -> None:
+    "Raise an exception in another thread, unless that one is `undisturbed`."
+    import ctypes
+    with _undisturbed_lock:
+        if thread in _undisturbed: return
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
+
+# %% ../../nbs/environments/00_stopping.ipynb #459d66ce
+@contextmanager
+def undisturbed():
+    "Inside, nothing is raised in this thread by `raise_in`."
+    me = threading.get_ident()
+    try:
+        with _undisturbed_lock: _undisturbed.add(me)
+        yield
+    finally:
+        with _undisturbed_lock: _undisturbed.discard(me)
 
 # %% ../../nbs/environments/00_stopping.ipynb #4c8b9ed6
-_enclosing: ContextVar[Stop | None] = ContextVar("rlm_stop", default=None)  # that of the block which this code belongs to
+_enclosing: ContextVar[Stop | None] = ContextVar("rlm_stop", default=None)  # of the block that this code belongs to
 
 class Stop:
-    "Ends the blocks of a run: after some time, or when it is asked to. A run within a block ends with that block's run."
-    again = 1.0  # seconds after which a block that did not stop is stopped again
+    "Ends the blocks of a run, after some time or when asked to, and the runs within these blocks."
+    patience = 1.0  # seconds after which a block that did not stop is stopped again
 
-    def __init__(self, seconds: float | None = None): # that there are, once it has begun; None: no end
-        self.seconds, self.asked, self._lock, self._watched, self._inner = seconds, Future(), threading.Lock(), set(), WeakSet()
+    def __init__(self, seconds: float | None = None):  # that the run has, from its beginning; None: no end
+        self.seconds = seconds
+        self.asked = Future()    # done once somebody asked it to stop
+        self._lock = threading.Lock()
+        self._watched = set()    # blocks at work, each as its thread and its gate
+        self._inner = WeakSet()  # the switches of runs within these blocks
         outer = _enclosing.get()
-        self.deadline = outer and outer.deadline
+        self.deadline = outer and outer.deadline  # by `time.monotonic`; None: no end
         if outer is not None: outer._inner.add(self)
 
-    def begin(self) -> None:
-        "The time runs from now on."
-        if self.seconds is not None: self.deadline = min(time.monotonic() + self.seconds, self.deadline or float("inf"))
+# %% ../../nbs/environments/00_stopping.ipynb #303b990d
+@patch
+def begin(self: Stop) -> None:
+    "The time runs from now on."
+    if self.seconds is not None: self.deadline = min(time.monotonic() + self.seconds, self.deadline or float("inf"))
 
-    @property
-    def left(self) -> float | None:
-        "Seconds until the time is up; None if there is no such time."
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+@patch(as_prop=True)
+def left(self: Stop) -> float | None:
+    "Seconds until the time is up; None if there is no such time."
+    return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
-    def ask(self) -> None:
-        "Stop everything now."
+# %% ../../nbs/environments/00_stopping.ipynb #563aca8a
+@patch
+def _end(self: Stop, block: tuple[int, InterruptGate]) -> None:
+    "Raise `Stopped` in the thread of a block, as long as the block is there."
+    thread, gate = block
+    while True:
         with self._lock:
-            if not self.asked.done(): self.asked.set_result(None)
-            blocks, inner = list(self._watched), list(self._inner)
-        for stop in inner: stop.ask()
-        for block in blocks: _start(self._end, block)
-
-    def _end(self, block: tuple[int, InterruptGate]) -> None:
-        "Raise in the thread of this block, as long as it is there."
-        while True:
-            with self._lock:
-                if block not in self._watched: return
-                if block[1].open: raise_in(block[0], Stopped)
-            time.sleep(self.again)
-
-    @contextmanager
-    def watch(self, gate: InterruptGate): # what runs inside ends when it is time, while this is open
-        "Watch a block."
-        if self.asked.done() or self.left == 0: raise Stopped("the run is over")
-        token = _enclosing.set(self)
-        try:
-            with self._by_signal(gate), self._from_outside(gate): yield
-        finally: _enclosing.reset(token)
-
-    @contextmanager
-    def _from_outside(self, gate):
-        block, wait = (threading.get_ident(), gate), self.again * _has_alarm()
-        with self._lock: self._watched.add(block)
-        timer = None if self.left is None else _start(self._end, block, after=self.left + wait)
-        try: yield
-        finally:
-            while True:
-                try:
-                    with self._lock: self._watched.discard(block)
-                    for _ in range(2): pass  # an exception that is under way arrives here
-                    break
-                except Stopped: continue
-            if timer is not None: timer.cancel()
-
-    @contextmanager
-    def _by_signal(self, gate):
-        if self.left is None or not _has_alarm(): return (yield)
-        def ring(signum, frame):
-            if gate.open: raise Stopped("the run is over")
-        began, handler = time.monotonic(), signal.signal(signal.SIGALRM, ring)
-        left, every = signal.setitimer(signal.ITIMER_REAL, self.left or 0.001, self.again)
-        try: yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, handler)
-            if left: signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - began)), every)
-
-def _has_alarm() -> bool: return _on_main() and hasattr(signal, "setitimer")
+            if block not in self._watched: return
+            if gate.open: raise_in(thread, Stopped)
+        time.sleep(self.patience)
 
 def _start(f, *args, after: float = 0.0) -> threading.Timer:
     timer = threading.Timer(after, f, args)
     timer.daemon = True
     timer.start()
     return timer
+
+# %% ../../nbs/environments/00_stopping.ipynb #e98df653
+def _has_alarm() -> bool: return _on_main() and hasattr(signal, "setitimer")
+
+@patch
+@contextmanager
+def _by_thread(self: Stop, gate: InterruptGate):
+    "What runs inside is ended from other threads."
+    block = threading.get_ident(), gate
+    with self._lock: self._watched.add(block)
+    head_start = self.patience * _has_alarm()
+    timer = None if self.left is None else _start(self._end, block, after=self.left + head_start)
+    try: yield
+    finally:
+        while True:
+            try:
+                with self._lock: self._watched.discard(block)
+                for _ in range(2): pass  # an exception that is under way arrives here
+                break
+            except Stopped: continue
+        if timer is not None: timer.cancel()
+
+# %% ../../nbs/environments/00_stopping.ipynb #3b8f86f5
+@patch
+@contextmanager
+def _by_alarm(self: Stop, gate: InterruptGate):
+    "What runs inside is ended by the alarm signal: on the main thread, if there is a deadline."
+    if self.left is None or not _has_alarm(): return (yield)
+    def ring(signum, frame):
+        if gate.open: raise Stopped("the run is over")
+    began, handler = time.monotonic(), signal.signal(signal.SIGALRM, ring)
+    left, every = signal.setitimer(signal.ITIMER_REAL, self.left or 0.001, self.patience)
+    try: yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+        if left: signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - began)), every)
+
+# %% ../../nbs/environments/00_stopping.ipynb #4f4d84ba
+@patch
+@contextmanager
+def watch(self: Stop, gate: InterruptGate):
+    "What runs inside ends when it is time, while the gate is open."
+    if self.asked.done() or self.left == 0: raise Stopped("the run is over")
+    token = _enclosing.set(self)
+    try:
+        with self._by_alarm(gate), self._by_thread(gate): yield
+    finally: _enclosing.reset(token)
+
+# %% ../../nbs/environments/00_stopping.ipynb #cebcd821
+@patch
+def ask(self: Stop) -> None:
+    "Stop everything now."
+    with self._lock:
+        if not self.asked.done(): self.asked.set_result(None)
+        blocks, inner = list(self._watched), list(self._inner)
+    for stop in inner: stop.ask()
+    for block in blocks: _start(self._end, block)
