@@ -206,7 +206,8 @@ def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResu
     try: result = run(*args)
     finally: answering.reset(token)
     if not isinstance(result, CodeResult):
-        raise ConfigurationError(f"{run.__qualname__}() returned a {type(result).__name__}, not an rlm.types.CodeResult.")
+        raise ConfigurationError(f"{run.__qualname__}() returned a {type(result).__name__}, "
+                                 "not an rlm.types.CodeResult.")
     calls = self.subcalls.take()
     return replace(result, rlm_calls=calls) if calls else result
 
