@@ -683,6 +683,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'rlm.logger._written': ('logger.html#_written', 'rlm/logger.py'),
                             'rlm.logger.listed': ('logger.html#listed', 'rlm/logger.py'),
                             'rlm.logger.missing_in': ('logger.html#missing_in', 'rlm/logger.py'),
+                            'rlm.logger.names_used': ('logger.html#names_used', 'rlm/logger.py'),
                             'rlm.logger.read_entries': ('logger.html#read_entries', 'rlm/logger.py'),
                             'rlm.logger.read_log': ('logger.html#read_log', 'rlm/logger.py'),
                             'rlm.logger.replace_file': ('logger.html#replace_file', 'rlm/logger.py')},

@@ -4,7 +4,7 @@
 
 # %% ../nbs/11_logger.ipynb #d4f093b6
 from __future__ import annotations
-import hashlib, json, math, os, secrets as random_names, sys, threading, weakref
+import ast, hashlib, json, math, os, secrets as random_names, sys, threading, warnings, weakref
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import zip_longest
@@ -15,11 +15,12 @@ from fastcore.basics import patch
 from .encoding import (Encoder, Missing, decode, encode, from_json, load_numpy, random_state, random_state_as_text,
                           to_json)
 from .events import BlockEnded, BlockStarted, Event, IterationEnded, RunEnded, RunStarted, current_run
-from .text import names_in, type_name, without
+from .text import names_in, parse_python, type_name, without
 from .types import ConfigurationError, RLMChatCompletion, RLMError, RunSettings
 
 # %% auto #0
-__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'replace_file', 'read_entries', 'missing_in', 'listed', 'LoggedRun', 'read_log']
+__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'replace_file', 'read_entries', 'names_used', 'missing_in', 'listed', 'LoggedRun',
+           'read_log']
 
 # %% ../nbs/11_logger.ipynb #8b8260ad
 SCHEMA = 1
@@ -208,6 +209,15 @@ def read_entries(path: str | Path) -> list[dict]:
         entries.append(entry)
     return entries
 
+# %% ../nbs/11_logger.ipynb #8073c29a
+def names_used(code: str) -> set[str]:
+    "The names that code uses; its words, where it is no Python."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's warnings about the code are for its author
+        tree = parse_python(code)
+    if tree is None: return set(names_in(code))
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
 # %% ../nbs/11_logger.ipynb #a295e4bb
 def missing_in(lines: list[dict]) -> dict[str, str]:
     "What a replay of the run of these lines does not have, and why."
@@ -221,10 +231,10 @@ def missing_in(lines: list[dict]) -> dict[str, str]:
     named: set[str] = set()
     for number, (block, before) in enumerate(blocks, 1):
         if not block: continue  # it began and left no result
-        words, inputs = set(names_in(block["code"])), before.get("inputs", {})
-        missing |= {name: _why(x) for name, x in inputs.items() if x.get("missing") and name not in named}
-        missing |= {tool: "a tool" for tool in tools if tool in words}
-        named |= words - inputs.keys()
+        used, inputs = names_used(block["code"]), before.get("inputs", {})
+        missing |= {name: _why(x) for name, x in inputs.items() if x.get("missing") and name in used - named}
+        missing |= {tool: "a tool" for tool in tools if tool in used}
+        named |= set(names_in(block["code"])) - inputs.keys()
         if before.get("numpy"): missing["the random state of numpy"] = "which a block imported"
         if block["result"]["interrupted"]: missing[f"block {number}"] = "stopped"
     return missing
