@@ -4,7 +4,7 @@
 
 # %% ../nbs/11_logger.ipynb #d4f093b6
 from __future__ import annotations
-import hashlib, json, math, os, secrets as random_names, sys, threading, weakref
+import ast, hashlib, json, math, os, secrets as random_names, sys, threading, warnings, weakref
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import zip_longest
@@ -15,12 +15,12 @@ from fastcore.basics import patch
 from .encoding import (Encoder, Missing, decode, encode, from_json, load_numpy, random_state, random_state_as_text,
                           to_json)
 from .events import BlockEnded, BlockStarted, Event, IterationEnded, RunEnded, RunStarted, current_run
-from .text import names_in, type_name, without
+from .text import names_in, parse_python, type_name, without
 from .types import ConfigurationError, RLMChatCompletion, RLMError, RunSettings
 
 # %% auto #0
-__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'written', 'replace_file', 'RunUnderWay', 'before_block', 'after_block',
-           'read_entries', 'missing_in', 'listed', 'LoggedRun', 'read_log']
+__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'replace_file', 'read_entries', 'names_used', 'missing_in', 'listed', 'LoggedRun',
+           'read_log']
 
 # %% ../nbs/11_logger.ipynb #8b8260ad
 SCHEMA = 1
@@ -92,7 +92,7 @@ def _run_context(e: RunStarted, context: dict | None) -> dict:
             "messages": encode(list(e.messages[e.earlier:]))}
 
 # %% ../nbs/11_logger.ipynb #b3a6f5bc
-def written(x: Any, limit: float = math.inf) -> dict:
+def _written(x: Any, limit: float = math.inf) -> dict:
     "A value as a log has it: the value, or its type and why it is missing. `limit` is in characters."
     encoder = Encoder(limit)
     value = encoder(x)
@@ -113,7 +113,7 @@ def replace_file(path: Path, text: str | bytes) -> None:
 def _context(self: RLMLogger, e: RunStarted) -> tuple[dict | None, bool]:
     "The data of a run as it is written: in the line, beside the log, or as missing; whether it held credentials."
     if not e.has_context: return None, False
-    context, is_text = written(e.context), type(e.context) is str
+    context, is_text = _written(e.context), type(e.context) is str
     if self.path is None or "value" not in context: return context, False
     text = e.context if is_text else json.dumps(context["value"])
     if len(text) <= INLINE: return context, False
@@ -124,16 +124,16 @@ def _context(self: RLMLogger, e: RunStarted) -> tuple[dict | None, bool]:
 
 # %% ../nbs/11_logger.ipynb #190c5b22
 @dataclass
-class RunUnderWay:
+class _RunUnderWay:
     "What a logger has to remember of a run."
     started: RunStarted
     inputs: dict[str, str]       # the user's variables as they were last written, as JSON
     random: tuple | None = None  # the random state as it was last seen
     blocks: list[dict] = field(default_factory=list)  # what a replay has to know before each block of this iteration
 
-def _input(x: Any) -> dict: return {"module": x.__name__} if type(x) is ModuleType else written(x, INLINE)
+def _input(x: Any) -> dict: return {"module": x.__name__} if type(x) is ModuleType else _written(x, INLINE)
 
-def before_block(run: RunUnderWay, inputs: dict[str, Any]) -> dict:
+def _before_block(run: _RunUnderWay, inputs: dict[str, Any]) -> dict:
     "What a replay has to know before a block that names these variables of the user's."
     before, state = {}, random_state()
     if state != run.random: before["random"] = random_state_as_text(state)
@@ -148,7 +148,7 @@ def before_block(run: RunUnderWay, inputs: dict[str, Any]) -> dict:
     return before
 
 # %% ../nbs/11_logger.ipynb #4c3f8e55
-def after_block(run: RunUnderWay) -> None:
+def _after_block(run: _RunUnderWay) -> None:
     "Remember the random state that the block has left."
     before, run.random = run.random, random_state()
     if before[1] is None and run.random[1] is not None: run.blocks[-1]["numpy"] = "imported"
@@ -164,20 +164,20 @@ def __call__(self: RLMLogger, event: Event) -> None:
         if isinstance(event, RunEnded): self._runs.pop(name, None)
 
 @patch
-def _begin(self: RLMLogger, e: RunStarted) -> RunUnderWay:
+def _begin(self: RLMLogger, e: RunStarted) -> _RunUnderWay:
     context, removed = self._context(e)
     self._write(_metadata(e), e)
     self._write(_run_context(e, context) | ({"credentials": "removed"} if removed else {}), e)
     goes_on = e.settings.session or e.settings.persistent
-    return RunUnderWay(e, self._inputs.setdefault(e.settings.repl, {}) if goes_on else {})
+    return _RunUnderWay(e, self._inputs.setdefault(e.settings.repl, {}) if goes_on else {})
 
 @patch
-def _note(self: RLMLogger, event: Event, run: RunUnderWay) -> None:
+def _note(self: RLMLogger, event: Event, run: _RunUnderWay) -> None:
     match event:
         case BlockStarted(code=code, inputs=inputs):
             load_numpy(code)
-            run.blocks.append(before_block(run, inputs))
-        case BlockEnded(): after_block(run)
+            run.blocks.append(_before_block(run, inputs))
+        case BlockEnded(): _after_block(run)
         case IterationEnded(number=number, iteration=iteration, messages=messages):
             self._write({"type": "iteration", "number": number, **to_json(iteration),
                          "messages": encode(list(messages)), "blocks": run.blocks}, run.started)
@@ -209,6 +209,15 @@ def read_entries(path: str | Path) -> list[dict]:
         entries.append(entry)
     return entries
 
+# %% ../nbs/11_logger.ipynb #8073c29a
+def names_used(code: str) -> set[str]:
+    "The names that code uses; its words, where it is no Python."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's warnings about the code are for its author
+        tree = parse_python(code)
+    if tree is None: return set(names_in(code))
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
 # %% ../nbs/11_logger.ipynb #a295e4bb
 def missing_in(lines: list[dict]) -> dict[str, str]:
     "What a replay of the run of these lines does not have, and why."
@@ -222,10 +231,10 @@ def missing_in(lines: list[dict]) -> dict[str, str]:
     named: set[str] = set()
     for number, (block, before) in enumerate(blocks, 1):
         if not block: continue  # it began and left no result
-        words, inputs = set(names_in(block["code"])), before.get("inputs", {})
-        missing |= {name: _why(x) for name, x in inputs.items() if x.get("missing") and name not in named}
-        missing |= {tool: "a tool" for tool in tools if tool in words}
-        named |= words - inputs.keys()
+        used, inputs = names_used(block["code"]), before.get("inputs", {})
+        missing |= {name: _why(x) for name, x in inputs.items() if x.get("missing") and name in used - named}
+        missing |= {tool: "a tool" for tool in tools if tool in used}
+        named |= set(names_in(block["code"])) - inputs.keys()
         if before.get("numpy"): missing["the random state of numpy"] = "which a block imported"
         if block["result"]["interrupted"]: missing[f"block {number}"] = "stopped"
     return missing

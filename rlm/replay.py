@@ -21,10 +21,10 @@ from .environments.local import LocalEnvironment
 from .environments.base import Task
 from .environments.repl import Held, Repl
 from .limits import Ledger
-from .logger import LoggedRun, listed, read_log
+from .logger import LoggedRun, listed, names_used, read_log
 from .parsing import parse_reply
 from .subcalls import SubCalls
-from .text import names_in, sendable
+from .text import sendable
 from .types import Answer, CodeResult, ConfigurationError, LMError, Reply, RLMChatCompletion, RLMError, RunSettings, SubCall
 
 # %% auto #0
@@ -265,9 +265,10 @@ def _cover_builtins(self: Replay) -> None:
 @patch
 def _note_needs(self: Replay, number: int, code: str) -> None:
     "If the block names something that is not there, blocks are not run any more."
-    words = set(names_in(code))
-    lacking = {name: why for name, why in self.repl.lacking.items() if name in words}
-    if lacking and not self.repl.needs: self.repl.needs = f"block {number} needs {listed(lacking)}"
+    if not self.repl.lacking or self.repl.needs: return
+    used = names_used(code)
+    lacking = {name: why for name, why in self.repl.lacking.items() if name in used}
+    if lacking: self.repl.needs = f"block {number} needs {listed(lacking)}"
 
 # %% ../nbs/12_replay.ipynb #73bce077
 @patch
@@ -313,11 +314,11 @@ def _compare(self: Replay) -> str:
     if self.repl.needs: return self.repl.needs
     if different := sorted({*self.differs, *self.waiting}):
         return f"block {different[0]} {'differs' if different[0] in self.differs else 'was not run'}"
-    then = self.run.result
+    then, final = self.run.result, None
     if self.answer is None and (final := _final_of(then)): self.answer = self.environment.resolve(*final).answer
     now = self.answer.text if self.answer else None if then.computed else then.response
     if now is not None and _comparable(now) == _comparable(then.response): return "equal"
-    if now is None and self._reads: self.repl.missing["what the answer names"] = "no block named it"
+    if final and self._reads: self.repl.missing["what the answer names"] = "as it was then"
     return f"the answer is {now!r} instead of {then.response!r}"
 
 def _final_of(result: RLMChatCompletion) -> tuple[str, bool] | None:

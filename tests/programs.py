@@ -140,7 +140,7 @@ def record(folder: Path, seed: int):
         try: ask("Question?") if context is None else ask("Question?", context=context)
         except (Exception, KeyboardInterrupt): pass
         if rnd.random() < .3: yours["name_of_yours"] = rnd.random()
-        if rnd.random() < .2 and isinstance(yours.get("xs"), list): yours["xs"].append("between")
+        if rnd.random() < .2 and isinstance(yours.get("xs"), list): yours["xs"] = [*yours["xs"], "between"]
         if rnd.random() < .1: yours.pop("name_of_yours", None)
     rlm.close()
 

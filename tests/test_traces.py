@@ -218,6 +218,11 @@ def test_a_trace_lists_what_is_missing_and_what_is_recorded_stays(tmp_path):
     assert result.iterations[1].code_blocks[0].result.stdout in outputs[1] and outputs[2].startswith("1\n")
     assert outputs[1].endswith("Supply it where the replay starts: start_replay(..., context=..., lookup=...)\n") and outputs[0] == ""
 
+def test_a_method_of_the_same_name_is_not_the_tool(tmp_path):
+    code = "print(context.count('a'))  # lookup"
+    result, logger, trace = run(tmp_path, block(code), "FINAL(ok ok)", context="banana", custom_tools={"count": len, "lookup": len})
+    assert read_log(logger.path)[0].missing == {} and list(verify(trace.path).values()) == ["equal"]
+
 class Table:
     "An object that no log can hold."
     def __init__(self, *rows): self.rows = rows

@@ -16,8 +16,8 @@ from ..types import ConfigurationError, RLMError
 from .trace_markdown import prose
 
 # %% auto #0
-__all__ = ['RunCells', 'Trace', 'trace_notebook', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay',
-           'replay_cells', 'verify', 'main']
+__all__ = ['Trace', 'trace_notebook', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'replay_cells',
+           'verify', 'main']
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #a705bd76
 _KEEP = 20_000  # characters of an output that stand in the notebook
@@ -83,7 +83,7 @@ def _ended(entry: dict, missing: dict[str, str]) -> list[str]:
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #8cd8a7a2
 @dataclass
-class RunCells:
+class _RunCells:
     "The cells of one run, and the entries that they come from."
     cells: list[str] = field(default_factory=list)
     entries: list[dict] = field(default_factory=list)
@@ -93,13 +93,13 @@ class Trace:
     "The notebook of a log, as far as the log goes."
     def __init__(self, log: Path):
         self.log = log
-        self.runs: list[RunCells] = []  # in the order in which they began
-        self._under_way: dict[str, RunCells] = {}
+        self.runs: list[_RunCells] = []  # in the order in which they began
+        self._under_way: dict[str, _RunCells] = {}
 
     def add(self, entry: dict) -> None:
         "Put an entry's cells at the end of its run."
         kind, name = entry["type"], entry["run"]
-        if kind == "metadata": self._under_way[name] = RunCells()
+        if kind == "metadata": self._under_way[name] = _RunCells()
         if not (run := self._under_way.get(name)): return
         run.entries.append(entry)
         if kind == "run_context":
