@@ -4,9 +4,10 @@
 
 # %% ../../nbs/environments/09_jupyter.ipynb #7c6f01ae
 from __future__ import annotations
-import builtins, itertools, sys, threading
+import builtins, threading
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
 from difflib import get_close_matches
@@ -14,16 +15,40 @@ from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
 from weakref import WeakKeyDictionary
+from fastcore.basics import patch
 from .base import RESERVED, BaseEnvironment, Surroundings, Task
-from .changes import MISSING, Changes, Watch
+from .changes import MISSING, Changes, InPlaceChanges
 from .local import LocalEnvironment
-from .sharing import RIGHT_CALL, ReadThrough, Register, SharedNames, SyncMode, given_names, is_library, sync_mode
+from .sharing import (RIGHT_CALL, GivenNames, ReadThrough, SharedNames, SyncMode, can_be_given,
+                                      is_library, sync_mode)
 from .shell import InShell, find_shell, transformed
 from ..text import looks_secret, names_in, parse_python
-from ..types import ConfigurationError
+from ..types import CodeResult, ConfigurationError
 
 # %% auto #0
-__all__ = ['check_listed', 'InKernel', 'PrivateNames', 'YourNames', 'configure']
+__all__ = ['InKernel', 'check_listed', 'PrivateNamespace', 'UserNamespace', 'configure']
+
+# %% ../../nbs/environments/09_jupyter.ipynb #ac2db5dd
+class InKernel(InShell):
+    "Mixed into an environment: its code runs in the user's kernel, by a sync mode."
+    def __init__(self, mode: SyncMode, approve: Callable | None = None, show_values: bool = True, **more):
+        from IPython.display import display
+        self.shell = find_shell()
+        self.mode, self.approve = mode, approve
+        self.user_ns = self.shell.user_ns
+        self.theirs = SharedNames(self.shell, mode.names) if mode.reads else {}  # variables of the user that it reads
+        self.listed = frozenset(mode.names or ())
+        self._words: dict[str, None] = {}  # every word of the code so far
+        super().__init__(show_values=show_values, **more)
+        self.helpers |= {"display": display}
+
+    def begin(self, task: Task) -> Surroundings:
+        "Get ready for a run, with a new account of what it changes."
+        check_listed(self.listed, task.tools)
+        self._given = GivenNames(self.shell)
+        self._in_place = InPlaceChanges()
+        self._changes = Changes(self.user_ns, self._given.objects)
+        return super().begin(task)
 
 # %% ../../nbs/environments/09_jupyter.ipynb #9ed4f8f9
 def check_listed(names: Iterable[str], tools: Mapping[str, Any]) -> None:
@@ -31,215 +56,207 @@ def check_listed(names: Iterable[str], tools: Mapping[str, Any]) -> None:
     shell = find_shell()
     for name in names:
         if name in RESERVED and name != "answer" or name in tools:
-            raise ConfigurationError(f"sync_vars can't share your {name}: in the model's REPL that name means something else. Rename yours.")
+            raise ConfigurationError(f"sync_vars can't share your {name}: in the model's REPL that name means "
+                                     "something else. Rename yours.")
         if name in shell.user_ns: continue
         near = get_close_matches(name, list(SharedNames(shell)), 3)
-        raise ConfigurationError(f"sync_vars names {name!r}, which is not defined in this notebook. "
-            + (f"Did you mean {' or '.join(map(repr, near))}?" if near else "Run the cell that defines it first."))
-
-# %% ../../nbs/environments/09_jupyter.ipynb #ac2db5dd
-class InKernel(InShell):
-    "Mixed into an environment: works in the kernel of `shell`, by a `SyncMode`."
-    def _set_up(self, mode: SyncMode, approve: Callable[[str], str | None] | None) -> None:
-        self.shell, self.mode, self.approve = find_shell(), mode, approve
-        self.user_ns = self.shell.user_ns
-        self.theirs = SharedNames(self.shell, mode.names) if mode.reads else {}
-        self.listed = frozenset(mode.names or ())
-        self._asked: dict[str, None] = {}  # every word of the code so far
-
-    def begin(self, task: Task) -> Surroundings:
-        "Get ready for a run, with a new account of what it changes."
-        check_listed(self.listed, task.tools)
-        self._register, self._watch = Register(self.shell), Watch()
-        self._changes = Changes(self.user_ns, given_names[self.shell])
-        return super().begin(task)
-
-    def _surroundings(self, question: str) -> Surroundings:
-        own = super()._surroundings(question).own
-        return Surroundings(own=own, shared=self._shared(question), listed=self.listed, hint=self._hint(question),
-                            calling_thread=True, inputs=self._inputs)
-
-    def _shared(self, question: str) -> dict[str, Any]:
-        "The variables of the user that the model is told about: those first that the question names."
-        found = {n: v for n, v in self.theirs.items() if n in self.listed or not is_library(v)}
-        words = set(names_in(question))
-        return {n: found[n] for n in sorted(reversed(list(found)), key=lambda n: n not in words)}
-
-    def _inputs(self, code: str) -> dict[str, Any]:
-        "Variables of the user's that this block or an earlier one names, and that the code does not have itself."
-        self._asked |= dict.fromkeys(names_in(code) if self.mode.reads else ())
-        mine = {} if self.mode.full else self.namespace
-        return {w: self.theirs[w] for w in self._asked if w in self.theirs and w not in mine}
-
-    def _hint(self, question: str) -> str:
-        "How to share the variables that the question names and the code can't see; empty where there are none."
-        mine, words = SharedNames(self.shell), dict.fromkeys(n for n in names_in(question) if len(n) > 1)
-        found = [w for w in words if w in mine and w not in self.names and not hasattr(builtins, w)
-                 and not is_library(mine[w]) and not looks_secret(w, mine[w])]
-        if not found: return ""
-        flags = {"sync_from_user_ns": True} | ({"sync_to_user_ns": True} if self.mode.writes else {})
-        names = [*(self.mode.names or ()), *found]
-        return f"The model can't see your {', '.join(found)}. To share: environment_kwargs={flags | {'sync_vars': names}}"
-
-    def _prepare(self, source: str) -> None:
-        super()._prepare(source)
-        self._yours = dict(self.user_ns)
-        if not self.mode.reads: return
-        tree = parse_python(source) or parse_python(transformed(self.shell, source))
-        if tree is not None: self._watch.before(tree, self.theirs)
-
-    def _rescue(self, names) -> list[str]:
-        "Put those of these names back that a block took from the user; which they were."
-        gone = [n for n in names if n in self._yours and n not in self.user_ns]
-        for name in gone: self.user_ns[name] = self._yours[name]
-        return gone
-
-    def _report_changes(self) -> Changes:
-        "What the run has changed so far."
-        self._watch.report(self._changes)
-        return self._changes
+        advice = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Run the cell that defines it first."
+        raise ConfigurationError(f"sync_vars names {name!r}, which is not defined in this notebook. {advice}")
 
 # %% ../../nbs/environments/09_jupyter.ipynb #e579844e
-class PrivateNames(InKernel, LocalEnvironment):
+class PrivateNamespace(InKernel, LocalEnvironment):
     "The model's names are its own; some of the user's are shared, and some of its own are given back."
-    def __init__(self, mode: SyncMode, approve: Callable | None = None, show_values: bool = True):
-        from IPython.display import display
-        self._set_up(mode, approve)
-        super().__init__(show_values)
-        self.helpers |= {"display": display}
-        self._fixed["__builtins__"] |= {"get_ipython": find_shell, "display": display}
-
-    def _new_builtins(self) -> dict[str, Any]: return ReadThrough(vars(builtins), self.theirs)
+    def _new_builtins(self) -> dict[str, Any]:
+        return ReadThrough(vars(builtins) | {"get_ipython": find_shell}, self.theirs)
 
     def _all_names(self) -> Mapping[str, Any]: return ChainMap(self.namespace, self.theirs)
 
-    def _prepare(self, source: str) -> None:
-        super()._prepare(source)
-        if self.mode.reads:
-            builtin = self._fixed["__builtins__"]
-            for name in vars(builtins).keys() & self.user_ns.keys():
-                if name in self.theirs: builtin.pop(name, None)
-                elif name not in self.helpers: builtin[name] = getattr(builtins, name)
-            if "answer" in self.theirs: builtin.pop("answer", None)
-        self._before = dict(self.namespace)
+# %% ../../nbs/environments/09_jupyter.ipynb #eaff46b5
+@patch
+def _surroundings(self: InKernel, question: str) -> Surroundings:
+    found = super(InKernel, self)._surroundings(question)
+    return replace(found, shared=self._shared(question), listed=self.listed, hint=self._hint(question),
+                   calling_thread=True, inputs=self._inputs)
 
-    def _put_back(self) -> tuple[str, ...]:
-        restored = super()._put_back()
-        if len(self.user_ns) < len(self._yours): restored += tuple(self._rescue(self._yours)[:20])
-        if self.mode.writes: self._give_back()
-        return restored
+@patch
+def _shared(self: InKernel, question: str) -> dict[str, Any]:
+    "The variables of the user that the model is told about: those first that the question names."
+    found = {n: x for n, x in self.theirs.items() if n in self.listed or not is_library(x)}
+    words = set(names_in(question))
+    return {n: found[n] for n in sorted(reversed(list(found)), key=lambda n: n not in words)}
 
-    def _give_back(self) -> None:
-        "Bind for the user what the block bound."
-        mine, listed = self.namespace, self.mode.names or ()
-        for name, value in list(mine.items()):
-            if self._before.get(name, MISSING) is value or name in self._fixed: continue
-            if name not in listed and not self._register.travels(name, value): continue
-            before = self.user_ns.get(name, MISSING)
-            if self._register.give(name, value, name in listed): self._changes.note(name, before, value)
-            else: self._changes.withheld[name] = value
-            if name in listed: del mine[name]
-        for name in self._before.keys() - mine.keys():
-            if name in listed: continue
-            before = self.user_ns.get(name, MISSING)
-            if self._register.take(name): self._changes.note(name, before, MISSING)
+@patch
+def _inputs(self: InKernel, code: str) -> dict[str, Any]:
+    "Variables of the user's that this block or an earlier one names, and that the code does not have itself."
+    self._words |= dict.fromkeys(names_in(code) if self.mode.reads else ())
+    own = {} if self.namespace is self.user_ns else self.namespace
+    return {n: self.theirs[n] for n in self._words if n in self.theirs and n not in own}
+
+# %% ../../nbs/environments/09_jupyter.ipynb #379227ed
+@patch
+def _hint(self: InKernel, question: str) -> str:
+    "How to share the variables that the question names and the code can't see; empty where there are none."
+    yours, words = SharedNames(self.shell), dict.fromkeys(n for n in names_in(question) if len(n) > 1)
+    found = [n for n in words if n in yours and n not in self.names and not hasattr(builtins, n)]
+    found = [n for n in found if not is_library(yours[n]) and not looks_secret(n, yours[n])]
+    if not found: return ""
+    flags = {"sync_from_user_ns": True} | ({"sync_to_user_ns": True} if self.mode.writes else {})
+    call = flags | {"sync_vars": [*(self.mode.names or ()), *found]}
+    return f"The model can't see your {', '.join(found)}. To share: environment_kwargs={call}"
+
+# %% ../../nbs/environments/09_jupyter.ipynb #d882cbcc
+@patch
+def _prepare(self: InKernel, source: str) -> None:
+    super(InKernel, self)._prepare(source)
+    self._users_before = dict(self.user_ns)
+    if not self.mode.reads: return
+    tree = parse_python(source) or parse_python(transformed(self.shell, source))
+    if tree is not None: self._in_place.before_block(tree, self.theirs)
+
+@patch
+def _report_changes(self: InKernel) -> Changes:
+    self._in_place.report(self._changes)
+    return self._changes
+
+# %% ../../nbs/environments/09_jupyter.ipynb #5089b8f6
+@patch
+def _prepare(self: PrivateNamespace, source: str) -> None:
+    super(PrivateNamespace, self)._prepare(source)
+    self._own_before = dict(self.namespace)
+    if not self.mode.reads: return
+    found = self._fixed["__builtins__"]
+    found |= vars(builtins) | self.helpers | {"get_ipython": find_shell}
+    for name in (vars(builtins).keys() | {"answer"}) & self.user_ns.keys():
+        if name in self.theirs: found.pop(name, None)
+
+@patch
+def _put_back(self: PrivateNamespace) -> tuple[str, ...]:
+    restored = super(PrivateNamespace, self)._put_back()
+    fewer = len(self.user_ns) < len(self._users_before)
+    lost = {n: x for n, x in self._users_before.items() if n not in self.user_ns} if fewer else {}
+    self.user_ns.update(lost)
+    if self.mode.writes: self._give_back()
+    return restored + tuple(lost)[:20]
+
+# %% ../../nbs/environments/09_jupyter.ipynb #1e0ea3e8
+@patch
+def _give_back(self: PrivateNamespace) -> None:
+    "Bind for the user what the block bound, and delete what it deleted."
+    for name, value in list(self.namespace.items()):
+        if self._own_before.get(name, MISSING) is not value and name not in self._fixed: self._give_to_user(name, value)
+    for name in self._own_before.keys() - self.namespace.keys() - self.listed:
+        before = self.user_ns.get(name, MISSING)
+        if self._given.take_back(name): self._changes.note(name, before, MISSING)
+
+@patch
+def _give_to_user(self: PrivateNamespace, name: str, value: Any) -> None:
+    listed = name in self.listed
+    if not (listed or can_be_given(self.shell, name, value)): return
+    before = self.user_ns.get(name, MISSING)
+    if self._given.give(name, value, listed): self._changes.note(name, before, value)
+    else: self._changes.withheld[name] = value
+    if listed: del self.namespace[name]
 
 # %% ../../nbs/environments/09_jupyter.ipynb #84cc21ac
-_lent: WeakKeyDictionary = WeakKeyDictionary()  # shell -> the `__builtins__` that blocks have put there, the latest last
-_blocks: WeakKeyDictionary = WeakKeyDictionary()  # shell -> the lock of the block that is running
-_inside: ContextVar[bool] = ContextVar("inside", default=False)  # this is code of such a block
+_MAY_BE_COVERED = {"answer", "input", "exit", "quit", "display"}  # helpers whose names a user or a model may use
 
-class YourNames(InKernel, BaseEnvironment):
+class UserNamespace(InKernel, BaseEnvironment):
     "The model works in the user's own namespace."
     def __init__(self, mode: SyncMode, approve: Callable | None = None, show_values: bool = True):
-        from IPython.display import display
-        self._set_up(mode, approve)
-        self.data: dict[str, Any] = {}
+        self._brought: dict[str, Any] = {}  # the run's data, by the names that it has here
         self._builtins = dict(vars(builtins))
-        super().__init__(self.user_ns, show_values)
-        self.helpers |= {"display": display}
+        super().__init__(mode, approve, show_values, namespace=find_shell().user_ns)
 
-    def _bring(self, task: Task) -> None:
-        "What a run brings goes by another name where you have that one."
-        soft = {"answer", "input", "exit", "quit", "display"}
-        for name, helper in {**{n: h for n, h in self.helpers.items() if n not in soft}, **task.tools}.items():
-            if self.user_ns.get(name, helper) is not helper:
-                raise ConfigurationError(f"Your notebook has a {name} of its own, and with full sync the model's {name} would be hidden by it. "
-                                         f"Rename yours, or list what the model should read: {RIGHT_CALL}.")
-        names = {n: next(m for m in itertools.chain([n, f"rlm_{n}"], (f"rlm_{n}_{i}" for i in itertools.count(2))) if m not in self.user_ns) for n in task.data}
-        self._data_names = {n: m for n, m in names.items() if n != m}
-        self.data.update({names[n]: value for n, value in task.data.items()})
-        self._builtins |= self.helpers | self.data
-        self._guarded = [n for n in (self.helpers.keys() - soft | task.tools.keys() | self.data.keys()) if n not in self.user_ns]
-        self._takes_answer = "answer" not in self.user_ns
-        self._start = dict(self.user_ns)
-
-    def _take_away(self) -> None:
-        for name in self.data: self._builtins.pop(name, None)
-        self.data.clear()
+    def _all_names(self) -> Mapping[str, Any]: return ChainMap(self._brought, self.theirs)
 
     def _surroundings(self, question: str) -> Surroundings:
-        return replace(super()._surroundings(question), names=self._data_names, own={})
+        names = {n: here for n, here in self._names_here.items() if n != here}
+        return replace(super()._surroundings(question), names=names, own={})
 
-    def _all_names(self) -> Mapping[str, Any]: return ChainMap(self.data, self.theirs)
+    def _take_away(self) -> None:
+        for name in self._brought: self._builtins.pop(name, None)
+        self._brought.clear()
 
-    def _perform(self, *args):
-        if _inside.get(): return super()._perform(*args)
-        with _blocks.setdefault(self.shell, threading.Lock()):  # one block at a time: they share `__builtins__`
-            token = _inside.set(True)
-            try: return super()._perform(*args)
-            finally: _inside.reset(token)
-
-    def _prepare(self, source: str) -> None:
-        super()._prepare(source)
-        self._builtins |= self.helpers | self.data
-        self._leave = {n: self.user_ns[n] for n in ("exit", "quit") if n in self.user_ns}
-        _lent.setdefault(self.shell, []).append(self._builtins)
-        self.user_ns.update(dict.fromkeys(self._leave, sys.exit), __builtins__=self._builtins)
-
-    def _put_back(self) -> tuple[str, ...]:
-        ns, lent = self.user_ns, _lent[self.shell]
-        lent[:] = [b for b in lent if b is not self._builtins]
-        ns.update(self._leave, __builtins__=lent[-1] if lent else builtins)
-        restored = super()._put_back()
-        for name in ["__name__", "__builtin__", *self.shell.user_ns_hidden]:  # IPython needs them as they were
-            if name != "__builtins__" and name in self._yours and ns.get(name, MISSING) is not self._yours[name]: ns[name] = self._yours[name]
-        changed = [name for name in self._guarded if name in ns]
-        for name in changed: del ns[name]
-        return restored + tuple(sorted(changed))
-
-    def _snapshot(self) -> dict[str, Any]: return {}      # here every name is the user's
-    def _restore(self, names: dict[str, Any]) -> None: ...  # they go back by `Changes.undo`
+    def _restore(self, names: dict[str, Any]) -> None: ...  # every name is the user's, and goes back by `Changes.undo`
 
     def _take_answer_dict(self, succeeded: bool) -> None:
         if self._takes_answer: super()._take_answer_dict(succeeded)
 
-    def _report_changes(self) -> Changes:
-        "What the run has changed so far."
-        if self._start is not None:
-            before, after = self._start, dict(self.user_ns)
-            if len(before) != len(after) or any(after.get(n, MISSING) is not v for n, v in before.items()):
-                for name in [*before, *(after.keys() - before.keys())]:
-                    if name[:1] == "_" or name in self.shell.user_ns_hidden: continue
-                    old, new = before.get(name, MISSING), after.get(name, MISSING)
-                    if old is new: continue
-                    self._changes.note(name, old, new)
-                    given = given_names[self.shell]
-                    if name in given and given[name] is old and new is not MISSING: given[name] = new
-            self._start = None
-        return super()._report_changes()
+# %% ../../nbs/environments/09_jupyter.ipynb #cf01ea06
+@patch
+def _bring(self: UserNamespace, task: Task) -> None:
+    "Make a run's data and functions available; data goes by another name where the user has that one."
+    needed = {n: x for n, x in self.helpers.items() if n not in _MAY_BE_COVERED or n in task.tools}
+    for name, helper in needed.items():
+        if self.user_ns.get(name, helper) is helper: continue
+        raise ConfigurationError(f"Your notebook has a {name} of its own, and in the mode share all it would hide the "
+                                 f"model's {name}. Rename yours, or list what the model should read: {RIGHT_CALL}.")
+    for name, value in task.data.items():
+        here = name
+        while here in self.user_ns: here = f"rlm_{here}"
+        self._brought[here] = value
+    self._names_here = dict(zip(task.data, self._brought))
+    self._builtins |= self.helpers | self._brought
+    self._guarded = [n for n in [*needed, *self._brought] if n not in self.user_ns]
+    self._takes_answer = "answer" not in self.user_ns
+
+# %% ../../nbs/environments/09_jupyter.ipynb #605c50ed
+_builtins_in_use: WeakKeyDictionary = WeakKeyDictionary()  # shell -> the `__builtins__` of its blocks, the latest last
+_block_locks: WeakKeyDictionary = WeakKeyDictionary()      # shell -> the lock of the block that is running
+_inside_a_block: ContextVar[bool] = ContextVar("inside_a_block", default=False)
+
+@patch
+def _perform(self: UserNamespace, *args) -> CodeResult:
+    with nullcontext() if _inside_a_block.get() else _block_locks.setdefault(self.shell, threading.Lock()):
+        token = _inside_a_block.set(True)
+        try: return super(UserNamespace, self)._perform(*args)
+        finally: _inside_a_block.reset(token)
+
+@patch
+def _prepare(self: UserNamespace, source: str) -> None:
+    super(UserNamespace, self)._prepare(source)
+    self._builtins |= self.helpers | self._brought
+    _builtins_in_use.setdefault(self.shell, []).append(self._builtins)
+    self.user_ns["__builtins__"] = self._builtins
+    for name in ("exit", "quit"): self.user_ns.pop(name, None)  # the helpers of these names end the block only
+
+# %% ../../nbs/environments/09_jupyter.ipynb #323ce538
+@patch
+def _put_back(self: UserNamespace) -> tuple[str, ...]:
+    in_use = _builtins_in_use[self.shell]
+    in_use[:] = [b for b in in_use if b is not self._builtins]
+    self.user_ns["__builtins__"] = in_use[-1] if in_use else builtins
+    restored = super(UserNamespace, self)._put_back()
+    for name in {"__name__", "__builtin__", *self.shell.user_ns_hidden} - {"__builtins__"}:
+        if name in self._users_before: self.user_ns[name] = self._users_before[name]
+    changed = [name for name in self._guarded if name in self.user_ns]
+    for name in changed: del self.user_ns[name]
+    return restored + tuple(sorted(changed))
+
+# %% ../../nbs/environments/09_jupyter.ipynb #f69a208b
+@patch
+def _report_changes(self: UserNamespace) -> Changes:
+    before, after = self._before_run, dict(self.user_ns)
+    changed = [n for n, x in before.items() if after.get(n, MISSING) is not x] + [n for n in after if n not in before]
+    for name in changed:
+        if name[:1] == "_" or name in self.shell.user_ns_hidden: continue
+        old, new = before.get(name, MISSING), after.get(name, MISSING)
+        self._changes.note(name, old, new)
+        given = self._given.objects
+        if name in given and given[name] is old and new is not MISSING: given[name] = new
+    return super(UserNamespace, self)._report_changes()
 
 # %% ../../nbs/environments/09_jupyter.ipynb #8a87234d
 def configure(
     sync_from_user_ns: bool = False,        # let the model's code read your variables
     sync_to_user_ns: bool = False,          # give you the variables that it binds
     sync_vars: list[str] | None = None,     # the names of yours that it reads; by default all
-    approve: Callable[[str], str | None] | None = None, # is shown each block, and returns the code to run, or None to refuse it
+    approve: Callable[[str], str | None] | None = None, # from a block to the code to run, or None to refuse it
 ) -> Callable[[bool], InKernel]:
     "What makes an environment, given whether values are shown in tracebacks."
     mode = sync_mode(sync_from_user_ns, sync_to_user_ns, sync_vars)
-    if not (approve is None or callable(approve)):
-        raise ConfigurationError("approve must be a function from the code of a block to the code to run, or None to refuse it.")
-    if iscoroutinefunction(approve): raise ConfigurationError("approve must be an ordinary function, not an async one.")
+    if approve is not None and (not callable(approve) or iscoroutinefunction(approve)):
+        raise ConfigurationError("approve must be a function, and not an async one, from the code of a block to the "
+                                 "code to run, or None to refuse it.")
     find_shell()
-    return partial(YourNames if mode.full else PrivateNames, mode, approve)
+    return partial(UserNamespace if mode.name == "share all" else PrivateNamespace, mode, approve)

@@ -5,7 +5,7 @@
 # %% ../../nbs/environments/07_sharing.ipynb #2819edd6
 from __future__ import annotations
 import builtins
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
@@ -14,12 +14,10 @@ from .changes import MISSING
 from ..types import ConfigurationError
 
 # %% auto #0
-__all__ = ['RIGHT_CALL', 'given_names', 'SyncMode', 'sync_mode', 'SharedNames', 'ReadThrough', 'Register', 'is_library']
+__all__ = ['RIGHT_CALL', 'SyncMode', 'sync_mode', 'SharedNames', 'ReadThrough', 'GivenNames', 'can_be_given', 'is_library']
 
-# %% ../../nbs/environments/07_sharing.ipynb #a0d014ad
-RIGHT_CALL = 'environment_kwargs={"sync_from_user_ns": True, "sync_vars": ["df"]}'
-
-@dataclass(frozen=True)
+# %% ../../nbs/environments/07_sharing.ipynb #a9844cb0
+@dataclass(frozen=True, repr=False)
 class SyncMode:
     "What crosses the line between the user's variables and the model's."
     reads: bool = False                    # the model's code sees names of yours
@@ -32,35 +30,32 @@ class SyncMode:
         if not self.reads: return "publish" if self.writes else "private"
         return f"{'share' if self.writes else 'read'} {'all' if self.names is None else 'listed'}"
 
-    @property
-    def full(self) -> bool:
-        "True where the model works in your namespace itself."
-        return self.reads and self.writes and self.names is None
+    def __repr__(self) -> str:
+        return f"SyncMode({self.name!r}" + ("" if self.names is None else f", {list(self.names)}") + ")"
 
-def sync_mode(
-    sync_from_user_ns: bool = False,       # let the model's code read your variables
-    sync_to_user_ns: bool = False,         # give you the variables that it binds
-    sync_vars: list[str] | None = None,    # the names of yours that it reads; by default all
-) -> SyncMode:
+# %% ../../nbs/environments/07_sharing.ipynb #a0d014ad
+RIGHT_CALL = 'environment_kwargs={"sync_from_user_ns": True, "sync_vars": ["df"]}'
+
+def sync_mode(sync_from_user_ns: bool = False, sync_to_user_ns: bool = False,
+              sync_vars: list[str] | None = None) -> SyncMode:
     "The mode that these entries make. Raises `ConfigurationError` where they make none."
     for name, flag in dict(sync_from_user_ns=sync_from_user_ns, sync_to_user_ns=sync_to_user_ns).items():
         if not isinstance(flag, bool): raise ConfigurationError(f"{name} must be True or False, not {flag!r:.80}.")
     if sync_vars is None: return SyncMode(sync_from_user_ns, sync_to_user_ns)
-    if isinstance(sync_vars, str):
-        raise ConfigurationError(f"sync_vars is a list of names, and this is one text: {sync_vars!r}. Write {RIGHT_CALL}.")
-    try: names = tuple(sync_vars)
-    except TypeError: names = (sync_vars,)
-    if not all(isinstance(n, str) and n.isidentifier() for n in names):
-        raise ConfigurationError(f"sync_vars is a list of names, as texts, and not of objects. Write {RIGHT_CALL}.")
-    if not sync_from_user_ns:
-        raise ConfigurationError(f"sync_vars says which of your variables the model reads, so it needs sync_from_user_ns. Write {RIGHT_CALL}.")
-    return SyncMode(True, sync_to_user_ns, names)
+    names = tuple(sync_vars) if isinstance(sync_vars, Iterable) else (sync_vars,)
+    if isinstance(sync_vars, str): wrong = f"is a list of names, and this is one text: {sync_vars!r}"
+    elif not all(isinstance(n, str) and n.isidentifier() for n in names):
+        wrong = "is a list of names, as texts, and not of objects"
+    elif not sync_from_user_ns: wrong = "says which of your variables the model reads, so it needs sync_from_user_ns"
+    else: return SyncMode(True, sync_to_user_ns, names)
+    raise ConfigurationError(f"sync_vars {wrong}. Write {RIGHT_CALL}.")
 
 # %% ../../nbs/environments/07_sharing.ipynb #89607055
 class SharedNames(Mapping):
     "The names of a user's namespace that a model's code may read."
     def __init__(self, shell: Any, names: tuple[str, ...] | None = None):
-        self._ns, self._hidden, self._names = shell.user_ns, shell.user_ns_hidden, names
+        self._ns, self._hidden = shell.user_ns, shell.user_ns_hidden
+        self._names = names
 
     def __contains__(self, name: Any) -> bool:
         if self._names is not None: return name in self._names and name in self._ns
@@ -71,7 +66,8 @@ class SharedNames(Mapping):
         if name in self: return self._ns[name]
         raise KeyError(name)
 
-    def __iter__(self) -> Iterator[str]: return (n for n in list(self._ns if self._names is None else self._names) if n in self)
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in list(self._ns if self._names is None else self._names) if name in self)
     def __len__(self) -> int: return sum(1 for _ in self)
 
 # %% ../../nbs/environments/07_sharing.ipynb #0425f653
@@ -81,38 +77,39 @@ class ReadThrough(dict):
         super().__init__(names)
         self.further = further
     def __missing__(self, name: str) -> Any:
-        try: return self.further[name]
-        except KeyError: return vars(builtins)[name]
+        return self.further[name] if name in self.further else vars(builtins)[name]
 
 # %% ../../nbs/environments/07_sharing.ipynb #07b96995
-given_names: WeakKeyDictionary = WeakKeyDictionary()  # shell -> {name: the object that a run gave}
+_given: WeakKeyDictionary = WeakKeyDictionary()  # shell -> {name: the object that a run gave}
 
-class Register:
-    "Which names of a user's namespace runs have given, and are still what they gave."
+class GivenNames:
+    "The names that runs have given the user, and that still stand for what they gave."
     def __init__(self, shell: Any):
-        self._ns, self._hidden, self._objects = shell.user_ns, shell.user_ns_hidden, given_names.setdefault(shell, {})
-        for name in [n for n in self._objects if n not in self]: del self._objects[name]
+        self._ns = shell.user_ns
+        self.objects: dict[str, Any] = _given.setdefault(shell, {})
+        for name in [n for n in self.objects if n not in self]: del self.objects[name]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._objects and self._ns.get(name, MISSING) is self._objects[name]
+        return name in self.objects and self._ns.get(name, MISSING) is self.objects[name]
 
     def give(self, name: str, value: Any, listed: bool) -> bool:
         "Bind `name` for the user, unless it is theirs and was not `listed`; whether it was bound."
         if not listed and name in self._ns and name not in self: return False
-        if not listed or name in self: self._objects[name] = value
+        if not listed or name in self: self.objects[name] = value
         self._ns[name] = value
         return True
 
-    def take(self, name: str) -> bool:
+    def take_back(self, name: str) -> bool:
         "Delete `name`, if a run gave it; whether it did."
         if name not in self: return False
-        del self._ns[name], self._objects[name]
+        del self._ns[name], self.objects[name]
         return True
 
-    def travels(self, name: Any, value: Any) -> bool:
-        "Whether it is a name that goes to the user at all."
-        return (isinstance(name, str) and name[:1] != "_" and name not in self._hidden and not hasattr(builtins, name)
-                and not issubclass(type(value), ModuleType))
+# %% ../../nbs/environments/07_sharing.ipynb #b336decc
+def can_be_given(shell: Any, name: Any, value: Any) -> bool:
+    "Whether this is a name that may go to the user at all."
+    if not isinstance(name, str) or name[:1] == "_" or name in shell.user_ns_hidden: return False
+    return not hasattr(builtins, name) and not issubclass(type(value), ModuleType)
 
 # %% ../../nbs/environments/07_sharing.ipynb #d7a271db
 def is_library(value: Any) -> bool:

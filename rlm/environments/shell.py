@@ -4,21 +4,21 @@
 
 # %% ../../nbs/environments/06_shell.ipynb #7fdb06a5
 from __future__ import annotations
-import base64, re, sys, threading, traceback
-from contextlib import contextmanager
+import base64, sys, threading, traceback
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import CodeType
 from typing import Any, Callable
-from .base import notebook_output
-from .capture import KEEP, capture_lock, current_capture
+from fastcore.basics import patch
+from .capture import KEEP, Capture, capture_lock, current_capture
 from .execution import compile_block
 from .stopping import BlockEnd
-from ..text import bounded_repr, clip
+from ..text import bounded_repr, clip, plain
 from ..types import CodeResult, ConfigurationError
 
 # %% auto #0
-__all__ = ['find_shell', 'transformed', 'rich_output', 'routed', 'put_figures_aside', 'show_figures', 'put_figures_back',
-           'InShell']
+__all__ = ['find_shell', 'transformed', 'rich_output', 'Door', 'routed', 'open_figures', 'show_figures', 'figures_aside',
+           'InShell', 'magics_on']
 
 # %% ../../nbs/environments/06_shell.ipynb #4bfd8391
 def find_shell() -> Any:
@@ -26,7 +26,8 @@ def find_shell() -> Any:
     if "IPython" in sys.modules:
         from IPython import get_ipython
         if (shell := get_ipython()) is not None: return shell
-    raise ConfigurationError('environment="jupyter" works in a notebook or in IPython, and this is neither. Use environment="local".')
+    raise ConfigurationError('environment="jupyter" works in a notebook or in IPython, and this is neither. '
+                             'Use environment="local".')
 
 def transformed(shell: Any, source: str) -> str:
     "A cell with its magics as Python; as it is where it is no cell of IPython's either."
@@ -34,106 +35,94 @@ def transformed(shell: Any, source: str) -> str:
     except SyntaxError: return source
 
 # %% ../../nbs/environments/06_shell.ipynb #15eb6b75
-def rich_output(
-    kind: str,        # "display_data" or "execute_result"
-    data: dict,       # a mimebundle
-    metadata: dict,   # its metadata
-    **more,
-) -> dict:            # an output of a notebook cell, in JSON types
-    "A mimebundle as a notebook output: bytes as base64, long text cut in its middle."
+def rich_output(kind: str, data: dict, metadata: dict, **more) -> dict:
+    "A mimebundle as a notebook output of some `kind`, in JSON types: bytes as base64, long text cut in its middle."
     text = lambda v: base64.b64encode(v).decode("ascii") if isinstance(v, bytes) else v
     data = {mime: text(v) for mime, v in data.items()}
     if "text/plain" in data: data["text/plain"] = clip(str(data["text/plain"]), KEEP, KEEP)
     return {"output_type": kind, "data": data, "metadata": dict(metadata or {}), **more}
 
-def _publish(original: Callable) -> Callable:
-    def publish(data, metadata=None, *args, transient=None, update=False, **kw):
-        capture, name = current_capture.get(), (transient or {}).get("display_id")
-        shown = [o for o in capture.outputs if o.get("display_id") == name] if capture and update else []
-        if capture is None or (update and not shown):
-            return original(data, metadata, *args, transient=transient, update=update, **kw)
-        output = rich_output("display_data", data, metadata, **({"display_id": name} if name else {}))
-        for o in shown: o.update(output)
-        if not update: capture.show(output)
-    return publish
+# %% ../../nbs/environments/06_shell.ipynb #9ecd7ac1
+def _publish(original: Callable, capture: Capture, data, metadata=None, *args, transient=None, update=False, **kw):
+    name = (transient or {}).get("display_id")
+    shown = [o for o in capture.outputs if o.get("display_id") == name] if update else []
+    if update and not shown: return original(data, metadata, *args, transient=transient, update=update, **kw)
+    output = rich_output("display_data", data, metadata, **({"display_id": name} if name else {}))
+    for earlier in shown: earlier.update(output)
+    if not update: capture.show(output)
 
-def _clear_output(original: Callable) -> Callable:
-    def clear_output(wait=False):
-        if (capture := current_capture.get()) is None: return original(wait)
-        capture.outputs.clear()
-    return clear_output
+def _clear_output(original: Callable, capture: Capture, wait=False): capture.outputs.clear()
 
-def _show_error(original: Callable) -> Callable:
-    def show_error(*args, **kw):
-        if current_capture.get() is None: return original(*args, **kw)
-        sys.stderr.write("".join(traceback.format_exception_only(*sys.exc_info()[:2])))
-    return show_error
+def _show_error(original: Callable, capture: Capture, *args, **kw):
+    sys.stderr.write("".join(traceback.format_exception_only(*sys.exc_info()[:2])))
 
-def _show_page(original: Callable) -> Callable:
-    def show_page(text, *args, **kw):
-        if current_capture.get() is None: return original(text, *args, **kw)
-        print(re.sub(r"\x1b\[[0-9;]*m", "", text["text/plain"] if isinstance(text, dict) else text))
-    return show_page
+def _show_page(original: Callable, capture: Capture, text, *args, **kw):
+    print(plain(text["text/plain"] if isinstance(text, dict) else text))
+
+# %% ../../nbs/environments/06_shell.ipynb #825f4d00
+class Door:
+    "A method that leads into the user's cell, and lets no block's output through."
+    def __init__(self, obj: Any, name: str, instead: Callable):
+        self.obj, self.name = obj, name
+        self.original = original = getattr(obj, name)
+        self.on_object = name in vars(obj) or not hasattr(type(obj), name)
+        def method(*args, **kw):
+            capture = current_capture.get()
+            return original(*args, **kw) if capture is None else instead(original, capture, *args, **kw)
+        self.method = method
+        setattr(obj, name, method)
+
+    def put_back(self) -> None:
+        "Let the original in again, unless somebody else has replaced the method since."
+        if getattr(self.obj, self.name) is not self.method: return
+        if self.on_object: setattr(self.obj, self.name, self.original)
+        else: delattr(self.obj, self.name)
 
 # %% ../../nbs/environments/06_shell.ipynb #f6d3b441
-_replaced: dict[tuple, list] = {}  # (id of an object, method) -> [holders, object, ours, what was there, was it the object's own]
+_watched: dict[int, tuple[int, list[Door]]] = {}  # id of a shell -> how many blocks it is running, and its doors
 
-def _replace(obj: Any, name: str, make: Callable) -> None:
-    entry = _replaced.setdefault((id(obj), name), [0, obj, None, getattr(obj, name), name in vars(obj) or not hasattr(type(obj), name)])
-    entry[0] += 1
-    if entry[2] is None:
-        entry[2] = make(entry[3])
-        setattr(obj, name, entry[2])
-
-def _put_original(obj: Any, name: str) -> None:
-    entry = _replaced[id(obj), name]
-    entry[0] -= 1
-    if entry[0]: return
-    del _replaced[id(obj), name]
-    if getattr(obj, name) is not entry[2]: return  # somebody else has replaced it since
-    if entry[4]: setattr(obj, name, entry[3])
-    else: delattr(obj, name)
+def _replace_doors(shell: Any) -> list[Door]:
+    return [Door(shell.display_pub, "publish", _publish), Door(shell.display_pub, "clear_output", _clear_output),
+            Door(shell, "showtraceback", _show_error), Door(shell, "showsyntaxerror", _show_error),
+            Door(shell.hooks, "show_in_pager", _show_page)]
 
 @contextmanager
 def routed(shell: Any):
     "Inside, what a block displays through `shell` goes to its capture."
-    doors = [(shell.display_pub, "publish", _publish), (shell.display_pub, "clear_output", _clear_output),
-             (shell, "showtraceback", _show_error), (shell, "showsyntaxerror", _show_error),
-             (shell.hooks, "show_in_pager", _show_page)]
     with capture_lock:
-        for door in doors: _replace(*door)
+        blocks, doors = _watched.get(id(shell)) or (0, _replace_doors(shell))
+        _watched[id(shell)] = blocks + 1, doors
     try: yield
     finally:
         with capture_lock:
-            for obj, name, _ in doors: _put_original(obj, name)
+            blocks, doors = _watched.pop(id(shell))
+            if blocks > 1: _watched[id(shell)] = blocks - 1, doors
+            else:
+                for door in doors: door.put_back()
 
 # %% ../../nbs/environments/06_shell.ipynb #db45358d
-def _figures() -> dict | None:
-    "The open figures, by number, where they are shown inline; None elsewhere."
-    helpers, matplotlib = sys.modules.get("matplotlib._pylab_helpers"), sys.modules.get("matplotlib")
-    if not helpers or not helpers.Gcf.figs or "inline" not in matplotlib.get_backend(): return None
-    return helpers.Gcf.figs
-
-def put_figures_aside(always: bool = False) -> list[tuple]:
-    "Hide the open figures, also where they are not shown inline if `always`; what to give to `put_figures_back`."
+def open_figures(inline: bool = True) -> dict:
+    "Matplotlib's own dict of the open figures; with `inline` an empty one where figures are not shown inline."
     helpers = sys.modules.get("matplotlib._pylab_helpers")
-    figures = helpers.Gcf.figs if always and helpers else _figures()
-    if not figures: return []
-    aside = list(figures.items())
-    figures.clear()
-    return aside
+    if not helpers or not helpers.Gcf.figs: return {}
+    return helpers.Gcf.figs if not inline or "inline" in sys.modules["matplotlib"].get_backend() else {}
 
 def show_figures() -> None:
     "Display the open figures, and close them."
     from IPython.display import display
-    figures = _figures() or {}
+    if not (figures := open_figures()): return
     try:
         for manager in list(figures.values()): display(manager.canvas.figure)
-    finally:
-        if figures: sys.modules["matplotlib._pylab_helpers"].Gcf.destroy_all()
+    finally: sys.modules["matplotlib._pylab_helpers"].Gcf.destroy_all()
 
-def put_figures_back(aside: list[tuple]) -> None:
-    if aside: sys.modules["matplotlib._pylab_helpers"].Gcf.figs.update(aside)
+@contextmanager
+def figures_aside(inline: bool):
+    "Inside, the figures that were open are hidden."
+    figures = open_figures(inline)
+    aside = dict(figures)
+    figures.clear()
+    try: yield
+    finally: figures.update(aside)
 
 # %% ../../nbs/environments/06_shell.ipynb #9368129a
 class InShell:
@@ -141,67 +130,73 @@ class InShell:
     shell: Any                                         # IPython's shell
     approve: Callable[[str], str | None] | None = None # from the code of a block to the code to run, None to refuse it
 
-    def _perform(self, source: str, name: str, use: Callable):
-        if self.approve is None: return super()._perform(source, name, use)
-        allowed = self.approve(source)
-        if allowed is None or isinstance(allowed, str) and not allowed.strip():
-            return CodeResult(error="The user did not allow this code to run.", ran="")
-        if not isinstance(allowed, str):
-            raise ConfigurationError(f"approve must return the code to run, or None to refuse it, not {type(allowed).__name__}.")
-        result = super()._perform(allowed, name, use)
-        return result if allowed == source else replace(result, ran=allowed)
+# %% ../../nbs/environments/06_shell.ipynb #b7452a9b
+@patch
+def _prepare(self: InShell, source: str) -> None:
+    self._around = ExitStack()
+    self._around.enter_context(routed(self.shell))
+    self._around.enter_context(figures_aside(inline="inline" not in source))
+    super(InShell, self)._prepare(source)
 
-    def _prepare(self, source: str) -> None:
-        self._routes, self._lent = routed(self.shell), None
-        self._routes.__enter__()
-        self._aside = put_figures_aside("inline" in source)
-        super()._prepare(source)
-
-    def _put_back(self) -> tuple[str, ...]:
+@patch
+def _put_back(self: InShell) -> tuple[str, ...]:
+    with self._around:
         try:
             with self._capture: show_figures()
-        except (Exception, BlockEnd) as e: self._capture.stderr.write(f"A figure could not be shown. {type(e).__name__}: {e}\n")
-        finally:
-            put_figures_back(self._aside)
-            self._take_back()
-            self._routes.__exit__(None, None, None)
-        return super()._put_back()
+        except (Exception, BlockEnd) as e:
+            self._capture.stderr.write(f"A figure could not be shown. {type(e).__name__}: {e}\n")
+    return super(InShell, self)._put_back()
 
-    def _compile(self, source: str, filename: str) -> list[CodeType]:
-        try: return compile_block(source, filename)
-        except SyntaxError:
-            cell = transformed(self.shell, source)
-            if cell.rstrip() == source.rstrip(): raise
-        codes = compile_block(cell, filename)
-        self._lend()
-        return codes
+# %% ../../nbs/environments/06_shell.ipynb #3351f962
+@patch
+def _echo(self: InShell, value: Any) -> tuple[dict, ...]:
+    if value is None or any(m.canvas.figure is value for m in open_figures().values()): return ()
+    formatter = self.shell.display_formatter
+    if formatter.ipython_display_formatter(value): return ()
+    data, metadata = formatter.format(value, exclude={"text/plain"})
+    data["text/plain"] = bounded_repr(value)
+    return (rich_output("execute_result", data, metadata, execution_count=None),)
 
-    def _lend(self) -> None:
-        "Let the shell's namespace be the block's, for its magics."
-        shell = self.shell
-        elsewhere = threading.current_thread() is not threading.main_thread() and getattr(shell, "kernel", None) is not None
-        if elsewhere and self.namespace is not shell.user_ns:
-            raise RuntimeError("Magics and ! don't work in a run of a background thread. Write plain Python.")
-        self._lent = shell.user_ns, shell.user_module, shell.displayhook.exec_result, shell.last_execution_result
-        self._out = dict(shell.history_manager.output_hist)
-        if self.namespace is not shell.user_ns:
-            self.namespace["_dh"] = shell.user_ns.get("_dh", [])
-            shell.user_ns, shell.user_module = self.namespace, sys.modules[self.namespace["__name__"]]
+# %% ../../nbs/environments/06_shell.ipynb #4eca2250
+@contextmanager
+def magics_on(shell: Any, namespace: dict[str, Any]):
+    "Inside, magics see and bind the names of `namespace`, which is a module's."
+    own = namespace is not shell.user_ns
+    in_background = threading.current_thread() is not threading.main_thread()
+    if own and in_background and getattr(shell, "kernel", None) is not None:
+        raise RuntimeError("Magics and ! don't work in a run of a background thread. Write plain Python.")
+    before = shell.user_ns, shell.user_module, shell.displayhook.exec_result, shell.last_execution_result
+    outputs = dict(shell.history_manager.output_hist)
+    try:
+        if own:
+            namespace["_dh"] = shell.user_ns.get("_dh", [])
+            shell.user_ns, shell.user_module = namespace, sys.modules[namespace["__name__"]]
+        yield
+    finally:
+        shell.user_ns, shell.user_module, shell.displayhook.exec_result, shell.last_execution_result = before
+        shell.history_manager.output_hist.update(outputs)
+        for name in ("_dh", "In", "Out", "get_ipython", "exit", "quit", "open") if own else ():
+            if name in shell.user_ns_hidden: namespace.pop(name, None)
 
-    def _take_back(self) -> None:
-        shell = self.shell
-        if self._lent is None: return
-        shell.user_ns, shell.user_module, shell.displayhook.exec_result, shell.last_execution_result = self._lent
-        shell.history_manager.output_hist.update(self._out)
-        if self.namespace is not shell.user_ns:
-            for name in ("_dh", "In", "Out", "get_ipython", "exit", "quit", "open"):
-                if name in shell.user_ns_hidden: self.namespace.pop(name, None)
-        self._lent = None
+@patch
+def _compile(self: InShell, source: str, filename: str) -> list[CodeType]:
+    try: return compile_block(source, filename)
+    except SyntaxError:
+        cell = transformed(self.shell, source)
+        if cell.rstrip() == source.rstrip(): raise
+    codes = compile_block(cell, filename)
+    self._around.enter_context(magics_on(self.shell, self.namespace))
+    return codes
 
-    def _echo(self, value: Any) -> tuple[dict, ...]:
-        if value is None or any(m.canvas.figure is value for m in (_figures() or {}).values()): return ()
-        formatter = self.shell.display_formatter
-        if formatter.ipython_display_formatter(value): return ()
-        data, metadata = formatter.format(value, exclude={"text/plain"})
-        output = notebook_output(bounded_repr(value))
-        return (rich_output("execute_result", {**data, **output["data"]}, metadata, execution_count=None),)
+# %% ../../nbs/environments/06_shell.ipynb #d79daccb
+@patch
+def _perform(self: InShell, source: str, name: str, use: Callable) -> CodeResult:
+    perform = super(InShell, self)._perform
+    if self.approve is None: return perform(source, name, use)
+    allowed = self.approve(source)
+    if allowed is not None and not isinstance(allowed, str):
+        raise ConfigurationError("approve must return the code to run, or None to refuse it, "
+                                 f"not {type(allowed).__name__}.")
+    if not (allowed and allowed.strip()): return CodeResult(error="The user did not allow this code to run.", ran="")
+    result = perform(allowed, name, use)
+    return result if allowed == source else replace(result, ran=allowed)
