@@ -178,7 +178,7 @@ def test_one_server_for_the_process_and_only_with_its_key(lm):
     assert len(said) == 4 and all("hello" in s.lower() for s in said)
     assert len({sub_lm_of(m)._server.process.pid for m in (lm, first, second)}) == 1
     with pytest.raises(LMAuthenticationError):
-        OpenAILM("m", base_url=lsub_lm_of(m)._server.url, max_retries=0).complete(HELLO)
+        OpenAILM("m", base_url=sub_lm_of(lm)._server.url, max_retries=0).complete(HELLO)
 
 def test_a_server_that_died_is_started_again(lm):
     ask(lm, TASK)
