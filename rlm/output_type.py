@@ -15,51 +15,52 @@ from .types import Answer, ConfigurationError
 __all__ = ['OutputType']
 
 # %% ../nbs/03_output_type.ipynb #95b39ba2
-def _spelled(t: Any) -> str:
-    "A type as one would write it."
-    if isinstance(t, type) and not hasattr(t, "__args__"): return t.__name__ if t.__module__ in ("builtins", "__main__") else f"{t.__module__}.{t.__name__}"
-    return str(t).replace("typing.", "").replace("__main__.", "")
-
 class OutputType:
     "A type that an answer must have."
     def __init__(self, type_: Any):
-        from pydantic import ConfigDict, PydanticUserError, TypeAdapter
         self.name = _spelled(type_)
-        try: self._adapter = TypeAdapter(type_)
-        except PydanticUserError:
-            if not isinstance(type_, type) and get_origin(type_) is None: raise self._no_type(type_) from None
-            try: self._adapter = TypeAdapter(type_, config=ConfigDict(arbitrary_types_allowed=True))  # such as a DataFrame
-            except (PydanticUserError, TypeError): raise self._no_type(type_) from None
-        except TypeError: raise self._no_type(type_) from None
-        try: self.told = self._told()
-        except PydanticUserError as e: raise ConfigurationError(f"output_type can't be used: {e}") from None
+        self._adapter = _adapter(type_)
+        self.told = (f"The answer must be a value of type {self.name}. Give it with FINAL_VAR(name), "
+                     f"or written as Python between the brackets of FINAL(...).{_schema(self._adapter)}")
 
-    def _no_type(self, type_: Any) -> ConfigurationError:
-        return ConfigurationError("output_type must be a type, such as int, list[str], a dataclass or a pydantic model, "
-                                  f"not {type_!r:.100}.")
+def _spelled(t: Any) -> str:
+    "A type as one would write it."
+    if not isinstance(t, type) or hasattr(t, "__args__"): return str(t).replace("typing.", "").replace("__main__.", "")
+    return t.__name__ if t.__module__ in ("builtins", "__main__") else f"{t.__module__}.{t.__name__}"
 
-    def _told(self) -> str:
-        "What the model is told of it."
-        from pydantic.errors import PydanticInvalidForJsonSchema
-        try: schema = self._adapter.json_schema()
-        except PydanticInvalidForJsonSchema: schema = {}
-        text = json.dumps(schema)
-        fields = f"\nAs JSON schema: {text}" if any(f'"{k}"' in text for k in ("properties", "enum", "$defs", "prefixItems")) else ""
-        return (f"The answer must be a value of type {self.name}. Give it with FINAL_VAR(name), or written as Python between the "
-                f"brackets of FINAL(...).{fields}")
+def _schema(adapter) -> str:
+    "The JSON schema of a type that has fields or choices; an empty string for any other."
+    from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
+    try: text = json.dumps(adapter.json_schema())
+    except PydanticInvalidForJsonSchema: return ""
+    except PydanticUserError as e: raise ConfigurationError(f"output_type can't be used: {e}") from None
+    telling = any(f'"{k}"' in text for k in ("properties", "enum", "$defs", "prefixItems"))
+    return f"\nAs JSON schema: {text}" if telling else ""
+
+# %% ../nbs/03_output_type.ipynb #64d0fa9b
+def _adapter(type_: Any):
+    "pydantic's adapter for a type; raises `ConfigurationError` for what is no type."
+    from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+    is_class = isinstance(type_, type) or get_origin(type_) is not None
+    for config in [None, ConfigDict(arbitrary_types_allowed=True)][:1 + is_class]:
+        try: return TypeAdapter(type_, config=config)
+        except (PydanticUserError, TypeError): pass
+    raise ConfigurationError("output_type must be a type, such as int, list[str], a dataclass or a pydantic model, "
+                             f"not {type_!r:.100}.")
 
 # %% ../nbs/03_output_type.ipynb #c5ac492f
 def _forms(answer: Answer) -> Iterator[Any]:
     "The values that an answer may be meant as."
     yield answer.value
     if callable(getattr(type(answer.value), "tolist", None)): yield answer.value.tolist()
-    text = answer.written if answer.written is not None else answer.value
+    text = answer.value if answer.written is None else answer.written
     if not isinstance(text, str): return
     yield text
     for read in (json.loads, ast.literal_eval):
         try: yield read(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError): pass
 
+# %% ../nbs/03_output_type.ipynb #8fb5a3c6
 @patch
 def fit(self: OutputType, answer: Answer) -> Answer:
     "The answer with a value of this type; raises `ValueError` with the reasons if it can't be one."
@@ -71,5 +72,6 @@ def fit(self: OutputType, answer: Answer) -> Answer:
             except ValidationError as e: misfit = misfit or e
     except Exception as e:  # a validator, and the value itself, may raise anything
         raise ValueError(f"it must be of type {self.name}. {type(e).__name__}: {e}.") from None
-    reasons = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in misfit.errors(include_url=False)[:3]]
+    errors = misfit.errors(include_url=False)[:3]
+    reasons = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in errors]
     raise ValueError(f"it must be of type {self.name}. {'; '.join(reasons)}.")

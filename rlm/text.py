@@ -40,16 +40,16 @@ def type_name(x: Any) -> str:
 # %% ../nbs/17_text.ipynb #c5e2d79b
 _SECRET_NAME = re.compile(r"(?<![a-z])(api|private|access|auth)?_?"
                           r"(key|token|secret|password|passphrase|passwd|pwd|credential)s?(?![a-z])")
-_SECRET_VALUE = re.compile(r"\s*((sk|pk|rk|gsk|gh[opsu]|github_pat|xox[a-z]|hf|r8|glpat)[-_]|AKIA|ASIA|AIza|eyJ|Bearer |"
-                           r"-----BEGIN [A-Z ]*PRIVATE KEY)[\w\-.=/+\s]{12,}")
-_HOLDERS = (str, bytes, bytearray, list, tuple, dict, set, frozenset)
+_SECRET_VALUE = re.compile(r"\s*((sk|pk|rk|gsk|gh[opsu]|github_pat|xox[a-z]|hf|r8|glpat)[-_]|AKIA|ASIA|AIza|eyJ"
+                           r"|Bearer |-----BEGIN [A-Z ]*PRIVATE KEY)[\w\-.=/+\s]{12,}")
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 
 def looks_secret(name: Any,   # a variable's name or a dict's key
                  value: Any,  # what it holds
                 ) -> bool:    # whether nobody should see the value
     "True for text, bytes or a container that its name marks as a credential, and for text that its own form marks."
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name[:200]).lower() if isinstance(name, str) else ""
-    if _SECRET_NAME.search(words) and isinstance(value, _HOLDERS): return True
+    if _SECRET_NAME.search(words) and isinstance(value, (str, bytes, bytearray, *_CONTAINERS)): return True
     if not isinstance(value, (str, bytes, bytearray)): return False
     head = value[:400]
     return bool(_SECRET_VALUE.fullmatch(head if isinstance(head, str) else head.decode("latin-1")))
@@ -62,9 +62,6 @@ def without(text: str, secrets: tuple[str, ...]) -> str:
     return text
 
 # %% ../nbs/17_text.ipynb #81e6f9e7
-_SCALARS = (type(None), bool, float, complex, bytes, bytearray)
-_CONTAINERS = (list, tuple, dict, set, frozenset)
-
 class _Brief(reprlib.Repr):
     "An abbreviating `repr` that runs no code but the builtin types' own."
     def __init__(self, width: int):
@@ -76,25 +73,17 @@ class _Brief(reprlib.Repr):
     def repr1(self, x, level):
         if isinstance(x, (str, bytes)) and looks_secret(None, x): return "<hidden>"
         if type(x) is int and abs(x) > 10**1_000: return f"<int of {x.bit_length():,} bits>"
-        if type(x) in _SCALARS: return self.repr_bytes(x, level)
-        if type(x) in (int, str, *_CONTAINERS): return super().repr1(x, level)
+        if type(x) in (bytes, bytearray):
+            text = repr(x[:200])
+            return text if len(text) <= self.maxother else text[:self.maxother - 3] + "..."
+        if type(x) in (type(None), bool, int, float, complex, str, *_CONTAINERS): return super().repr1(x, level)
         return f"<{type_name(x)}>"
-
-    def repr_bytes(self, x, level):
-        text = repr(x[:200] if isinstance(x, (bytes, bytearray)) else x)
-        return text if len(text) <= self.maxother else text[:self.maxother - 3] + "..."
 
 # %% ../nbs/17_text.ipynb #9a410d9b
 @patch
-def repr_set(self: _Brief, x, level): return self._some(x, level, "{", "}")
+def repr_set(self: _Brief, x, level): return self._repr_iterable(x, level, "{", "}", self.maxset)
 @patch
-def repr_frozenset(self: _Brief, x, level): return self._some(x, level, "frozenset({", "})")
-
-@patch
-def _some(self: _Brief, x, level, first, last):
-    if level <= 0 or not x: return f"{first}{'...' if x else ''}{last}"
-    items = [self.repr1(o, level - 1) for o in islice(x, self.maxset)]
-    return first + ", ".join(items + ["..."] * (len(x) > self.maxset)) + last
+def repr_frozenset(self: _Brief, x, level): return self._repr_iterable(x, level, "frozenset({", "})", self.maxset)
 
 @patch
 def repr_dict(self: _Brief, x, level):
@@ -159,7 +148,7 @@ def fenced(text: str, language: str = "") -> str:
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
 
 def plain(text: str) -> str:
-    "`text` without terminal colours and control characters."
+    "`text` without terminal colors and control characters."
     return _CONTROL.sub("", text.replace("\r\n", "\n"))
 
 # %% ../nbs/17_text.ipynb #e7bd17aa
