@@ -66,14 +66,20 @@ class Stream:
     "The events of a run, which happens while they are taken."
     def __init__(self, call: Call, steps: Callable[[Call], Generator]):
         self._call, self._steps = call, steps
-        self._begun = False
-        self._events = self._run()
-        self._results: list[RLMChatCompletion] = []
+        self._begun, self._events = False, self._run()
+        self._results: list[RLMChatCompletion] = []  # at most one
 
     @property
     def result(self) -> RLMChatCompletion | None:
         "The run, once it is over, however it ended."
         return self._results[0] if self._results else None
+
+    def __iter__(self) -> Iterator[Event]: return self._events
+    def __next__(self) -> Event: return next(self._events)
+
+    def close(self) -> None:
+        "Stop the run. Leaving a `for` loop early does it too, as soon as the stream is forgotten."
+        self._events.close()
 
     def _heard_by(self, listener: Callable[[Event], None]) -> Call:
         if self._begun: raise RuntimeError("This stream has been gone through already. Ask again with rlm.stream(...).")
@@ -95,17 +101,6 @@ def _run(self: Stream) -> Generator[Event, None, None]:
     finally: steps.close()
     while heard: yield heard.popleft()
     if error: raise error
-
-@patch
-def __iter__(self: Stream) -> Iterator[Event]: return self._events
-
-@patch
-def __next__(self: Stream) -> Event: return next(self._events)
-
-@patch
-def close(self: Stream) -> None:
-    "Stop the run. Leaving a `for` loop early does it too, as soon as the stream is forgotten."
-    self._events.close()
 
 # %% ../nbs/04_async.ipynb #255a17a0
 @patch
