@@ -7,11 +7,13 @@ from __future__ import annotations
 import contextvars, threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM
-from .events import Event, RunEnded
+from .events import Event
 from .run import NO_CONTEXT, Call, answer_once, make_call, result_of
 from .session import Session
 from .types import RLMChatCompletion
@@ -20,117 +22,104 @@ from .types import RLMChatCompletion
 __all__ = ['Stream']
 
 # %% ../nbs/04_async.ipynb #054f1a94
+def _start(call: Call, steps: Callable[[Call], Generator]) -> tuple[Any, Future]:
+    "Start a run on a thread of its own; a future of its event loop that is done when the run is, and the outcome."
+    over, outcome = call.loop.create_future(), Future()
+    def work():
+        try: outcome.set_result(result_of(steps(call)))
+        except BaseException as e: outcome.set_exception(e)
+        try: call.loop.call_soon_threadsafe(over.set_result, None)
+        except RuntimeError: pass  # the loop was closed meanwhile: nobody waits any more
+    threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
+    return over, outcome
+
+# %% ../nbs/04_async.ipynb #b140a7ba
 async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCompletion:
     "What a run comes to that works on a thread of its own."
     import asyncio
-    loop = asyncio.get_running_loop()
-    done, call = loop.create_future(), replace(call, loop=loop)
-    def work():
-        try: result, error = result_of(steps(call)), None
-        except BaseException as e: result, error = None, e
-        def tell():
-            if done.done(): return
-            if error is None: done.set_result(result)
-            else: done.set_exception(error)
-        try: loop.call_soon_threadsafe(tell)
-        except RuntimeError: pass  # the loop was closed meanwhile: nobody waits any more
-    threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
+    call = replace(call, loop=asyncio.get_running_loop())
+    over, outcome = _start(call, steps)
     try:
-        while not done.done(): await asyncio.wait([done], timeout=0.1)
-    except GeneratorExit:  # the coroutine was closed, and can't await any more
+        while not over.done(): await asyncio.wait([over], timeout=0.1)
+    except BaseException as e:
         call.ledger.stop.ask()
+        if not isinstance(e, GeneratorExit): await asyncio.wait([over], timeout=1)
         raise
-    except BaseException:
-        call.ledger.stop.ask()
-        await asyncio.wait([done], timeout=1)  # until it has put everything in order
-        if not done.cancel() and not done.cancelled(): done.exception()  # nobody else will look at it
-        raise
-    return done.result()
+    return outcome.result()
 
 # %% ../nbs/04_async.ipynb #99245e6d
 @patch
-async def acompletion(self: RLM,
-                      prompt: Any,                     # as for `completion`, and so are the others
-                      context: Any = NO_CONTEXT,
-                      root_prompt: str | None = None,
-                      output_type: Any = None,
-                     ) -> RLMChatCompletion:
+async def acompletion(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
+                      output_type: Any = None) -> RLMChatCompletion:
     "Like `completion`, and the event loop stays free. Cancelling the task stops the run."
-    return await _awaited(make_call(self, prompt, context, root_prompt, output_type), lambda call: answer_once(self, call))
+    call = make_call(self, prompt, context, root_prompt, output_type)
+    return await _awaited(call, partial(answer_once, self))
 
 @patch
-async def achat(self: Session,
-                prompt: Any,                    # as for `chat`, and so are the others
-                root_prompt: str | None = None,
-                *, context: Any = NO_CONTEXT,
-                output_type: Any = None,
-               ) -> RLMChatCompletion:
+async def achat(self: Session, prompt: Any, root_prompt: str | None = None, *, context: Any = NO_CONTEXT,
+                output_type: Any = None) -> RLMChatCompletion:
     "Like `chat`, and the event loop stays free. Cancelling the task takes the turn back."
     return await _awaited(self.make_call(prompt, root_prompt, context, output_type), self.turn)
 
 # %% ../nbs/04_async.ipynb #8ae725d9
 class Stream:
     "The events of a run, which happens while they are taken."
-    result: RLMChatCompletion | None = None  # the run, once it is over, however it ended
+    def __init__(self, call: Call, steps: Callable[[Call], Generator]):
+        self._call, self._steps = call, steps
+        self._begun, self._events = False, self._run()
+        self._results: list[RLMChatCompletion] = []  # at most one
 
-    def __init__(self, rlm: RLM, call: Call): self._rlm, self._call, self._begun, self._events = rlm, call, None, None
+    @property
+    def result(self) -> RLMChatCompletion | None:
+        "The run, once it is over, however it ended."
+        return self._results[0] if self._results else None
 
-    def _noted(self, event: Event) -> Event:
-        if isinstance(event, RunEnded): self.result = event.result
-        return event
-
-    def _only_once(self) -> None:
-        if self._begun: raise RuntimeError("This stream has been gone through already. Ask again with rlm.stream(...).")
-        self._begun = True
-
-    def __iter__(self) -> Iterator[Event]:
-        if self._events is None: self._events = self._run()
-        return self._events
-
-    def __next__(self) -> Event: return next(iter(self))
-
-    def _run(self) -> Generator[Event, None, None]:
-        self._only_once()
-        heard, error = deque(), None
-        steps = answer_once(self._rlm, replace(self._call, listeners=(heard.append,)))
-        try:
-            while error is None:
-                try: next(steps)
-                except StopIteration: break
-                except BaseException as e: error = e
-                while heard: yield self._noted(heard.popleft())
-            while heard: yield self._noted(heard.popleft())
-        finally:
-            steps.close()
-            for event in heard: self._noted(event)
-        if error is not None: raise error
+    def __iter__(self) -> Iterator[Event]: return self._events
+    def __next__(self) -> Event: return next(self._events)
 
     def close(self) -> None:
         "Stop the run. Leaving a `for` loop early does it too, as soon as the stream is forgotten."
-        if self._events is not None: self._events.close()
+        self._events.close()
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        import asyncio
-        self._only_once()
-        loop, heard = asyncio.get_running_loop(), asyncio.Queue()
-        call = replace(self._call, listeners=(lambda event: loop.call_soon_threadsafe(heard.put_nowait, event),))
-        run = asyncio.ensure_future(_awaited(call, lambda call: answer_once(self._rlm, call)))
-        run.add_done_callback(lambda _: heard.put_nowait(None))
-        try:
-            while (event := await heard.get()) is not None: yield self._noted(event)
-            await run
-        finally:
-            if not run.done():
-                run.cancel()
-                await asyncio.wait([run])
-            while not heard.empty(): self._noted(heard.get_nowait())
+    def _heard_by(self, listener: Callable[[Event], None]) -> Call:
+        if self._begun: raise RuntimeError("This stream has been gone through already. Ask again with rlm.stream(...).")
+        self._begun, results = True, self._results
+        def keep(event):  # knows the list and not the stream, which could not be forgotten otherwise
+            if hasattr(event, "result"): results.append(event.result)
+        return replace(self._call, listeners=(keep, listener))
+
+# %% ../nbs/04_async.ipynb #09516aa6
+@patch
+def _run(self: Stream) -> Generator[Event, None, None]:
+    heard, error = deque(), None
+    steps = self._steps(self._heard_by(heard.append))
+    try:
+        for _ in steps:
+            while heard: yield heard.popleft()
+    except GeneratorExit: raise
+    except BaseException as e: error = e
+    finally: steps.close()
+    while heard: yield heard.popleft()
+    if error: raise error
+
+# %% ../nbs/04_async.ipynb #255a17a0
+@patch
+async def __aiter__(self: Stream) -> AsyncIterator[Event]:
+    import asyncio
+    loop, heard = asyncio.get_running_loop(), asyncio.Queue()
+    call = self._heard_by(lambda event: loop.call_soon_threadsafe(heard.put_nowait, event))
+    run = asyncio.ensure_future(_awaited(call, self._steps))
+    run.add_done_callback(lambda _: heard.put_nowait(None))
+    try:
+        while (event := await heard.get()) is not None: yield event
+        await run
+    finally:
+        if not run.done():
+            run.cancel()
+            await asyncio.wait([run])
 
 @patch
-def stream(self: RLM,
-           prompt: Any,                     # as for `completion`, and so are the others
-           context: Any = NO_CONTEXT,
-           root_prompt: str | None = None,
-           output_type: Any = None,
-          ) -> Stream:
-    "The events of a run, for `for` or `async for`."
-    return Stream(self, make_call(self, prompt, context, root_prompt, output_type))
+def stream(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
+           output_type: Any = None) -> Stream:
+    "The events of a run, for `for` or `async for`. Takes what `completion` takes."
+    return Stream(make_call(self, prompt, context, root_prompt, output_type), partial(answer_once, self))

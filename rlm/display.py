@@ -6,8 +6,9 @@
 from __future__ import annotations
 import shutil, sys, threading, time
 from collections.abc import Callable
-from .events import (BlockEnded, BlockStarted, Event, ModelAsked, ModelReplied, Notice, RunEnded, RunStarted, SubCallEnded,
-                        SubCallStarted)
+from fastcore.basics import patch
+from .events import (BlockEnded, BlockStarted, Event, ModelAsked, ModelReplied, Notice, RunEnded, RunStarted,
+                        SubCallEnded, SubCallStarted)
 from .text import clip
 from .types import CodeBlock, Usage
 
@@ -26,27 +27,31 @@ def _block_text(block: CodeBlock) -> str:
     if r.rlm_calls: parts.append(f"({len(r.rlm_calls)} sub-call{'s' * (len(r.rlm_calls) > 1)})")
     return "\n".join(p for p in parts if p) or "(no output)"
 
+# %% ../nbs/10_display.ipynb #0c44ffe2
 def print_steps(event: Event):
     "Print one event of a run. This is the listener behind `verbose=True`."
     match event:
         case RunStarted(question=q, model=m): print(f"── {clip(q, 300, 100)}  [{m}]")
         case ModelReplied(iteration=i, reply=r):
             if r.reasoning: print(_indented(r.reasoning, "  ~"))
-            print(f"── turn {i}: the model ({r.usage.total_tokens:,} tokens, {r.execution_time:.1f} s)\n{_indented(r.content, '  |')}")
+            print(f"── iteration {i}: the model ({r.usage.total_tokens:,} tokens, {r.execution_time:.1f} s)")
+            print(_indented(r.content, "  |"))
         case BlockEnded(iteration=i, block=b):
-            print(f"── turn {i}: its code ({b.result.execution_time:.2f} s)\n{_indented(_block_text(b), '  >')}")
+            print(f"── iteration {i}: its code ({b.result.execution_time:.2f} s)\n{_indented(_block_text(b), '  >')}")
         case Notice(text=text): print(f"rlm: {text}")
         case RunEnded(result=r):
             why = "" if r.stop_reason == "final" else f" ({r.stop_reason.replace('_', ' ')})"
             print(f"── answer{why}: {clip(r.response, 2_000, 500)}\n── {r.usage}, {r.execution_time:.1f} s")
 
 # %% ../nbs/10_display.ipynb #8b28efe1
-def describe_event(event: Event) -> str:
+def describe_event(event: Event, max_iterations: int | None = None) -> str:
     "What is happening, in a few words; an empty string for events that change nothing to look at."
+    of = f" of {max_iterations}" if max_iterations else ""
     match event:
-        case ModelAsked(iteration=i): return f"turn {i}: asking the model"
-        case BlockStarted(iteration=i): return f"turn {i}: running its code"
-        case SubCallStarted(model=m): return f"asking {m}" if m else "asking a model"
+        case ModelAsked(iteration=i) if of and i > max_iterations: return "asking the model for its best answer"
+        case ModelAsked(iteration=i): return f"iteration {i}{of}: asking the model"
+        case BlockStarted(iteration=i): return f"iteration {i}{of}: running its code"
+        case SubCallStarted(model=m): return f"asking {m or 'a model'}"
     return ""
 
 # %% ../nbs/10_display.ipynb #2a0dba6d
@@ -74,34 +79,45 @@ def _terminal_writer() -> Callable[[str], None] | None:
 # %% ../nbs/10_display.ipynb #6c6b9632
 class StatusLine:
     "The listener behind the default `verbose=None`."
-    def __init__(self, write: Callable[[str], None] | None = None): # where to; by default the notebook or the terminal
+    def __init__(self, write: Callable[[str], None] | None = None):  # where to; by default the notebook or the terminal
         self.write = write or _notebook_writer() or _terminal_writer()
-        self.doing, self.sub_calls, self.spent, self.began = "starting", 0, Usage(), time.monotonic()
-        self.over, self.writing, self.shown = threading.Event(), threading.Lock(), False
+        self.doing, self.max_iterations = "starting", None
+        self.sub_calls, self.spent = 0, Usage()
+        self.began = time.monotonic()
+        self._over, self._shown = threading.Event(), False
+        self._writing = threading.Lock()
 
     @property
     def line(self) -> str:
         "The line as it reads now."
         sub = f", {self.sub_calls:,} sub-calls" if self.sub_calls else ""
-        return f"rlm: {self.doing}{sub} · {self.spent.total_tokens:,} tokens · {time.monotonic() - self.began:.0f} s"
+        seconds = time.monotonic() - self.began
+        return f"rlm: {self.doing}{sub} · {self.spent.total_tokens:,} tokens · {seconds:.0f} s"
 
-    def _renew(self):
-        while not self.over.wait(0.5):
-            with self.writing:
-                if not self.over.is_set():
-                    self.write(self.line)
-                    self.shown = True
+# %% ../nbs/10_display.ipynb #b269dabe
+@patch
+def _renew(self: StatusLine) -> None:
+    while not self._over.wait(0.5):
+        with self._writing:
+            if self._over.is_set(): return
+            self.write(self.line)
+            self._shown = True
 
-    def __call__(self, event: Event):
-        if self.write is None: return
-        if isinstance(event, RunStarted): threading.Thread(target=self._renew, daemon=True).start()
-        if isinstance(event, SubCallEnded): self.sub_calls += 1
-        if isinstance(event, Notice): print(f"rlm: {event.text}")
-        if isinstance(event, RunEnded):
-            with self.writing:
-                self.over.set()
-                return self.write("") if self.shown else None
-        self.doing, self.spent = describe_event(event) or self.doing, getattr(event, "spent", self.spent)
+@patch
+def __call__(self: StatusLine, event: Event) -> None:
+    if self.write is None: return
+    match event:
+        case RunStarted():
+            self.max_iterations = event.max_iterations
+            threading.Thread(target=self._renew, daemon=True).start()
+        case SubCallEnded(): self.sub_calls += 1
+        case Notice(text=text): print(f"rlm: {text}")
+        case RunEnded():
+            with self._writing:
+                self._over.set()
+                if self._shown: self.write("")
+    self.doing = describe_event(event, self.max_iterations) or self.doing
+    self.spent = getattr(event, "spent", self.spent)
 
 # %% ../nbs/10_display.ipynb #ac772f4e
 def listener_for(verbose: bool | None) -> list[Callable[[Event], None]]:

@@ -19,7 +19,7 @@ from .types import (BudgetExceededError, ConfigurationError, ErrorThresholdExcee
                        RunEndedError, TimeoutExceededError, TokenLimitExceededError, Usage)
 
 # %% auto #0
-__all__ = ['Limits', 'Slots', 'Family', 'Ledger']
+__all__ = ['Limits', 'Slots', 'Ledger']
 
 # %% ../nbs/05_limits.ipynb #9fffb0b4
 @dataclass(frozen=True)
@@ -39,12 +39,8 @@ class Limits:
 
 # %% ../nbs/05_limits.ipynb #cd30b225
 @patch
-def reached(self: Limits,
-            spent: Usage,               # by the whole run
-            errors: int = 0,            # failures in a row
-            left: float | None = None,  # seconds until its time is up; None: it has all the time
-           ) -> LimitError | None:
-    "The limit that is reached, if one is."
+def reached(self: Limits, spent: Usage, errors: int = 0, left: float | None = None) -> LimitError | None:
+    "The limit that is reached, if one is. `errors` are those in a row, `left` has the seconds until the time is up."
     if left == 0:
         what = f"max_timeout={self.max_timeout} s" if self.max_timeout else "the run has whose code asked for it"
         return TimeoutExceededError(f"The run took longer than {what}. Give it longer, or ask for less.")
@@ -66,8 +62,7 @@ def reached(self: Limits,
 class Slots:
     "Runs functions on threads of its own, so many at once."
     def __init__(self, places: int):
-        self._free = places
-        self._jobs = deque()
+        self._free, self._jobs = places, deque()
         self._lock = threading.Lock()
 
     def start(self, f: Callable[[], Any]) -> Future:
@@ -96,15 +91,14 @@ class Slots:
             except BaseException as e: future.set_exception(e)
 
 # %% ../nbs/05_limits.ipynb #ca519091
-class Family:
+class _Family:
     "What a run has in common with all its descendants."
     def __init__(self, limits: Limits, places: int):
         self.limits = limits
         self.stop = Stop(limits.max_timeout)  # ends their code
         self.lock = threading.Lock()
         self.slots = defaultdict(lambda: Slots(places))  # for requests at level 0, for children at theirs
-        self.errors = 0                       # in a row
-        self.reached: LimitError | None = None
+        self.errors, self.reached = 0, None   # in a row; the first limit that was
 
 class Ledger:
     "What a run spends, on whatever thread, and whether it may go on."
@@ -115,7 +109,7 @@ class Ledger:
         self.parent, self.ended = parent, False
         self.by_model: dict[str, Usage] = defaultdict(Usage)
         self.depth = parent.depth + 1 if parent else 0
-        self.family = parent.family if parent else Family(limits, places)
+        self.family = parent.family if parent else _Family(limits, places)
         self.lock, self.stop = self.family.lock, self.family.stop
 
 # %% ../nbs/05_limits.ipynb #7ab9f68d

@@ -16,17 +16,16 @@ from .text import sendable
 from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError
 
 # %% auto #0
-__all__ = ['SubCalls', 'sub_call_of']
+__all__ = ['SubCalls']
 
 # %% ../nbs/21_subcalls.ipynb #241500ca
 class SubCalls:
     "The functions through which the model's code asks models."
-    def __init__(self,
-                 lms: Sequence[LM],  # who can be asked; the first, where the code names none
-                 ledger: Ledger,     # writes down what they cost
+    def __init__(self, lms: Sequence[LM],  # who can be asked; the first, where the code names none
+                 ledger: Ledger,           # writes down what they cost
                  emit: Callable[[Event], None] = Listeners(),  # hears of each
                  child: Callable[[str, LM], RLMChatCompletion] | None = None,  # answers in a REPL of its own
-                 depth: int = 1,     # how many REPLs are above whoever answers
+                 depth: int = 1,           # how many REPLs are above whoever answers
                 ):
         self.first = lms[0]
         self.lms = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]}
@@ -35,17 +34,14 @@ class SubCalls:
         self._numbers = itertools.count()  # a number for each question, in the order of asking
         self._ended: dict[int, SubCall] = {}
 
-# %% ../nbs/21_subcalls.ipynb #13da324d
-@patch
-def _choose(self: SubCalls, model: str | None) -> LM:
-    "The model of this name, or the first."
-    if model is None: return self.first
-    if model in self.lms: return self.lms[model]
-    names = " or ".join(map(repr, self.lms))
-    raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {names}")
+    def _choose(self, model: str | None) -> LM:
+        if model is None: return self.first
+        if model in self.lms: return self.lms[model]
+        names = " or ".join(map(repr, self.lms))
+        raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {names}")
 
 # %% ../nbs/21_subcalls.ipynb #0aecaaae
-def sub_call_of(prompt: str, run: RLMChatCompletion) -> SubCall:
+def _sub_call_of(prompt: str, run: RLMChatCompletion) -> SubCall:
     "A child's run as a sub-call of its parent."
     return SubCall(prompt, run.response, run.root_model, run.usage, run.execution_time, run=run)
 
@@ -61,8 +57,8 @@ def _answer(self: SubCalls, name: str, prompt: str, lm: LM, on_this_thread: bool
     if not level:
         reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}], on_this_thread)
         return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)
-    if on_this_thread: return sub_call_of(prompt, self.child(prompt, lm))
-    return sub_call_of(prompt, self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=level)))
+    if on_this_thread: return _sub_call_of(prompt, self.child(prompt, lm))
+    return _sub_call_of(prompt, self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=level)))
 
 # %% ../nbs/21_subcalls.ipynb #68115d08
 @patch
@@ -83,7 +79,7 @@ def _failed_call(prompt: str, lm: LM, error: BaseException) -> SubCall:
     "A sub-call that came to no reply."
     run = getattr(error, "result", None)
     came_to_a_run = isinstance(run, RLMChatCompletion)
-    call = sub_call_of(prompt, run) if came_to_a_run else SubCall(prompt, "", name_of(sub_lm_of(lm)))
+    call = _sub_call_of(prompt, run) if came_to_a_run else SubCall(prompt, "", name_of(sub_lm_of(lm)))
     return replace(call, response="", error=f"{type(error).__name__}: {error}")
 
 @patch

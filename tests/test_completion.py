@@ -386,7 +386,7 @@ STATUS = """
 @pytest.mark.slow
 def test_the_status_line_comes_and_goes():
     seen = in_a_terminal(STATUS % None)
-    assert "turn 1: asking the model · 0 tokens · 1 s" in seen
+    assert "iteration 1 of 30: asking the model · 0 tokens · 1 s" in seen
     assert seen.rpartition("\x1b[K")[2] == ""   # the last thing written erases the line
 
 @pytest.mark.slow
