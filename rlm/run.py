@@ -98,8 +98,8 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     told = [past.reminder, task["content"], call.output_type.told if call.output_type else ""]
     task = {**task, "content": sendable("\n\n".join(t for t in told if t))}
     if past.messages: return [*past.messages, task]
-    return prompts.first_messages(task, rlm.tools, rlm.custom_system_prompt, rlm.show_values,
-                                  session=bool(past.names), recursion=opens_repls(rlm, call.ledger))
+    return prompts.first_messages(task, prompts.system_prompt(
+        rlm.tools, rlm.custom_system_prompt, rlm.show_values, bool(past.names), opens_repls(rlm, call.ledger)))
 
 def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
     "Whether `rlm_query` opens another REPL there."

@@ -8,11 +8,11 @@ from rlm import RLM, local_lm
 from rlm.backends import create_lm
 from rlm.lm import OpenAILM, ask, sub_lm_of
 from rlm.local_lm import LocalLM, cache_dir, fetch_weights, get_model, grammar_for, weights_path
-from rlm.prompts import first_messages, task_message
+from rlm.prompts import first_messages, system_prompt, task_message
 from rlm.types import ConfigurationError, LMAuthenticationError, LMRequestError
 
 needs_weights = pytest.mark.skipif(not weights_path().exists(), reason="no weights here: rlm_get_model fetches them")
-TASK = first_messages(task_message("What is 12345 * 6789?", ""))
+TASK = first_messages(task_message("What is 12345 * 6789?", ""), system_prompt())
 HELLO = [{"role": "user", "content": "Say hello."}]
 
 @pytest.fixture
