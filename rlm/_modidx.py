@@ -575,7 +575,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'rlm.events.Listeners': ('events.html#listeners', 'rlm/events.py'),
                             'rlm.events.Listeners.__call__': ('events.html#listeners.__call__', 'rlm/events.py'),
                             'rlm.events.Listeners.__init__': ('events.html#listeners.__init__', 'rlm/events.py'),
-                            'rlm.events.Listeners._drop': ('events.html#listeners._drop', 'rlm/events.py'),
                             'rlm.events.ModelAsked': ('events.html#modelasked', 'rlm/events.py'),
                             'rlm.events.ModelReplied': ('events.html#modelreplied', 'rlm/events.py'),
                             'rlm.events.Notice': ('events.html#notice', 'rlm/events.py'),

@@ -8,7 +8,6 @@ import contextvars, sys, threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from fastcore.basics import patch
 from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
@@ -117,13 +116,8 @@ class Listeners:
         with self.lock:
             for listener in list(self.listeners):
                 try: self.context.run(listener, event)
-                except Exception as e: self._drop(listener, e)
-
-# %% ../nbs/20_events.ipynb #6480f1db
-@patch
-def _drop(self: Listeners, listener: Callable, error: Exception):
-    "Tell the user that a listener failed, and call it no more."
-    self.listeners.remove(listener)
-    name = getattr(listener, "__name__", type(listener).__name__)
-    self.context.run(print, f"rlm: the listener {name} raised {type(error).__name__}: {error}; "
-                            "it will hear no more of this run.", file=sys.stderr)
+                except Exception as e:
+                    self.listeners.remove(listener)
+                    name = getattr(listener, "__name__", type(listener).__name__)
+                    self.context.run(print, f"rlm: the listener {name} raised {type(e).__name__}: {e}; "
+                                            "it will hear no more of this run.", file=sys.stderr)

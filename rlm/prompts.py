@@ -17,8 +17,8 @@ __all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'NOTHING_TO_RUN',
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = """\
-You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its variables from block to block, \
-and you are shown what it printed.
+You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its variables from block to \
+block, and you are shown what it printed.
 
 The data is in the REPL's variables, such as `context`, not in this conversation. Of a long value you see only the \
 beginning and the end, so compute on the whole of it with code.
@@ -27,49 +27,50 @@ Also in the REPL:
 - llm_query(prompt): ask a language model. It sees only the string you pass, so put the text it needs into it (up to \
 about 100,000 characters). Use it for what takes reading, like judging or summarizing a passage; use plain Python to \
 count, find, sort and calculate.
-- llm_query_batched(prompts): a list of replies, all asked at once. For a long text: cut it into pieces, ask about each, \
-then combine.
+- llm_query_batched(prompts): a list of replies, all asked at once. For a long text: cut it into pieces, ask about \
+each, then combine.
 - SHOW_VARS(): the variables there are.
 {tools}
-In each reply, write one short ```repl block that prints what you need to know. You will get its output. If it failed, look \
-at the data and write different code.
-When the output shows the answer, reply with FINAL(...), the answer between the brackets, on a line of its own, without \
-code. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task asks for, taken from the output: \
-never guess, never answer before you have seen it."""
+In each reply, write one short ```repl block that prints what you need to know. You will get its output. If it \
+failed, look at the data and write different code.
+When the output shows the answer, reply with FINAL(...), the answer between the brackets, on a line of its own, \
+without code. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task asks for, taken from \
+the output: never guess, never answer before you have seen it."""
 
 # %% ../nbs/19_prompts.ipynb #4b3dd7e9
 SESSION = """\
-- session_history: the earlier questions of this conversation with your answers. session_context_0, session_context_1, ...: \
-the data or text of each; `context` is the latest.
+- session_history: the earlier questions of this conversation with your answers. session_context_0, \
+session_context_1, ...: the data or text of each; `context` is the latest.
 """
 RECURSION = """\
-- rlm_query(prompt): like llm_query, but answered by a model that works in a REPL of its own, where the prompt is `context`. \
-For a piece that is long, or takes several steps. rlm_query_batched(prompts): many at once.
+- rlm_query(prompt): like llm_query, but answered by a model that works in a REPL of its own, where the prompt is \
+`context`. For a piece that is long, or takes several steps. rlm_query_batched(prompts): many at once.
 """
 
 def system_prompt(tools: Mapping[str, Any] = {},  # the user's own tools, name -> function or value
-                  template: str | None = None,    # the user's own system prompt; `{tools}` in it is filled in, if it is there
-                  show_values: bool = True,            # show the values of tools that are no functions
+                  template: str | None = None,    # the user's own system prompt; `{tools}` in it is filled in
+                  show_values: bool = True,       # show the values of tools that are no functions
                   session: bool = False,          # it is the first of several questions
                   recursion: bool = False,        # `rlm_query` has a REPL to offer
                  ) -> str:
     "The first message of every conversation."
-    listed = RECURSION * recursion + SESSION * session + "".join(f"- {describe(name, tool, show_values)}\n" for name, tool in tools.items())
+    own = "".join(f"- {describe(name, tool, show_values)}\n" for name, tool in tools.items())
+    listed = RECURSION * recursion + SESSION * session + own
     return (SYSTEM_PROMPT if template is None else template).replace("{tools}", listed)
 
 # %% ../nbs/19_prompts.ipynb #bbe4aee5
-def task_message(question: str,   # what to do, in words
-                 previews: str,   # what there is to do it with, from `describe_all`
+def task_message(question: str,  # what to do, in words
+                 previews: str,  # what there is to do it with, from `describe_all`
                 ) -> dict:
     "The user message that opens a run."
     have = f"Variables in the REPL:\n{previews}\n\n" if previews else ""
     return {"role": "user", "content": f"{have}Task: {question}"}
 
 # %% ../nbs/19_prompts.ipynb #40c0c523
-def prompt_message(prompt: str,             # task and data in one
-                   name: str = "context",   # the variable that holds it
-                   previews: str = "",      # what else there is in the REPL, from `describe_all`
-                   limit: int = 4_000,      # characters up to which it is shown whole
+def prompt_message(prompt: str,            # task and data in one
+                   name: str = "context",  # the variable that holds it
+                   previews: str = "",     # what else there is in the REPL, from `describe_all`
+                   limit: int = 4_000,     # characters up to which it is shown whole
                   ) -> dict:
     "The user message that opens a run whose prompt is its own data; of a long prompt it shows both ends."
     if len(prompt) <= limit: return task_message(prompt, previews)
@@ -90,27 +91,30 @@ Sun 29 May. Anna took the bus home, 95 crowns.
 ```
 
 Task: How many times does the word rain occur?"""},
-    {"role": "assistant", "content": """\
-```repl
-print(context.count("rain"))
-```"""},
+    {"role": "assistant", "content": "```repl\nprint(context.count(\"rain\"))\n```"},
     {"role": "user", "content": "Output:\n31"},
     {"role": "assistant", "content": "FINAL(31)"},
 ]
 
 # %% ../nbs/19_prompts.ipynb #7bfeefcc
-def first_messages(task: dict,                   # from `task_message` or `prompt_message`
-                   tools: Mapping[str, Any] = {},  # the user's own tools
-                   template: str | None = None,  # the user's own system prompt
-                   show_values: bool = True,          # show the values of tools that are no functions
-                   session: bool = False,        # it is the first of several questions
-                   recursion: bool = False,      # `rlm_query` has a REPL to offer
-                  ) -> list[dict]:               # a request as it is sent
+def first_messages(task: dict,      # from `task_message` or `prompt_message`
+                   system: str,     # from `system_prompt`
+                  ) -> list[dict]:  # a request as it is sent
     "System prompt, worked example, task."
-    messages = [{"role": "system", "content": system_prompt(tools, template, show_values, session, recursion)}, *EXAMPLE, task]
+    messages = [{"role": "system", "content": system}, *EXAMPLE, task]
     return [{**m, "content": sendable(m["content"])} for m in messages]
 
 # %% ../nbs/19_prompts.ipynb #97090f3e
+def feedback(blocks: Sequence[CodeBlock],  # the blocks that ran
+             skipped: int = 0,             # blocks that did not run, because one before them failed
+             notes: Sequence[str] = (),    # sentences to add
+            ) -> str:
+    "The text of the user message that follows a reply."
+    many = len(blocks) + skipped > 1
+    parts = [f"Output{f' of block {i}' if many else ''}:\n{_outcome(b)}" for i, b in enumerate(blocks, 1)]
+    if skipped: parts.append(f"({skipped} more block{'s' * (skipped > 1)} did not run, because this one failed.)")
+    return "\n\n".join(part for part in [*parts, *notes] if part)
+
 def _outcome(block: CodeBlock) -> str:
     "What one block did, in words for the model."
     r = block.result
@@ -121,42 +125,34 @@ def _outcome(block: CodeBlock) -> str:
     if r.restored: parts.append(f"({', '.join(r.restored)}: reserved, put back to what it was. Use another name.)")
     return clip("\n".join(p for p in parts if p), 6_000, 2_000) or "(the code ran and printed nothing)"
 
-def feedback(blocks: Sequence[CodeBlock], # the blocks that ran
-             skipped: int = 0,            # blocks that did not run, because one before them failed
-             notes: Sequence[str] = (),   # sentences to add
-            ) -> str:
-    "The text of the user message that follows a reply."
-    many = len(blocks) + skipped > 1
-    parts = [f"Output{f' of block {i}' if many else ''}:\n{_outcome(b)}" for i, b in enumerate(blocks, 1)]
-    if skipped: parts.append(f"({skipped} more block{'s' * (skipped > 1)} did not run, because this one failed.)")
-    return "\n\n".join(part for part in [*parts, *notes] if part)
-
 # %% ../nbs/19_prompts.ipynb #93bd1298
-NOTHING_TO_RUN = ("Nothing was run: your reply held no ```repl block and no FINAL(...). Write Python code in a ```repl block, "
-                  "or answer with FINAL and the answer in brackets.")
+NOTHING_TO_RUN = ("Nothing was run: your reply held no ```repl block and no FINAL(...). Write Python code in a ```repl "
+                  "block, or answer with FINAL and the answer in brackets.")
 CUT = ("Your reply was cut off at its length limit, and what was cut off was not run. Think less, write shorter code, "
        "one step at a time.")
 FAILED = "The code failed. Look at the data if its form is not clear, then write different code."
 REFUSED = "Do it in another way, or answer with what you know."
 AGAIN = "This is code that you ran before, and it will not do better now. Write different code."
-OUT_OF_ITERATIONS = ("There are no iterations left and no more code will be run. Reply now with FINAL and, in brackets, the best answer "
-                "that the output so far allows.")
+OUT_OF_ITERATIONS = ("There are no iterations left and no more code will be run. Reply now with FINAL and, in "
+                     "brackets, the best answer that the output so far allows.")
+LOOK_FIRST = ("You answered without having computed anything from the data. Write a ```repl block that finds the "
+              "answer in it and prints it.")
 
-LOOK_FIRST = ("You answered without having computed anything from the data. Write a ```repl block that finds the answer in "
-              "it and prints it.")
-
+# %% ../nbs/19_prompts.ipynb #6548b4c2
 def confirm(answer: str) -> str:
     "Ask for an answer again that was given before its evidence was seen."
-    return f"You answered {clip(answer, 100, 20)!r} before you saw this output. Reply with FINAL(...) again, now that you see it."
+    return (f"You answered {clip(answer, 100, 20)!r} before you saw this output. "
+            "Reply with FINAL(...) again, now that you see it.")
 
 def no_such_name(name: str) -> str:
     "Feed back an answer that names a variable which is not there."
-    return (f"FINAL({name}): there is no variable `{name}`. Run the code that sets it first, in a ```repl block, or write "
-            "the answer itself between the brackets.")
+    return (f"FINAL({name}): there is no variable `{name}`. Run the code that sets it first, in a ```repl block, "
+            "or write the answer itself between the brackets.")
 
 def misfit(error: str) -> str:
     "Feed back an answer that is not of the type that was asked for."
-    return f"This answer does not fit: {clip(error, 1_000, 200)}\nCorrect it, with code if you need to, and answer again."
+    return (f"This answer does not fit: {clip(error, 1_000, 200)}\n"
+            "Correct it, with code if you need to, and answer again.")
 
 def answer_failed(source: str, error: str) -> str:
     "Feed back an answer whose expression raised."

@@ -17,7 +17,8 @@ from .engine import AskModel, Resolve, RunCode, Trajectory, run_loop
 from .environments.base import Surroundings, Task
 from .environments.repl import Held, Repl
 from .environments.stopping import Stopped
-from .events import BlockEnded, BlockStarted, IterationEnded, Listeners, ModelAsked, ModelReplied, Notice, RunEnded, RunStarted
+from .events import BlockEnded, BlockStarted, IterationEnded, Listeners
+from .events import ModelAsked, ModelReplied, Notice, RunEnded, RunStarted
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
 from .output_type import OutputType
@@ -46,7 +47,8 @@ def split_prompt(prompt: Any, context: Any, root_prompt: str | None) -> tuple[st
     if not isinstance(prompt, str):
         raise ConfigurationError(f"The question must be a text, not {type(prompt).__name__}. "
                                  'For data ask: completion("your question", context=data).')
-    if not prompt.strip(): raise ConfigurationError('The question is empty. Ask: completion("your question", context=data).')
+    if not prompt.strip():
+        raise ConfigurationError('The question is empty. Ask: completion("your question", context=data).')
     if context is not NO_CONTEXT and len(prompt) > 100_000:
         raise ConfigurationError(f"The question has {len(prompt):,} characters and would be sent whole. "
                                  "Is it the data? Ask: completion(question, context=data).")
@@ -63,7 +65,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Call:
-    "A question, and all that belongs to its being asked."
+    "A question, and all that comes with it."
     question: str
     context: Any                           # the data; `NO_CONTEXT` where the question is all
     ledger: Ledger                         # what it may spend; its `parent` is that of the run whose code asks
@@ -79,8 +81,9 @@ class Call:
         "What it brings to the REPL, by name."
         return {"context": self.question if self.context is NO_CONTEXT else self.context} | self.past.names
 
+# %% ../nbs/13_run.ipynb #ac5db16a
 def make_call(rlm: RLM, prompt: Any, context: Any, root_prompt: str | None, output_type: Any, **more) -> Call:
-    "What the arguments of `completion` come to. Raises `ConfigurationError` where they are no question."
+    "The question and all that comes with it. Raises `ConfigurationError` where the arguments are no question."
     question, context = split_prompt(prompt, context, root_prompt)
     return Call(question, context, rlm.new_ledger(), None if output_type is None else OutputType(output_type), **more)
 
@@ -99,8 +102,8 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     task = {**task, "content": sendable("\n\n".join(t for t in told if t))}
     if past.messages: return [*past.messages, task]
     template = found.system_prompt if rlm.custom_system_prompt is None else rlm.custom_system_prompt
-    first = prompts.first_messages(task, rlm.tools, template, rlm.show_values,
-                                   session=bool(past.names), recursion=opens_repls(rlm, call.ledger))
+    first = prompts.first_messages(task, prompts.system_prompt(
+        rlm.tools, template, rlm.show_values, bool(past.names), opens_repls(rlm, call.ledger)))
     return first if found.system_prompt is None else [first[0], first[-1]]  # the example is Python
 
 def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
@@ -135,7 +138,8 @@ class Run:
     @property
     def task(self) -> Task:
         "What it brings into an environment."
-        return Task(self.call.question, self.call.data, self.subcalls.functions | self.rlm.tools, self.label, self.ledger.stop)
+        tools = self.subcalls.functions | self.rlm.tools
+        return Task(self.call.question, self.call.data, tools, self.label, self.ledger.stop)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -147,16 +151,12 @@ class Run:
 def begin(self: Run, held: Held, repl: str) -> None:
     "Start to work in an environment that this run holds; `repl` is its REPL's name."
     self.held, self.environment = held, held.environment
+    self.repl = repl
     if self.ledger.parent is None: self.ledger.stop.begin()
-    found, call = held.surroundings, self.call
-    messages = first_messages(self.rlm, call, found)
-    self.trajectory = Trajectory(messages, fit=call.output_type and call.output_type.fit,
-                                 unseen=not told_all(self.rlm, call, found))
+    messages = first_messages(self.rlm, self.call, held.surroundings)
+    self.trajectory = Trajectory(messages, fit=self.call.output_type and self.call.output_type.fit,
+                                 unseen=not told_all(self.rlm, self.call, held.surroundings))
     self._said, self._told = len(messages), 0  # messages and iterations that were announced
-    self._settings = RunSettings(
-        self.rlm.environment, self.rlm.environment_kwargs, self.rlm.persistent, tuple(self.rlm.tools),
-        tuple(name_of(sub_lm_of(lm)) for lm in self.rlm.lms), trait(self.rlm.lm, "sampling"), repl,
-        session=bool(call.past.names), continues=call.past.previous.id if call.past.previous else "", names=found.names)
 
 # %% ../nbs/13_run.ipynb #3060ee8b
 @patch
@@ -176,17 +176,6 @@ def perform(self: Run, request: AskModel | RunCode | Resolve) -> Any:
         case Resolve(source=source, variable=variable):
             return self._in_repl(self.environment.resolve, source, variable)
 
-@patch
-def announce(self: Run, request: AskModel | RunCode | Resolve) -> None:
-    "Say what is going to happen."
-    if isinstance(request, AskModel): self.iteration = request.iteration
-    if not self.emit.listeners: return
-    match request:
-        case AskModel(iteration=number): self.emit(ModelAsked(number, self.ledger.spent))
-        case RunCode(code=code):
-            inputs = self.held.surroundings.inputs(code)
-            self.emit(BlockStarted(self.iteration, code, self.ledger.spent, inputs))
-
 # %% ../nbs/13_run.ipynb #57a52f6e
 @patch
 def _in_repl(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
@@ -199,6 +188,7 @@ def _in_repl(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
     self.call.loop.call_soon_threadsafe(there, context=contextvars.copy_context())
     return self.ledger.wait(future)
 
+# %% ../nbs/13_run.ipynb #4cc9ab99
 @patch
 def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
     "What `run(*args)` did, with the sub-calls that it made. The code in it must not call this `RLM`."
@@ -216,6 +206,43 @@ def _child(self: Run, prompt: str, lm: LM) -> RLMChatCompletion:
     "`prompt` as answered by a run with a REPL of its own."
     call = Call(prompt, NO_CONTEXT, Ledger(parent=self.ledger), emit_above=self.emit_subcalls)
     return result_of(answer_once(self.rlm.child(lm), call))
+
+# %% ../nbs/13_run.ipynb #53fff0cc
+@patch
+def announce(self: Run, request: AskModel | RunCode | Resolve) -> None:
+    "Say what is going to happen."
+    if isinstance(request, AskModel): self.iteration = request.iteration
+    if not self.emit.listeners: return
+    match request:
+        case AskModel(iteration=number): self.emit(ModelAsked(number, self.ledger.spent))
+        case RunCode(code=code):
+            inputs = self.held.surroundings.inputs(code)
+            self.emit(BlockStarted(self.iteration, code, self.ledger.spent, inputs))
+
+@patch
+def _tell_iterations(self: Run) -> None:
+    "Announce the iterations that are over."
+    t = self.trajectory
+    while self._told < len(t.iterations):
+        said = tuple(t.messages[self._said:])
+        self._said = len(t.messages)
+        self._told += 1
+        self.emit(IterationEnded(self._told, t.iterations[self._told - 1], said))
+
+# %% ../nbs/13_run.ipynb #a5418815
+@patch
+def _tell_start(self: Run) -> None:
+    "Announce the run, and what the user may want to know before it."
+    rlm, call = self.rlm, self.call
+    past, has_context = call.past, call.context is not NO_CONTEXT
+    settings = RunSettings(
+        rlm.environment, rlm.environment_kwargs, rlm.persistent, tuple(rlm.tools),
+        tuple(name_of(sub_lm_of(lm)) for lm in rlm.lms), trait(rlm.lm, "sampling"), self.repl, session=bool(past.names),
+        continues=past.previous.id if past.previous else "", names=self.held.surroundings.names)
+    self.emit(RunStarted(
+        call.question, name_of(rlm.lm), rlm.max_iterations, self.id, tuple(self.trajectory.messages),
+        len(past.messages), call.context if has_context else None, has_context, settings, self.secrets))
+    if hint := self.held.surroundings.hint: self.emit(Notice(hint))
 
 # %% ../nbs/13_run.ipynb #53818ed1
 @patch
@@ -236,24 +263,6 @@ def steps(self: Run) -> Generator[None, None, tuple[Answer, str]]:
         loop.close()
         self._tell_iterations()
 
-@patch
-def _tell_start(self: Run) -> None:
-    "Announce the run, and what the user may want to know before it."
-    rlm, call, has_context = self.rlm, self.call, self.call.context is not NO_CONTEXT
-    self.emit(RunStarted(call.question, name_of(rlm.lm), rlm.max_iterations, self.id, tuple(self.trajectory.messages),
-                         len(call.past.messages), call.context if has_context else None, has_context, self._settings, self.secrets))
-    if hint := self.held.surroundings.hint: self.emit(Notice(hint))
-
-@patch
-def _tell_iterations(self: Run) -> None:
-    "Announce the iterations that are over."
-    t = self.trajectory
-    while self._told < len(t.iterations):
-        said = tuple(t.messages[self._said:])
-        self._said = len(t.messages)
-        self._told += 1
-        self.emit(IterationEnded(self._told, t.iterations[self._told - 1], said))
-
 # %% ../nbs/13_run.ipynb #73911018
 @patch
 def finish(self: Run, answer: Answer | None, stop_reason: str, keep: bool = True) -> RLMChatCompletion:
@@ -262,7 +271,8 @@ def finish(self: Run, answer: Answer | None, stop_reason: str, keep: bool = True
     answer, t = answer or Answer(None, ""), self.trajectory
     changes = self.held.end(keep)
     for name in getattr(changes, "withheld", ()):
-        self.emit(Notice(f"Your {name} stayed as it was. What the model made of it is in result.changes.withheld[{name!r}]."))
+        self.emit(Notice(f"Your {name} stayed as it was. "
+                         f"What the model made of it is in result.changes.withheld[{name!r}]."))
     computed = answer.computed and stop_reason == "final"
     result = RLMChatCompletion(
         name_of(self.rlm.lm), self.call.question, answer.text, answer.value, tuple(t.iterations), tuple(t.messages),
@@ -291,6 +301,7 @@ def answer_in(repl: Repl, rlm: RLM, call: Call) -> Generator[None, None, RLMChat
             raise
         return run.finish(answer, stop_reason)
 
+# %% ../nbs/13_run.ipynb #0fdc720a
 def answer_once(rlm: RLM, call: Call) -> Generator[None, None, RLMChatCompletion]:
     "A run in the REPL that `rlm` keeps, or in one of its own, step by step."
     repl = rlm.repl or rlm.new_repl()
@@ -299,7 +310,7 @@ def answer_once(rlm: RLM, call: Call) -> Generator[None, None, RLMChatCompletion
         if repl is not rlm.repl: repl.close()
 
 def result_of(steps: Generator[None, None, RLMChatCompletion]) -> RLMChatCompletion:
-    "What a run comes to."
+    "The result of a run, after all its steps."
     while True:
         try: next(steps)
         except StopIteration as end: return end.value
