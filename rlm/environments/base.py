@@ -17,73 +17,8 @@ from ..text import bounded_repr, clip, parse_python, type_name
 from ..types import Answer, CodeResult, RunEndedError
 
 # %% auto #0
-__all__ = ['RESERVED', 'AnswerGiven', 'AnswerSlot', 'visible_names', 'unknown_name', 'repl_helpers', 'Task', 'Surroundings',
-           'Environment', 'BaseEnvironment', 'notebook_output', 'parse_answer', 'is_meant_as_code']
-
-# %% ../../nbs/environments/03_base.ipynb #62563c4d
-class AnswerGiven(BlockEnd):
-    "The block has given its answer."
-
-class AnswerSlot:
-    "Keeps the first answer that a block gives."
-    def __init__(self): self.answer, self.open = None, False
-
-    def check_open(self) -> None:
-        "Raise unless a block is running."
-        if not self.open: raise RunEndedError("this function belongs to a block of a run, and that block has ended")
-
-    def give(self, value) -> NoReturn:
-        "Record `value` and end the block."
-        self.check_open()
-        if self.answer is None: self.answer = Answer(value)
-        raise AnswerGiven
-
-# %% ../../nbs/environments/03_base.ipynb #197cee39
-RESERVED = ("context", "context_history", "session_history", "llm_query", "llm_query_batched", "rlm_query",
-            "rlm_query_batched", "SHOW_VARS", "FINAL", "FINAL_VAR", "answer")
-
-class _Text(str):
-    "Text that is echoed as it is."
-    def __repr__(self) -> str: return str(self)
-
-def visible_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    "The public names and their values, `context` first; no modules."
-    found = {n: namespace[n] for n in list(namespace) if isinstance(n, str) and not n.startswith("_")}
-    found = {n: v for n, v in found.items() if not issubclass(type(v), ModuleType)}
-    return {n: found[n] for n in sorted(found, key=lambda n: n != "context")}
-
-def unknown_name(name: str, namespace: Mapping[str, Any]) -> str:
-    "What to say about a variable that is not there."
-    names = list(visible_names(namespace))
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return f"no variable named {clip(name, 50, 50)}; there are: {', '.join(names[:20]) or 'none'}{more}"
-
-def repl_helpers(
-    namespace: Mapping[str, Any],  # where the block's names are
-    slot: AnswerSlot,              # where its answer goes
-) -> dict[str, Any]:
-    "The functions that a block can call besides Python's own, by name."
-    def FINAL(value):
-        "End with `value` as the answer."
-        slot.give(value)
-    def FINAL_VAR(name):
-        "End with the variable of that name as the answer."
-        if not isinstance(name, str): slot.give(name)
-        if name not in namespace: raise NameError(unknown_name(name, namespace))
-        slot.give(namespace[name])
-    def SHOW_VARS():
-        "The variables that there are, and their types."
-        slot.check_open()
-        names = visible_names(namespace)
-        lines = [f"{name}: {type_name(value)}" for name, value in list(names.items())[:100]]
-        return _Text("\n".join(lines + [f"... and {len(names) - 100} more"] * (len(names) > 100)))
-    def display(*objects):
-        for obj in objects: print(bounded_repr(obj))
-    def input(prompt=""): raise EOFError("nobody is there to type: input() has nothing to read")
-    helpers = [FINAL, FINAL_VAR, SHOW_VARS, display, input]
-    for f in helpers: f.__qualname__ = f.__name__
-    return {f.__name__: f for f in helpers} | {
-        "exit": sys.exit, "quit": sys.exit, "answer": {"content": "", "ready": False}}
+__all__ = ['RESERVED', 'MAY_COVER', 'Task', 'Surroundings', 'Environment', 'BaseEnvironment', 'visible_names', 'notebook_output',
+           'AnswerGiven', 'AnswerSlot', 'unknown_name', 'repl_helpers', 'parse_answer', 'is_meant_as_code']
 
 # %% ../../nbs/environments/03_base.ipynb #ce83f6c7
 @dataclass(frozen=True)
@@ -95,12 +30,13 @@ class Task:
     label: str = "run"                                   # the run's name, the first word in its tracebacks
     stop: Stop = field(default_factory=Stop)             # ends its blocks from outside
 
+# %% ../../nbs/environments/03_base.ipynb #060b7ecf
 @dataclass(frozen=True)
 class Surroundings:
     "What the code of a run finds in an environment."
     names: dict[str, str] = field(default_factory=dict)   # of data that goes by another name there: its name
     own: dict[str, Any] = field(default_factory=dict)     # variables that the code of earlier runs has bound
-    shared: dict[str, Any] = field(default_factory=dict)  # the user's variables that it can read, the most important first
+    shared: dict[str, Any] = field(default_factory=dict)  # variables of the user that it can read, the chief ones first
     listed: frozenset[str] = frozenset()                  # those that the user listed by name
     hint: str = ""                                        # what to tell the user about variables that it can't read
     calling_thread: bool = False                          # blocks must run on the thread of whoever asks the question
@@ -117,49 +53,53 @@ class Environment(Protocol):
     def resolve(self, source: str, variable: bool) -> CodeResult:
         "What an answer that the model wrote outside code stands for: an answer, an error, or neither (it is text)."
     def end(self, keep: bool = True) -> Any:
-        "Finish the run, and return what it changed of the user's, if anything. Without `keep` its own names are taken back."
+        "Finish the run, and return what it changed of the user's. Without `keep` its own names are taken back."
     def close(self) -> None:
         "Let go of everything. Running code after that raises `RunEndedError`."
 
 # %% ../../nbs/environments/03_base.ipynb #2aeb717b
 class BaseEnvironment:
     "Runs blocks in one namespace and remembers what tracebacks need."
-    def __init__(self,
-        namespace: dict[str, Any],  # what the code sees and binds
-        show_values: bool = True,   # show in tracebacks what names stood for
-    ):
+    def __init__(self, namespace: dict[str, Any],  # what the code sees and binds
+                 show_values: bool = True):        # show in tracebacks what names stood for
         self.namespace, self.show_values = namespace, show_values
-        self.names = self._all_names()       # every variable that the code can use, its own and others
-        self.data: dict[str, Any] = {}       # what the run under way brought, by name
-        self.label, self.stop = "run", Stop()
+        self.names = self._all_names()  # every variable that the code can use, its own and others
+        self.task = Task()              # that of the run under way
+        self.data: dict[str, Any] = {}  # its data, by the names they have here
         self._slot, self._loop = AnswerSlot(), EventLoop()
-        self._capture, self._files = Capture(), set()
         self.helpers = repl_helpers(self.names, self._slot)
+        self._capture, self._files = Capture(), set()
         self._captures = [self._capture]
         self._cleanup = ExitStack()  # refers to nothing that refers to this object, so that it can be collected
-        self._cleanup.callback(_forget_sources, self._files)
-        self._cleanup.callback(_shut_down, self._captures, self._loop)
+        self._cleanup.callback(_shut_down, self._captures, self._loop, self._files)
         self._finalizer = weakref.finalize(self, self._cleanup.close)
 
-    def _all_names(self) -> Mapping[str, Any]:
-        "Every variable that the code can use, its own and others."
-        return self.namespace
+    def _all_names(self) -> Mapping[str, Any]: return self.namespace
 
-def _forget_sources(files: set[str]) -> None:
+    def variables(self) -> dict[str, Any]:
+        "Public names and their values, `context` first."
+        return visible_names(self.names)
+
+def _shut_down(captures: list[Capture], loop: EventLoop, files: set[str] = frozenset()) -> None:
     for name in files: linecache.cache.pop(name, None)
-
-def _shut_down(captures: list[Capture], loop: EventLoop) -> None:
     for capture in captures: capture.close()
     with InterruptGate(), Capture() as nobody:
         nobody.close()
         loop.close()
+
+# %% ../../nbs/environments/03_base.ipynb #6d0c4fee
+def visible_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    "The public names and their values, `context` first; no modules."
+    found = {n: namespace[n] for n in list(namespace) if isinstance(n, str) and not n.startswith("_")}
+    found = {n: v for n, v in found.items() if not issubclass(type(v), ModuleType)}
+    return {n: found[n] for n in sorted(found, key=lambda n: n != "context")}
 
 # %% ../../nbs/environments/03_base.ipynb #52c56f35
 @patch
 def begin(self: BaseEnvironment, task: Task) -> Surroundings:
     "Get ready for a run. The namespace is as the run before left it."
     if not self._finalizer.alive: raise RunEndedError("this environment is closed")
-    self.label, self.stop = task.label, task.stop
+    self.task = task
     self._capture = Capture()
     self._captures[:] = [self._capture]
     self._before_run = self._snapshot()
@@ -215,52 +155,91 @@ def _restore(self: BaseEnvironment, names: dict[str, Any]) -> None:
 
 # %% ../../nbs/environments/03_base.ipynb #f671c96f
 @patch
-def _perform(self: BaseEnvironment,
-    source: str,                        # the code
-    name: str,                          # how tracebacks call it
-    use: Callable[[Any], tuple[dict]],  # from the value of the last expression to the outputs it makes
-) -> CodeResult:
+def _perform(self: BaseEnvironment, source: str,  # the code
+             name: str,                           # how tracebacks call it
+             use: Callable[[Any], tuple[dict]],   # from the value of the last expression to the outputs it makes
+            ) -> CodeResult:
     "Run `source`, and hand the value of its last expression to `use` while output is still captured."
     if not self._finalizer.alive: raise RunEndedError("this environment is closed")
-    start, result = time.perf_counter(), CodeResult()
-    self._capture.reclaim |= {stream for stream in ("stdin", "stdout", "stderr") if stream in source}
-    self.namespace.pop("__warningregistry__", None)  # so that a warning is shown in every block that causes it
+    began, result = time.perf_counter(), CodeResult()
     try:
-        with InterruptGate() as gate, self.stop.watch(gate):
-            self._slot.answer, self._slot.open = None, True
+        with InterruptGate() as gate, self.task.stop.watch(gate):
             self._prepare(source)
             try:
-                with self._capture: echo, error, interrupted = self._attempt(source, name, use, gate)
-            finally:
-                self._slot.open = False
-                restored, (stdout, stderr) = self._put_back(), self._capture.take()
-            answer = None if interrupted else self._slot.answer
-            result = CodeResult(stdout, stderr, self._capture.take_outputs() + echo, None if answer else error,
-                time.perf_counter() - start, answer=answer, restored=restored, interrupted=interrupted)
-    except KeyboardInterrupt: result = replace(result, interrupted=True)  # it came while things were put in order
-    except Stopped as e: result = replace(result, error=f"Stopped: {e}")  # so did this
-    return result
+                with self._capture: tried = self._attempt(source, name, use, gate)
+            finally: left = self._clear_up()
+            answer = None if tried.interrupted else left.answer
+            result = replace(left, outputs=left.outputs + tried.outputs, error=None if answer else tried.error,
+                             answer=answer, interrupted=tried.interrupted)
+    except KeyboardInterrupt: result = replace(result, interrupted=True)
+    except Stopped as e: result = replace(result, error=f"Stopped: {e}")
+    return replace(result, execution_time=time.perf_counter() - began)
 
 # %% ../../nbs/environments/03_base.ipynb #0aac4ab3
 @patch
-def _attempt(self: BaseEnvironment, source, name, use, gate) -> tuple[tuple[dict, ...], str | None, bool]:
-    "What the last expression showed, why the code failed, if it did, and whether Ctrl-C was the reason."
+def _attempt(self: BaseEnvironment, source: str, name: str, use: Callable, gate: InterruptGate) -> CodeResult:
+    "Run `source` through the open gate: what its last expression showed, or why it failed."
     gate.open = True
     try:
         try:
-            filename = remember_source(source, f"<{self.label} {name}>")
-            self._files.add(filename)
-            outputs = use(run_block(self._compile(source, filename), self.namespace, self._loop))
+            outputs = use(self._value_of(source, name))
             self._take_answer_dict(True)
-            return outputs, None, False
+            return CodeResult(outputs=outputs)
         except BaseException as e:
             gate.open = False
-            if isinstance(e, KeyboardInterrupt) and gate.interrupted: return (), "KeyboardInterrupt", True
+            if isinstance(e, KeyboardInterrupt) and gate.interrupted:
+                return CodeResult(error="KeyboardInterrupt", interrupted=True)
             self._take_answer_dict(False)
-            return (), format_error(e, self._files, self.show_values), False
+            return CodeResult(error=format_error(e, self._files, self.show_values))
     finally: gate.open = False
 
-# %% ../../nbs/environments/03_base.ipynb #37ae154e
+@patch
+def _value_of(self: BaseEnvironment, source: str, name: str) -> Any:
+    "Run the code, and return the value of its last expression."
+    filename = remember_source(source, f"<{self.task.label} {name}>")
+    self._files.add(filename)
+    return run_block(self._compile(source, filename), self.namespace, self._loop)
+
+# %% ../../nbs/environments/03_base.ipynb #192b9919
+@patch
+def _prepare(self: BaseEnvironment, source: str) -> None:
+    "Get ready for a block. An interrupt waits until it is done."
+    self._capture.reclaim |= {stream for stream in ("stdin", "stdout", "stderr") if stream in source}
+    self.namespace.pop("__warningregistry__", None)  # so that a warning is shown in every block that causes it
+    self._slot.answer, self._slot.open = None, True
+
+@patch
+def _compile(self: BaseEnvironment, source: str, filename: str) -> list[CodeType]:
+    "The block's code."
+    return compile_block(source, filename)
+
+@patch
+def _put_back(self: BaseEnvironment) -> tuple[str, ...]:
+    "Restore what a block must not change; the names that it had changed."
+    return ()
+
+@patch
+def _clear_up(self: BaseEnvironment) -> CodeResult:
+    "Put things in order after a block, and collect what it left."
+    self._slot.open = False
+    restored, (stdout, stderr) = self._put_back(), self._capture.take()
+    return CodeResult(stdout, stderr, self._capture.take_outputs(), answer=self._slot.answer, restored=restored)
+
+# %% ../../nbs/environments/03_base.ipynb #d77dbca7
+@patch
+def run(self: BaseEnvironment, code: str, name: str) -> CodeResult:
+    "What running `code` did; its last expression is echoed."
+    return self._perform(code, name, self._echo)
+
+@patch
+def _echo(self: BaseEnvironment, value) -> tuple[dict, ...]:
+    "A last expression's value as a notebook output."
+    return () if value is None else (notebook_output(bounded_repr(value)),)
+
+def notebook_output(text: str) -> dict:
+    "A value's text as the output of a notebook cell."
+    return {"output_type": "execute_result", "data": {"text/plain": text}, "metadata": {}, "execution_count": None}
+
 @patch
 def _take_answer_dict(self: BaseEnvironment, succeeded: bool) -> None:
     "An `answer` that is marked ready is the block's answer, once, and only if the block did not fail."
@@ -270,63 +249,86 @@ def _take_answer_dict(self: BaseEnvironment, succeeded: bool) -> None:
     answer["ready"] = False
     if succeeded and self._slot.answer is None: self._slot.answer = Answer(answer["content"])
 
-# %% ../../nbs/environments/03_base.ipynb #d77dbca7
-def notebook_output(text: str) -> dict:
-    "A value's text as the output of a notebook cell."
-    return {"output_type": "execute_result", "data": {"text/plain": text}, "metadata": {}, "execution_count": None}
+# %% ../../nbs/environments/03_base.ipynb #62563c4d
+class AnswerGiven(BlockEnd):
+    "The block has given its answer."
 
-@patch
-def run(self: BaseEnvironment, code: str, name: str) -> CodeResult:
-    "What running `code` did; its last expression is echoed."
-    return self._perform(code, name, self._echo)
+class AnswerSlot:
+    "Keeps the first answer that a block gives."
+    def __init__(self): self.answer, self.open = None, False
 
-@patch
-def variables(self: BaseEnvironment) -> dict[str, Any]:
-    "Public names and their values, `context` first."
-    return visible_names(self.names)
+    def check_open(self) -> None:
+        "Raise unless a block is running."
+        if not self.open: raise RunEndedError("this function belongs to a block of a run, and that block has ended")
 
-@patch
-def _prepare(self: BaseEnvironment, source: str) -> None:
-    "Get ready for a block. An interrupt waits until it is done."
+    def give(self, value) -> NoReturn:
+        "Record `value` and end the block."
+        self.check_open()
+        if self.answer is None: self.answer = Answer(value)
+        raise AnswerGiven
 
-@patch
-def _put_back(self: BaseEnvironment) -> tuple[str, ...]:
-    "Restore what a block must not change; the names of which it had changed any."
-    return ()
+# %% ../../nbs/environments/03_base.ipynb #197cee39
+RESERVED = ("context", "context_history", "session_history", "llm_query", "llm_query_batched", "rlm_query",
+            "rlm_query_batched", "SHOW_VARS", "FINAL", "FINAL_VAR", "answer")
+MAY_COVER = frozenset({"answer", "display", "input", "exit", "quit"})  # a variable of the code's may take such a name
 
-@patch
-def _compile(self: BaseEnvironment, source: str, filename: str) -> list[CodeType]:
-    "The block's code."
-    return compile_block(source, filename)
+class _Text(str):
+    "Text that is echoed as it is."
+    def __repr__(self) -> str: return str(self)
 
-@patch
-def _echo(self: BaseEnvironment, value) -> tuple[dict, ...]:
-    "A last expression's value as a notebook output."
-    return () if value is None else (notebook_output(bounded_repr(value)),)
+def unknown_name(name: str, namespace: Mapping[str, Any]) -> str:
+    "What to say about a variable that is not there."
+    names = list(visible_names(namespace))
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return f"no variable named {clip(name, 50, 50)}; there are: {', '.join(names[:20]) or 'none'}{more}"
+
+# %% ../../nbs/environments/03_base.ipynb #9dd3cddd
+def repl_helpers(namespace: Mapping[str, Any],  # where the block's names are
+                 slot: AnswerSlot,              # where its answer goes
+                ) -> dict[str, Any]:
+    "The functions that a block can call besides Python's own, by name."
+    def FINAL(value):
+        "End with `value` as the answer."
+        slot.give(value)
+    def FINAL_VAR(name):
+        "End with the variable of that name as the answer."
+        if not isinstance(name, str): slot.give(name)
+        if name not in namespace: raise NameError(unknown_name(name, namespace))
+        slot.give(namespace[name])
+    def SHOW_VARS():
+        "The variables that there are, and their types."
+        slot.check_open()
+        names = visible_names(namespace)
+        lines = [f"{name}: {type_name(value)}" for name, value in list(names.items())[:100]]
+        return _Text("\n".join(lines + [f"... and {len(names) - 100} more"] * (len(names) > 100)))
+    def display(*objects):
+        for obj in objects: print(bounded_repr(obj))
+    def input(prompt=""): raise EOFError("nobody is there to type: input() has nothing to read")
+    helpers = [FINAL, FINAL_VAR, SHOW_VARS, display, input]
+    for f in helpers: f.__qualname__ = f.__name__
+    return {f.__name__: f for f in helpers} | {
+        "exit": sys.exit, "quit": sys.exit, "answer": {"content": "", "ready": False}}
 
 # %% ../../nbs/environments/03_base.ipynb #7a7ce6a7
 _CODE_SHAPES = (ast.Call, ast.Subscript, ast.JoinedStr, ast.Attribute, ast.IfExp, ast.List, ast.Dict, ast.Set,
                 ast.ListComp, ast.DictComp, ast.SetComp)
 
-def parse_answer(
-    source: str,  # the text between an answer's brackets
-) -> ast.expr | None:
-    "The Python expression that it is, if it is one."
+def parse_answer(source: str) -> ast.expr | None:
+    "The text between an answer's brackets as a Python expression, if it is one."
     with InterruptGate(), Capture(): tree = parse_python(source, "eval")  # Python's warnings about prose are for nobody
     return tree and tree.body
 
-def is_meant_as_code(
-    tree: ast.expr,                # from `parse_answer`
-    namespace: Mapping[str, Any],  # the run's variables
-    helpers: Mapping[str, Any],    # its helpers and tools
-) -> bool:
+def is_meant_as_code(tree: ast.expr,                # from `parse_answer`
+                     namespace: Mapping[str, Any],  # the run's variables
+                     helpers: Mapping[str, Any],    # its helpers and tools
+                    ) -> bool:
     "Whether a model that wrote this as its answer meant the value and not the words."
     nodes = list(ast.walk(tree))
     names = [n for n in nodes if isinstance(n, ast.Name)]
     local = {n.id for n in names if isinstance(n.ctx, ast.Store)} | {n.arg for n in nodes if isinstance(n, ast.arg)}
     free = {n.id for n in names} - local
-    own = {name for name in free if name[:2] != "__" and (name in namespace or name in helpers)}
-    if not own or not all(name in own or hasattr(builtins, name) for name in free): return False
+    known = {name for name in free if name[:2] != "__" and (name in namespace or name in helpers)}
+    if not known or not all(name in known or hasattr(builtins, name) for name in free): return False
     if not isinstance(tree, ast.BinOp): return isinstance(tree, _CODE_SHAPES)
     if all(isinstance(namespace.get(name), (int, float)) for name in free): return True
     text = any(isinstance(n, ast.Constant) and isinstance(n.value, str) for n in nodes)
@@ -334,10 +336,9 @@ def is_meant_as_code(
 
 # %% ../../nbs/environments/03_base.ipynb #e902e922
 @patch
-def resolve(self: BaseEnvironment,
-    source: str,     # the text between the brackets of an answer that stands outside code
-    variable: bool,  # whether it was `FINAL_VAR(...)`, not `FINAL(...)`
-) -> CodeResult:
+def resolve(self: BaseEnvironment, source: str,  # what stood between the brackets of an answer outside code
+            variable: bool,                      # whether it was `FINAL_VAR(...)`, not `FINAL(...)`
+           ) -> CodeResult:
     "The answer that `source` stands for, or why it stands for none; neither where it is just text."
     source = source.strip()
     name = source.strip("`'\"") if variable else source
@@ -347,8 +348,8 @@ def resolve(self: BaseEnvironment,
     tree = parse_answer(source)
     if tree is not None and is_meant_as_code(tree, self.names, self.helpers):
         result = self._perform(source, "answer", self._give)
-        named_file = isinstance(tree, ast.Attribute) and result.error and "\nAttributeError: " in result.error
-        if not named_file: return result
+        is_file = isinstance(tree, ast.Attribute) and result.error and "\nAttributeError: " in result.error
+        if not is_file: return result
     return CodeResult(error=unknown_name(name, self.names)) if variable else CodeResult()
 
 @patch

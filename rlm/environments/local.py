@@ -7,7 +7,8 @@ from __future__ import annotations
 import builtins, sys
 from types import ModuleType
 from typing import Any
-from .base import BaseEnvironment, Task
+from fastcore.basics import patch
+from .base import MAY_COVER, BaseEnvironment, Task
 
 # %% auto #0
 __all__ = ['new_namespace', 'LocalEnvironment']
@@ -30,29 +31,34 @@ class LocalEnvironment(BaseEnvironment):
         super().__init__(vars(module), show_values)
         self._cleanup.callback(sys.modules.pop, module.__name__, None)
         self._fixed = {"__name__": module.__name__, "__builtins__": self._new_builtins()}
+        self._guarded: set[str] = set()  # names that the code may bind, but not keep
         self.namespace |= self._fixed
-        self._guarded: set[str] = set()  # names that mean after each block what they meant before
 
     def _new_builtins(self) -> dict[str, Any]: return dict(vars(builtins))
 
-    def _bring(self, task: Task) -> None:
-        self.data = task.data
-        # Models use these names as they like: they may cover a helper, but are not put back.
-        self._guarded = self.helpers.keys() - {"answer", "display", "input", "exit", "quit"} | task.tools.keys()
-        self._fixed |= self.data
-        self._fixed["__builtins__"] |= self.helpers
-        self.namespace |= self._fixed
+# %% ../../nbs/environments/04_local.ipynb #dfae482a
+@patch
+def _bring(self: LocalEnvironment, task: Task) -> None:
+    self.data = task.data
+    self._guarded = self.helpers.keys() - MAY_COVER | task.tools.keys()
+    self._fixed |= self.data
+    self._fixed["__builtins__"] |= self.helpers
+    self.namespace |= self._fixed
 
-    def _take_away(self) -> None:
-        for name in self.data: self._fixed.pop(name, None), self.namespace.pop(name, None)
-        self.data = {}
+@patch
+def _take_away(self: LocalEnvironment) -> None:
+    for name in self.data:
+        for names in (self._fixed, self.namespace): names.pop(name, None)
+    self.data = {}
 
-    def _put_back(self) -> tuple[str, ...]:
-        "Restore helpers, tools and `context`; those of them that the block had bound or deleted."
-        namespace = self.namespace
-        changed = [name for name in self._guarded if name in namespace]
-        for name in changed: del namespace[name]
-        changed += [n for n, value in self.data.items() if n not in namespace or namespace[n] is not value]
-        self._fixed["__builtins__"] |= self.helpers
-        namespace |= self._fixed
-        return tuple(sorted(changed))
+# %% ../../nbs/environments/04_local.ipynb #8d5219a3
+@patch
+def _put_back(self: LocalEnvironment) -> tuple[str, ...]:
+    "Restore helpers, tools and the data; those of them that the block had bound or deleted."
+    names = self.namespace
+    changed = [name for name in self._guarded if name in names]
+    for name in changed: del names[name]
+    changed += [name for name, value in self.data.items() if name not in names or names[name] is not value]
+    self._fixed["__builtins__"] |= self.helpers
+    names |= self._fixed
+    return tuple(sorted(changed))

@@ -4,12 +4,13 @@
 
 # %% ../../nbs/environments/05_repl.ipynb #d4e544aa
 from __future__ import annotations
-import secrets, sys, threading
+import secrets, threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from fastcore.basics import patch
 from .base import Environment, Surroundings, Task
+from .stopping import running_loop
 from ..types import RLMError
 
 # %% auto #0
@@ -31,6 +32,7 @@ class Held:
             self.changes = self.environment.end(keep)
         return self.changes
 
+# %% ../../nbs/environments/05_repl.ipynb #3d52607c
 class Repl:
     "An environment for many runs, one at a time."
     def __init__(self, create: Callable[[], Environment]):  # makes it, for the first run
@@ -40,12 +42,32 @@ class Repl:
         self._lock = threading.Lock()   # that of the run which holds it
         self._thread, self._loop = 0, None
 
+    def _let_go(self) -> None:
+        self.closed = True
+        if self._environment is not None: self._environment.close()
+        self._environment = None
+
+# %% ../../nbs/environments/05_repl.ipynb #60151e7c
+@patch(as_prop=True)
+def _held_here(self: Repl) -> bool:
+    "Whether a run of this thread holds it."
+    return self._lock.locked() and self._thread == threading.get_ident()
+
+@patch
+def refuse_to_wait(self: Repl) -> None:
+    "Raise where waiting would never end."
+    if not self._lock.locked(): return
+    if self._loop is not None and self._loop is running_loop():
+        raise RLMError("An awaited run is at work in this REPL. Await it first, or await this one too.")
+    if self._held_here:
+        raise RLMError("A stream of this RLM has not come to its end. Go through it, or call its close(), "
+                       "before you ask the next question.")
+
 # %% ../../nbs/environments/05_repl.ipynb #0f4ea22c
 @patch
 @contextmanager
-def hold(self: Repl,
-         task: Task,        # what the run brings
-         loop: Any = None,  # the event loop whose thread runs its code, if it is not the calling one's
+def hold(self: Repl, task: Task,  # what the run brings
+         loop: Any = None,        # the event loop whose thread runs its code, if it is not the calling one's
         ) -> Iterator[Held]:
     "The environment, ready for a run. Whoever comes meanwhile waits."
     self.refuse_to_wait()
@@ -59,39 +81,11 @@ def hold(self: Repl,
             held.end()
             if self.closed: self._let_go()
 
-# %% ../../nbs/environments/05_repl.ipynb #60151e7c
-@patch(as_prop=True)
-def _held_here(self: Repl) -> bool:
-    "Whether a run of this thread holds it."
-    return self._lock.locked() and self._thread == threading.get_ident()
-
-@patch
-def refuse_to_wait(self: Repl) -> None:
-    "Raise where waiting would never end."
-    if not self._lock.locked(): return
-    if self._loop is not None and self._loop is _running_loop():
-        raise RLMError("An awaited run is at work in this REPL. Await it first, or await this one too.")
-    if self._held_here:
-        raise RLMError("A stream of this RLM has not come to its end. Go through it, or call its close(), "
-                       "before you ask the next question.")
-
-def _running_loop() -> Any:
-    "The asyncio event loop that runs on this thread, if one does."
-    if "asyncio" not in sys.modules: return None
-    try: return sys.modules["asyncio"].get_running_loop()
-    except RuntimeError: return None
-
 # %% ../../nbs/environments/05_repl.ipynb #1f80272c
 @patch
 def close(self: Repl) -> None:
     "Wait for the run that is under way, if there is one, and let go of everything."
-    if self._held_here: self.closed = True  # by a stream that was left; it lets go
+    if self._held_here: self.closed = True
     else:
         self.refuse_to_wait()
         with self._lock: self._let_go()
-
-@patch
-def _let_go(self: Repl) -> None:
-    self.closed = True
-    if self._environment is not None: self._environment.close()
-    self._environment = None
