@@ -71,9 +71,22 @@ def imports(name: str, rooms: dict[str, Room]) -> Iterator[tuple[int, str, str]]
                     break
 
 def private_names(name: str, rooms: dict[str, Room]) -> Found:
-    for line, module, what in imports(name, rooms):
-        if what.startswith("_") and module != name:
-            yield f"{rooms[name].path}:{line}: imports {what}, which is private to {rooms[module].path}"
+    "What a module imports of another's private names, or reaches as `module._name`."
+    for line, module, what in sorted({*imports(name, rooms), *attributes(name, rooms)}):
+        if what.startswith("_") and module != name and f"{module}.{what}" not in rooms:
+            yield f"{rooms[name].path}:{line}: takes {what}, which is private to {rooms[module].path}"
+
+def attributes(name: str, rooms: dict[str, Room]) -> Iterator[tuple[int, str, str]]:
+    "The attributes of imported modules that a module uses: the line, the module and the attribute."
+    tree, called = ast.parse(rooms[name].code), {}
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Import, ast.ImportFrom)): continue
+        for alias in node.names:
+            module = alias.name if isinstance(node, ast.Import) else f"rlm.{alias.name}"  # `from rlm import module`
+            if module in rooms: called[alias.asname or alias.name] = module
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in called and not node.attr.startswith("__"):
+            yield node.lineno, called[ast.unparse(node.value)], node.attr
 
 def circles(rooms: dict[str, Room]) -> Found:
     "Circles of imports; one import is taken out of each, until none is left."

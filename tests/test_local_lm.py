@@ -198,10 +198,10 @@ def test_one_server_for_the_process_and_only_with_its_key(lm):
 
 @asks_the_model
 def test_a_server_that_died_is_started_again(lm):
-    ask(lm.sub_lm, HELLO)
-    lm.sub_lm._server.process.kill()
-    lm.sub_lm._server.process.wait()
-    assert "hello" in ask(lm.sub_lm, HELLO).content.lower()
+    ask(sub_lm_of(lm), HELLO)
+    sub_lm_of(lm)._server.process.kill()
+    sub_lm_of(lm)._server.process.wait()
+    assert "hello" in ask(sub_lm_of(lm), HELLO).content.lower()
 
 # -- the process around it
 
