@@ -33,7 +33,8 @@ class Limits:
     def __post_init__(self):
         for name, value in vars(self).items():
             whole = name in ("max_tokens", "max_errors")
-            if value is None or type(value) in (int, float)[:2 - whole] and 0 < value < float("inf"): continue
+            kinds = (int,) if whole else (int, float)
+            if value is None or (type(value) in kinds and 0 < value < float("inf")): continue
             raise ConfigurationError(f"{name} must be a {'whole ' * whole}number above 0, or None for no limit, "
                                      f"not {value!r:.80}.")
 
