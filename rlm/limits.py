@@ -8,7 +8,6 @@ import contextvars, threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent import futures
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 from fastcore.basics import patch
@@ -33,7 +32,8 @@ class Limits:
     def __post_init__(self):
         for name, value in vars(self).items():
             whole = name in ("max_tokens", "max_errors")
-            if value is None or type(value) in (int, float)[:2 - whole] and 0 < value < float("inf"): continue
+            kinds = (int,) if whole else (int, float)
+            if value is None or (type(value) in kinds and 0 < value < float("inf")): continue
             raise ConfigurationError(f"{name} must be a {'whole ' * whole}number above 0, or None for no limit, "
                                      f"not {value!r:.80}.")
 
@@ -65,9 +65,9 @@ class Slots:
         self._free, self._jobs = places, deque()
         self._lock = threading.Lock()
 
-    def start(self, f: Callable[[], Any]) -> Future:
+    def start(self, f: Callable[[], Any]) -> futures.Future:
         "Run `f()` when a place is free."
-        future = Future()
+        future = futures.Future()
         with uncaptured(): context = contextvars.copy_context()
         with self._lock:
             self._jobs.append((future, context, f))
@@ -147,7 +147,7 @@ def check(self: Ledger) -> None:
 
 # %% ../nbs/05_limits.ipynb #6684dc2d
 @patch
-def start(self: Ledger, f: Callable, *args, level: int = 0) -> Future:
+def start(self: Ledger, f: Callable, *args, level: int = 0) -> futures.Future:
     "Run `f(*args)` in a place for requests or, above level 0, in one for children of that level."
     self.check()
     with self.lock: slots = self.family.slots[level]
@@ -157,7 +157,7 @@ def start(self: Ledger, f: Callable, *args, level: int = 0) -> Future:
     return slots.start(job)
 
 @patch
-def wait(self: Ledger, future: Future) -> Any:
+def wait(self: Ledger, future: futures.Future) -> Any:
     "What comes of `future`; raises as `check` does when the run is over before."
     while not future.done():
         futures.wait([future, self.stop.asked], timeout=self.stop.left, return_when=futures.FIRST_COMPLETED)

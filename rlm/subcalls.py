@@ -77,9 +77,8 @@ def take(self: SubCalls) -> tuple[SubCall, ...]:
 # %% ../nbs/21_subcalls.ipynb #f33b4b36
 def _failed_call(prompt: str, lm: LM, error: BaseException) -> SubCall:
     "A sub-call that came to no reply."
-    run = getattr(error, "result", None)
-    came_to_a_run = isinstance(run, RLMChatCompletion)
-    call = _sub_call_of(prompt, run) if came_to_a_run else SubCall(prompt, "", name_of(sub_lm_of(lm)))
+    call, run = SubCall(prompt, "", name_of(sub_lm_of(lm))), getattr(error, "result", None)
+    if isinstance(run, RLMChatCompletion): call = _sub_call_of(prompt, run)
     return replace(call, response="", error=f"{type(error).__name__}: {error}")
 
 @patch

@@ -7,10 +7,11 @@ from rlm.events import *
 from rlm.lm import ScriptedLM
 from rlm.types import *
 from server import HANG, ChatServer
-from test_subcalls import code_then_answer, first_block, rlm_for, turn
+from test_subcalls import code_then_answer, first_block, rlm_for
 
 LOOP = "```repl\nwhile True: pass\n```"
 LOOK = "```repl\nprint(len(context))\n```"
+STUBBORN = "while True:\n    try: llm_query('x')\n    except BaseException: pass"
 
 def scripted(*replies, **options) -> RLM: return RLM(ScriptedLM(list(replies)), verbose=False, **options)
 
@@ -39,7 +40,8 @@ def test_the_loop_stays_free_while_models_answer_and_blocks_run():
 
 def test_bad_input_and_failing_servers_raise_where_it_is_awaited():
     with pytest.raises(ConfigurationError, match="must be a text"): asyncio.run(scripted().acompletion([1]))
-    with pytest.raises(LMServerError, match="503") as e: asyncio.run(scripted(LOOK, LMServerError("503")).acompletion("go", context="abc"))
+    with pytest.raises(LMServerError, match="503") as e:
+        asyncio.run(scripted(LOOK, LMServerError("503")).acompletion("go", context="abc"))
     assert first_block(e.value.result).stdout == "3\n"
 
 def test_limits_and_types_hold_for_awaited_runs():
@@ -61,14 +63,16 @@ def test_context_variables_of_the_caller_are_seen():
     who = contextvars.ContextVar("who", default="nobody")
     async def ask():
         who.set("me")
-        return await scripted("```repl\nFINAL(name())\n```", custom_tools={"name": lambda: who.get()}).acompletion("Who?", context=1)
+        rlm = scripted("```repl\nFINAL(name())\n```", custom_tools={"name": lambda: who.get()})
+        return await rlm.acompletion("Who?", context=1)
     assert asyncio.run(ask()).value == "me"
 
 # -- giving up
 
 @pytest.mark.slow
-@pytest.mark.parametrize("replies", [HANG, LOOP, code_then_answer("llm_query('x')", HANG), code_then_answer("llm_query_batched(['x'] * 100)", HANG),
-                                     code_then_answer("while True:\n    try: llm_query('x')\n    except BaseException: pass")])
+@pytest.mark.parametrize("replies", [HANG, LOOP, code_then_answer("llm_query('x')", HANG),
+                                     code_then_answer("llm_query_batched(['x'] * 100)", HANG),
+                                     code_then_answer(STUBBORN)])
 def test_a_cancelled_task_stops_its_run(replies):
     async def give_up(rlm):
         task = asyncio.ensure_future(rlm.acompletion("go", context=1))
@@ -108,12 +112,15 @@ def test_cancelling_frees_a_persistent_repl():
 # -- streams
 
 def kinds(events): return [type(e).__name__ for e in events]
-ALL = ["RunStarted", "ModelAsked", "ModelReplied", "BlockStarted", "BlockEnded", "IterationEnded", "ModelAsked", "ModelReplied", "IterationEnded", "RunEnded"]
+ALL = ["RunStarted", "ModelAsked", "ModelReplied", "BlockStarted", "BlockEnded", "IterationEnded",
+       "ModelAsked", "ModelReplied", "IterationEnded", "RunEnded"]
 
 def test_every_event_in_order_both_ways():
     async def follow(stream): return [e async for e in stream]
     for follow_it in (list, lambda stream: asyncio.run(follow(stream))):
-        with ChatServer([LOOK, "FINAL(three)"]) as s: stream = rlm_for(s).stream("How long?", context="abc"); events = follow_it(stream)
+        with ChatServer([LOOK, "FINAL(three)"]) as s:
+            stream = rlm_for(s).stream("How long?", context="abc")
+            events = follow_it(stream)
         assert kinds(events) == ALL and stream.result is events[-1].result and stream.result.response == "three"
 
 def test_events_come_as_they_happen():
@@ -126,7 +133,8 @@ def test_events_come_as_they_happen():
     assert len(s.requests) == 1 and stream.result.stop_reason == "cancelled"
 
 def test_sub_calls_are_in_the_stream():
-    with ChatServer(code_then_answer("llm_query_batched(['a', 'b'])")) as s: events = list(rlm_for(s).stream("go", context=1))
+    with ChatServer(code_then_answer("llm_query_batched(['a', 'b'])")) as s:
+        events = list(rlm_for(s).stream("go", context=1))
     assert kinds(events).count("SubCallEnded") == 2
 
 def test_leaving_a_loop_frees_the_repl():
@@ -157,7 +165,8 @@ def test_closing_an_rlm_whose_stream_was_left(persistent):
 def test_two_streams_into_one_log(tmp_path):
     from rlm import RLMLogger, read_log
     logger = RLMLogger(tmp_path)
-    streams = [RLM(ScriptedLM([f"```repl\nprint('{x}')\n```", f"FINAL({x} it is)"]), verbose=False, logger=logger).stream(f"question {x}", context=1) for x in "ab"]
+    replies = lambda x: [f"```repl\nprint('{x}')\n```", f"FINAL({x} it is)"]
+    streams = [scripted(*replies(x), logger=logger).stream(f"question {x}", context=1) for x in "ab"]
     for _ in zip(*streams): pass
     for s in streams: list(s._events)
     runs = read_log(logger.path)
@@ -209,7 +218,8 @@ def test_a_stream_in_a_thread():
 def test_awaiting_at_the_top_level_of_a_cell(k):
     k.ok("""
         import threading, asyncio
-        rlm = scripted("where = threading.current_thread() is threading.main_thread()", "FINAL(done it)", sync_to_user_ns=True, **READ)
+        look = "where = threading.current_thread() is threading.main_thread()"
+        rlm = scripted(look, "FINAL(done it)", sync_to_user_ns=True, **READ)
         result = await rlm.acompletion("Go.")""".replace("\n        ", "\n"))
     assert k.value("where") is True
     assert k.value("(await scripted('FINAL(Blue)').start_session().achat('Pick a color.')).response") == "Blue"
@@ -230,14 +240,16 @@ def test_awaited_runs_share_the_notebook_and_get_its_tasks_done(k):
                 await asyncio.sleep(0.02)
                 ticks += 1
         ticking = asyncio.ensure_future(tick())
-        runs = [RLM(Slow([block(f"n{i} = {i}"), "FINAL(done it)"]), environment="jupyter", environment_kwargs=BOTH, verbose=False) for i in range(4)]
+        kwargs = dict(environment="jupyter", environment_kwargs=BOTH, verbose=False)
+        runs = [RLM(Slow([block(f"n{i} = {i}"), "FINAL(done it)"]), **kwargs) for i in range(4)]
         results = await asyncio.gather(*[r.acompletion("Go.") for r in runs])
         _ = ticking.cancel()""".replace("\n        ", "\n"))
     assert k.value("[n0, n1, n2, n3]") == [0, 1, 2, 3]
     assert k.value("ticks") > 10
 
 def test_interrupting_a_cell_that_awaits(k):
-    cell = k.start("rlm = scripted('while True: pass')\nrlm.lm.complete = lambda m: time.sleep(60)\nimport time\nprint('begun')\nawait rlm.acompletion('Go.')")
+    cell = k.start("import time\nrlm = scripted('while True: pass')\nrlm.lm.complete = lambda m: time.sleep(60)\n"
+                   "print('begun')\nawait rlm.acompletion('Go.')")
     k.listen(cell, lambda c: "begun" in c.stdout)
     time.sleep(0.5)
     began = time.monotonic()
@@ -249,7 +261,8 @@ def test_interrupting_a_cell_that_awaits(k):
 def test_chat_while_achat_is_on_is_refused(k):
     k.ok("""
         import asyncio, time
-        session = RLM(ScriptedLM([lambda m: time.sleep(1) or block("x = 1"), "FINAL(done it)"]), environment="jupyter", verbose=False).start_session()
+        script = ScriptedLM([lambda m: time.sleep(1) or block("x = 1"), "FINAL(done it)"])
+        session = RLM(script, environment="jupyter", verbose=False).start_session()
         task = asyncio.ensure_future(session.achat("Go."))
         await asyncio.sleep(0.3)""".replace("\n        ", "\n"))
     assert "An awaited run is at work" in k.run("session.chat('Me too.')").error
@@ -258,8 +271,9 @@ def test_chat_while_achat_is_on_is_refused(k):
 def test_waiting_for_an_awaited_run_on_its_own_loop_is_refused(k):
     k.ok("""
         import asyncio
-        rlm = RLM(ScriptedLM([lambda m: time.sleep(1) or block("x = 1"), "FINAL(done it)", "FINAL(done it)"]), environment="jupyter", persistent=True, verbose=False)
         import time
+        script = ScriptedLM([lambda m: time.sleep(1) or block("x = 1"), "FINAL(done it)", "FINAL(done it)"])
+        rlm = RLM(script, environment="jupyter", persistent=True, verbose=False)
         task = asyncio.ensure_future(rlm.acompletion("Go."))
         await asyncio.sleep(0.3)""".replace("\n        ", "\n"))
     assert "An awaited run is at work" in k.run("rlm.completion('Me too.')").error

@@ -1,13 +1,14 @@
 """Limits and accounts, over real HTTP with a server that counts."""
 import signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
+from textwrap import dedent
 
 import pytest
 from rlm import RLM
 from rlm.lm import ScriptedLM
 from rlm.types import *
 from server import HANG, ChatServer, Http, completion
-from test_subcalls import code_then_answer, first_block, is_root, recursive, rlm_for, turn
+from test_subcalls import code_then_answer, first_block, recursive, rlm_for, task
 
 def here(f): return f()
 def in_a_thread(f):
@@ -19,13 +20,29 @@ def ended(kind, f):
     with pytest.raises(kind) as e: f()
     return e.value, time.monotonic() - began
 
+def asked(kind, server, **options):
+    "The same for a run whose model is this server."
+    return ended(kind, lambda: rlm_for(server, **options).completion("go", context=1))
+
 # -- time
 
 LOOP = "n = 0\nwhile True: n += 1"
 STUBBORN = "while True:\n    try:\n        while True: pass\n    except: pass"
 STUBBORN_PRINT = "while True:\n    try: print('x')\n    except BaseException: pass"
-IN_A_FUNCTION = "def f():\n    while True:\n        try: sorted(range(1000), key=lambda i: -i)\n        except: continue\nf()"
-NESTED = "import time, contextlib\nwhile True:\n    try:\n        with contextlib.nullcontext():\n            try: time.sleep(.01)\n            except BaseException: pass\n    except: pass"
+IN_A_FUNCTION = """
+def f():
+    while True:
+        try: sorted(range(1000), key=lambda i: -i)
+        except: continue
+f()"""
+NESTED = """
+import time, contextlib
+while True:
+    try:
+        with contextlib.nullcontext():
+            try: time.sleep(.01)
+            except BaseException: pass
+    except: pass"""
 AWAITING = "import asyncio\nwhile True: await asyncio.sleep(0.01)"
 
 @pytest.mark.parametrize("place", [here, in_a_thread])
@@ -35,7 +52,8 @@ def test_code_that_never_ends_is_stopped(code, place):
     rlm = RLM(ScriptedLM([f"```repl\nx = 1\nprint('begun')\n{code}\n```"] * 3), verbose=False, max_timeout=0.3)
     e, seconds = ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))
     assert seconds < 10 and "max_timeout=0.3" in str(e) and e.result.stop_reason == "max_timeout"
-    assert first_block(e.result).stdout.startswith("begun\n") and "the block was stopped here" in first_block(e.result).error
+    assert first_block(e.result).stdout.startswith("begun\n")
+    assert "the block was stopped here" in first_block(e.result).error
     assert (sys.gettrace(), sys.stdout) == before[:2]
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)  # no alarm is left behind
 
@@ -44,15 +62,20 @@ def test_a_sleep_on_the_main_thread_is_stopped():
     assert ended(TimeoutExceededError, lambda: rlm.completion("go", context=1))[1] < 5
 
 @pytest.mark.parametrize("place", [here, in_a_thread])
-@pytest.mark.parametrize("replies", [HANG, code_then_answer("llm_query('x')", HANG), code_then_answer("llm_query_batched(['x'] * 3)", HANG)])
+@pytest.mark.parametrize("replies", [HANG, code_then_answer("llm_query('x')", HANG),
+                                     code_then_answer("llm_query_batched(['x'] * 3)", HANG)])
 def test_a_server_that_hangs_does_not_hold_up_the_limit(replies, place):
     with ChatServer(replies) as s:
-        e, seconds = ended(TimeoutExceededError, lambda: place(lambda: rlm_for(s, max_timeout=0.5).completion("go", context=1)))
+        rlm = rlm_for(s, max_timeout=0.5)
+        e, seconds = ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))
     assert seconds < 5 and e.result.stop_reason == "max_timeout"
 
 def test_the_limit_is_for_children_too():
-    def reply(body): return f"```repl\n{LOOP}\n```" if "child" in body["messages"][5]["content"] else "```repl\nrlm_query_batched(['child 1', 'child 2'])\n```"
-    with ChatServer(reply) as s: e, seconds = ended(TimeoutExceededError, lambda: rlm_for(s, max_depth=2, max_timeout=0.7).completion("go", context=1))
+    def reply(body):
+        if "child" in task(body): return f"```repl\n{LOOP}\n```"
+        return "```repl\nrlm_query_batched(['child 1', 'child 2'])\n```"
+    with ChatServer(reply) as s:
+        e, seconds = asked(TimeoutExceededError, s, max_depth=2, max_timeout=0.7)
     assert seconds < 5 and len(s.requests) == 3
 
 @pytest.mark.slow
@@ -71,7 +94,8 @@ def test_what_a_tool_holds_is_given_back(place):
     lock = threading.Lock()
     def tool():
         with lock: time.sleep(0.01)
-    rlm = RLM(ScriptedLM(["```repl\nwhile True:\n    try: tool()\n    except: pass\n```"]), verbose=False, max_timeout=0.3, custom_tools={"tool": tool})
+    script = ScriptedLM(["```repl\nwhile True:\n    try: tool()\n    except: pass\n```"])
+    rlm = RLM(script, verbose=False, max_timeout=0.3, custom_tools={"tool": tool})
     ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))
     assert not lock.locked()
 
@@ -81,15 +105,21 @@ def test_a_run_within_a_block_ends_with_it(inner_limit):
     def tool():
         try: return inner.completion("inner", context=1).response
         except RLMError as e: return str(e)
-    outer = RLM(ScriptedLM(["```repl\nprint(tool())\n```"] * 3), verbose=False, max_timeout=0.5, custom_tools={"tool": tool})
+    script = ScriptedLM(["```repl\nprint(tool())\n```"] * 3)
+    outer = RLM(script, verbose=False, max_timeout=0.5, custom_tools={"tool": tool})
     e, seconds = ended(TimeoutExceededError, lambda: outer.completion("outer", context=1))
     assert seconds < 5 and len(inner.lm.calls) == 1
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", [here, in_a_thread])
 def test_code_with_an_alarm_of_its_own_is_stopped_too(place):
-    code = "import signal, threading\nif threading.current_thread() is threading.main_thread(): signal.alarm(60); signal.alarm(0)\n" + LOOP
-    rlm = RLM(ScriptedLM([f"```repl\n{code}\n```"]), verbose=False, max_timeout=0.3)
+    code = """
+        import signal, threading
+        if threading.current_thread() is threading.main_thread():
+            signal.alarm(60)
+            signal.alarm(0)
+    """
+    rlm = RLM(ScriptedLM([f"```repl\n{dedent(code)}\n{LOOP}\n```"]), verbose=False, max_timeout=0.3)
     assert ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))[1] < 6
 
 @pytest.mark.slow
@@ -107,7 +137,8 @@ def test_time_outs_while_threads_are_being_started():
 def test_waiting_for_a_turn_is_not_counted():
     lm = ScriptedLM([lambda m: time.sleep(0.4) or "FINAL(done it)"] * 4)
     session = RLM(lm, verbose=False, max_timeout=0.9).start_session()
-    with ThreadPoolExecutor(4) as pool: assert [f.result().stop_reason for f in [pool.submit(session.chat, "go") for _ in range(4)]] == ["final"] * 4
+    with ThreadPoolExecutor(4) as pool:
+        assert [f.result().stop_reason for f in [pool.submit(session.chat, "go") for _ in range(4)]] == ["final"] * 4
 
 def test_a_run_within_its_time_is_like_any_other():
     rlm = RLM(ScriptedLM(["```repl\nprint(1)\n```", "FINAL(1)"]), verbose=False, max_timeout=60)
@@ -119,39 +150,42 @@ ASK_MUCH = "for i in range(10_000):\n    try: llm_query('one two three four')\n 
 
 def test_no_request_goes_out_once_the_tokens_are_used_up():
     with ChatServer(code_then_answer(ASK_MUCH)) as s:
-        e, _ = ended(TokenLimitExceededError, lambda: rlm_for(s, max_tokens=1_000).completion("go", context=1))
+        e, _ = asked(TokenLimitExceededError, s, max_tokens=1_000)
     spent = [u["total_tokens"] for u in s.usage]
     assert sum(spent[:-1]) < 1_000 <= sum(spent) == e.result.usage.total_tokens
     assert "backend_kwargs={'max_tokens'" in str(e) and e.result.stop_reason == "max_tokens"
 
 def test_a_batch_overshoots_by_what_is_on_its_way():
     with ChatServer(code_then_answer("llm_query_batched(['one two three four'] * 1000)"), delay=0.01) as s:
-        e, _ = ended(TokenLimitExceededError, lambda: rlm_for(s, max_tokens=1_000, max_concurrent_subcalls=4).completion("go", context=1))
+        e, _ = asked(TokenLimitExceededError, s, max_tokens=1_000, max_concurrent_subcalls=4)
     assert sum(u["total_tokens"] for u in s.usage[:-4]) < 1_000 and len(s.usage) < 200
 
 def test_an_answer_held_back_is_the_best_there_is():
     script = ["```repl\nprint(6 * 7)\n```\nFINAL(41)"]
-    with ChatServer(script) as s: e, _ = ended(TokenLimitExceededError, lambda: rlm_for(s, max_tokens=10).completion("go", context=1))
+    with ChatServer(script) as s:
+        e, _ = asked(TokenLimitExceededError, s, max_tokens=10)
     assert (e.result.response, e.result.computed) == ("41", False)
 
 PRICES = {"input": 1.0, "cached": 0.1, "output": 10.0}
 
 def test_a_budget_counts_by_the_prices():
     with ChatServer(code_then_answer(ASK_MUCH)) as s:
-        e, _ = ended(BudgetExceededError, lambda: rlm_for(s, max_budget=0.001, backend_kwargs={"prices": PRICES}).completion("go", context=1))
+        e, _ = asked(BudgetExceededError, s, max_budget=0.001, backend_kwargs={"prices": PRICES})
     cost = lambda usage: (usage["prompt_tokens"] * 1 + usage["completion_tokens"] * 10) / 1e6
     assert sum(map(cost, s.usage[:-1])) < 0.001 <= sum(map(cost, s.usage))
     assert e.result.usage.cost == pytest.approx(sum(map(cost, s.usage))) and e.result.stop_reason == "max_budget"
 
 def test_cached_tokens_are_told_apart_and_cost_less():
-    bill = completion("FINAL(x y)") | {"usage": {"prompt_tokens": 1_000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 800}}}
+    counted = {"prompt_tokens": 1_000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 800}}
+    bill = completion("FINAL(x y)") | {"usage": counted}
     with ChatServer([bill]) as s: usage = rlm_for(s, backend_kwargs={"prices": PRICES}).completion("go").usage
     assert usage == Usage(1_000, 10, 1, pytest.approx((200 * 1 + 800 * 0.1 + 10 * 10) / 1e6), 800)
     assert str(usage).startswith("1,000 tokens in (800 cached), 10 out, 1 call, $")
 
 def test_the_endpoints_own_word_on_cost_is_taken():
     bill = completion("FINAL(x y)") | {"usage": {"prompt_tokens": 1_000, "completion_tokens": 10, "cost": 0.5}}
-    with ChatServer([bill]) as s: assert rlm_for(s, backend_kwargs={"prices": PRICES}).completion("go").usage.cost == 0.5
+    with ChatServer([bill]) as s:
+        assert rlm_for(s, backend_kwargs={"prices": PRICES}).completion("go").usage.cost == 0.5
 
 def test_an_unknown_cost_is_shown_as_unknown():
     with ChatServer("FINAL(x y)") as s: result = rlm_for(s).completion("go")
@@ -161,21 +195,25 @@ def test_an_unknown_cost_is_shown_as_unknown():
 def test_a_budget_without_prices_is_an_error_at_once(other):
     prices = {"prices": PRICES} if other else {}
     with ChatServer("x") as s:
-        with pytest.raises(ConfigurationError, match=f"what {'unpriced' if other else 'test-model'} costs. Give the prices"):
+        name = "unpriced" if other else "test-model"
+        with pytest.raises(ConfigurationError, match=f"what {name} costs. Give the prices"):
             rlm_for(s, max_budget=1, backend_kwargs=prices, **other)
     assert not s.requests
 
 def test_a_reply_without_usage_breaks_a_budget_at_once():
     with ChatServer([{**completion("```repl\n1\n```"), "usage": None}]) as s:
-        e, _ = ended(BudgetExceededError, lambda: rlm_for(s, max_budget=1, backend_kwargs={"prices": PRICES}).completion("go", context=1))
+        e, _ = asked(BudgetExceededError, s, max_budget=1, backend_kwargs={"prices": PRICES})
     assert "can't be known" in str(e)
 
-@pytest.mark.parametrize("prices", [{"input": 1}, {"input": 1, "output": -1}, {"input": "1", "output": 2}, [1, 2], {"input": 1, "output": 2, "in": 3}])
+@pytest.mark.parametrize("prices", [{"input": 1}, {"input": 1, "output": -1}, {"input": "1", "output": 2}, [1, 2],
+                                    {"input": 1, "output": 2, "in": 3}])
 def test_prices_that_are_none(prices):
-    with pytest.raises(ConfigurationError, match="US dollars per million tokens"): RLM(backend_kwargs={"model_name": "m", "base_url": "http://h/v1", "prices": prices})
+    with pytest.raises(ConfigurationError, match="US dollars per million tokens"):
+        RLM(backend_kwargs={"model_name": "m", "base_url": "http://h/v1", "prices": prices})
 
 def test_errors_in_a_row():
-    with ChatServer("```repl\n1/0\n```") as s: e, _ = ended(ErrorThresholdExceededError, lambda: rlm_for(s, max_errors=3).completion("go", context=1))
+    with ChatServer("```repl\n1/0\n```") as s:
+        e, _ = asked(ErrorThresholdExceededError, s, max_errors=3)
     assert len(s.requests) == 3 and len(e.result.iterations) == 3 and e.result.stop_reason == "max_errors"
 
 def test_a_block_that_works_ends_the_row():
@@ -184,18 +222,22 @@ def test_a_block_that_works_ends_the_row():
 
 def test_sub_calls_that_fail_count_as_errors():
     with ChatServer(code_then_answer("llm_query_batched(['x'] * 500)", Http(500, {"error": {"message": "down"}}))) as s:
-        e, _ = ended(ErrorThresholdExceededError, lambda: rlm_for(s, max_errors=5, max_concurrent_subcalls=2).completion("go", context=1))
+        e, _ = asked(ErrorThresholdExceededError, s, max_errors=5, max_concurrent_subcalls=2)
     assert len(s.requests) < 20
 
-@pytest.mark.parametrize("name, value", [("max_timeout", 0), ("max_timeout", "5"), ("max_tokens", 1.5), ("max_tokens", -1), ("max_budget", float("nan")),
-                                         ("max_errors", True), ("max_concurrent_subcalls", 0), ("max_depth", 1.5)])
+@pytest.mark.parametrize("name, value", [
+    ("max_timeout", 0), ("max_timeout", "5"), ("max_tokens", 1.5), ("max_tokens", -1), ("max_budget", float("nan")),
+    ("max_errors", True), ("max_concurrent_subcalls", 0), ("max_depth", 1.5)])
 def test_limits_that_are_none(name, value):
     with pytest.raises(ConfigurationError, match=f"{name} must be a "): RLM(ScriptedLM([]), **{name: value})
 
 def test_the_turns_used_up_ask_once_for_the_best_answer():
-    with ChatServer(lambda body: "FINAL(perhaps 7)" if "no iterations left" in body["messages"][-1]["content"] else "```repl\n1\n```") as s:
+    def reply(body):
+        return "FINAL(perhaps 7)" if "no iterations left" in body["messages"][-1]["content"] else "```repl\n1\n```"
+    with ChatServer(reply) as s:
         result = rlm_for(s, max_iterations=3).completion("go", context=1)
-    assert (result.response, result.stop_reason, result.computed, len(s.requests)) == ("perhaps 7", "max_iterations", False, 4)
+    assert (result.response, result.stop_reason, result.computed) == ("perhaps 7", "max_iterations", False)
+    assert len(s.requests) == 4
 
 # -- accounts
 
@@ -206,7 +248,7 @@ def test_the_accounts_agree_to_the_token():
         for c in calls:
             if c.run: check(c.run)
             assert not c.run or c.usage == c.run.usage
-        assert sum((i.reply.usage for i in run.iterations), start=Usage()) + sum((c.usage for c in calls), start=Usage()) == run.usage
+        assert sum([i.reply.usage for i in run.iterations] + [c.usage for c in calls], start=Usage()) == run.usage
     check(result)
     assert result.usage.input_tokens == sum(u["prompt_tokens"] for u in s.usage)
     assert result.usage.output_tokens == sum(u["completion_tokens"] for u in s.usage)
@@ -215,13 +257,16 @@ def test_the_accounts_agree_to_the_token():
 # -- the window
 
 def test_a_request_that_is_too_long_says_how_long_it_was():
-    refusal = Http(400, {"error": {"message": "This model's maximum context length is 8192 tokens.", "code": "context_length_exceeded"}})
-    with ChatServer(["```repl\nprint('x' * 5000)\n```", refusal]) as s: e, _ = ended(ContextWindowExceededError, lambda: rlm_for(s).completion("go", context=1))
+    says = "This model's maximum context length is 8192 tokens."
+    refusal = Http(400, {"error": {"message": says, "code": "context_length_exceeded"}})
+    with ChatServer(["```repl\nprint('x' * 5000)\n```", refusal]) as s:
+        e, _ = asked(ContextWindowExceededError, s)
     size = sum(len(m["content"]) for m in s.messages[1])
     assert f"{len(s.messages[1])} messages with {size:,} characters" in str(e) and "have the code print less" in str(e)
     assert first_block(e.result).stdout == "x" * 5000 + "\n"
 
 def test_a_sub_call_that_is_too_long_is_the_codes_to_handle():
     code = "try: llm_query('x' * 100_000)\nexcept Exception as e: print(e)"
-    with ChatServer(code_then_answer(code, Http(413, "prompt is too long"))) as s: result = rlm_for(s).completion("go", context=1)
+    with ChatServer(code_then_answer(code, Http(413, "prompt is too long"))) as s:
+        result = rlm_for(s).completion("go", context=1)
     assert "1 messages with 100,000 characters" in first_block(result).stdout

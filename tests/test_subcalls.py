@@ -8,18 +8,19 @@ from rlm.types import *
 from server import HANG, RESET, ChatServer, Http, completion
 
 def rlm_for(server, **options) -> RLM:
-    kwargs = {"model_name": "test-model", "base_url": server.base_url, "max_retries": 0, **options.pop("backend_kwargs", {})}
+    kwargs = {"model_name": "test-model", "base_url": server.base_url, "max_retries": 0}
+    kwargs |= options.pop("backend_kwargs", {})
     return RLM(backend_kwargs=kwargs, verbose=False, **options)
 
 def is_root(body) -> bool: return len(body["messages"]) > 1
 def task(body) -> str: return body["messages"][5]["content"]
-def turn(body) -> int: return (len(body["messages"]) - 6) // 2
+def iteration(body) -> int: return (len(body["messages"]) - 6) // 2
 
 def code_then_answer(code, sub="yes"):
     "A server's replies: the root runs `code` and is done; `sub` answers everything else."
     def reply(body):
         if not is_root(body): return sub(body) if callable(sub) else sub
-        return "FINAL(done)" if turn(body) else f"```repl\n{code}\n```"
+        return "FINAL(done)" if iteration(body) else f"```repl\n{code}\n```"
     return reply
 
 def first_block(result) -> CodeResult: return result.iterations[0].code_blocks[0].result
@@ -28,7 +29,8 @@ def first_block(result) -> CodeResult: return result.iterations[0].code_blocks[0
 
 @pytest.mark.parametrize("n", [0, 1, 1000])
 def test_a_batch_keeps_its_order(n):
-    code = f"replies = llm_query_batched([f'number {{i}}' for i in range({n})])\nprint(replies == [f'you said number {{i}}' for i in range({n})])"
+    code = (f"replies = llm_query_batched([f'number {{i}}' for i in range({n})])\n"
+            f"print(replies == [f'you said number {{i}}' for i in range({n})])")
     with ChatServer(code_then_answer(code, lambda body: "you said " + body["messages"][0]["content"])) as s:
         result = rlm_for(s).completion("go", context=1)
     assert first_block(result).stdout == "True\n"
@@ -38,8 +40,9 @@ def test_a_batch_keeps_its_order(n):
 def test_one_item_that_fails_leaves_the_others():
     def sub(body):
         said = body["messages"][0]["content"]
-        return {"a": Http(500, {"error": {"message": "broken"}}), "b": RESET, "c": Http(200, '{"choices": [{"mess'), "d": Http(200, "<html>"),
-                "e": completion("x") | {"choices": []}}.get(said, "fine")
+        replies = {"a": Http(500, {"error": {"message": "broken"}}), "b": RESET, "c": Http(200, '{"choices": [{"mess'),
+                   "d": Http(200, "<html>"), "e": completion("x") | {"choices": []}}
+        return replies.get(said, "fine")
     code = "for r in llm_query_batched(['ok', 'a', 'b', None, 'c', 'd', 'e', 7, 'ok']): print(r.splitlines()[0])"
     with ChatServer(code_then_answer(code, sub)) as s: result = rlm_for(s).completion("go", context=1)
     lines, block = first_block(result).stdout.splitlines(), first_block(result)
@@ -47,11 +50,14 @@ def test_one_item_that_fails_leaves_the_others():
     assert all(line.startswith("[failed: ") for line in lines[1:-1])
     assert "takes a string, not NoneType" in lines[3] and "broken" in lines[1]
     assert block.stderr.startswith("7 of 9 sub-calls failed; the first: ")
-    assert [bool(c.error) for c in block.rlm_calls] == [False, True, True, True, True, True, False]  # None and 7 asked nobody
+    # None and 7 asked nobody
+    assert [bool(c.error) for c in block.rlm_calls] == [False, True, True, True, True, True, False]
 
 def test_a_tool_call_instead_of_text_is_an_empty_reply():
-    tool = {"content": None, "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
-    with ChatServer(code_then_answer("print(repr(llm_query('hi')))", tool)) as s: result = rlm_for(s).completion("go", context=1)
+    called = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    tool = {"content": None, "tool_calls": [called]}
+    with ChatServer(code_then_answer("print(repr(llm_query('hi')))", tool)) as s:
+        result = rlm_for(s).completion("go", context=1)
     assert first_block(result).stdout == "''\n"
     with ChatServer([tool, "FINAL(x y)"]) as s: result = rlm_for(s).completion("go")
     assert "Nothing was run" in s.messages[1][-1]["content"] and result.response == "x y"
@@ -64,7 +70,8 @@ def test_a_429_is_waited_for_as_long_as_it_says():
     assert first_block(result).stdout == "fine\n" and time.monotonic() - began >= 1
 
 def test_a_failed_call_is_an_error_in_the_code_and_the_run_goes_on():
-    with ChatServer(code_then_answer("llm_query('hi')", Http(503, {"error": {"message": "down"}}))) as s: result = rlm_for(s).completion("go", context=1)
+    with ChatServer(code_then_answer("llm_query('hi')", Http(503, {"error": {"message": "down"}}))) as s:
+        result = rlm_for(s).completion("go", context=1)
     assert "SubcallError: llm_query failed" in first_block(result).error and "down" in first_block(result).error
     assert result.response == "done" and "LMServerError" in first_block(result).rlm_calls[0].error
 
@@ -84,19 +91,21 @@ def test_no_more_at_a_time_than_asked_for(most):
 def test_the_bound_holds_for_all_descendants_together():
     def reply(body):
         if not is_root(body): return "yes"
-        if turn(body): return "FINAL(done)"
+        if iteration(body): return "FINAL(done)"
         if "piece" in task(body): return "```repl\nllm_query_batched(['x'] * 6)\n```"
         return "```repl\nrlm_query_batched([f'piece {i}' for i in range(6)])\n```"
-    with ChatServer(reply, delay=0.02) as s: result = rlm_for(s, max_depth=2, max_concurrent_subcalls=4).completion("go", context=1)
+    with ChatServer(reply, delay=0.02) as s:
+        result = rlm_for(s, max_depth=2, max_concurrent_subcalls=4).completion("go", context=1)
     assert s.most == 4
     assert len(s.requests) == 2 + 6 * 2 + 6 * 6 == result.usage.calls
 
 def test_children_asked_for_from_threads_keep_to_the_bound():
-    code = "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(20) as pool: list(pool.map(rlm_query, ['piece'] * 20))"
+    code = ("from concurrent.futures import ThreadPoolExecutor\n"
+            "with ThreadPoolExecutor(20) as pool: list(pool.map(rlm_query, ['piece'] * 20))")
     now, most, lock = [0], [0], threading.Lock()
     def reply(body):
-        if "piece" not in task(body): return "FINAL(done)" if turn(body) else f"```repl\n{code}\n```"
-        if not turn(body):
+        if "piece" not in task(body): return "FINAL(done)" if iteration(body) else f"```repl\n{code}\n```"
+        if not iteration(body):
             with lock: now[0] += 1; most[0] = max(most[0], now[0])
             return "```repl\nimport time\ntime.sleep(0.02)\n```"
         with lock: now[0] -= 1
@@ -105,7 +114,8 @@ def test_children_asked_for_from_threads_keep_to_the_bound():
     assert most[0] == 3 and len(s.requests) == 42
 
 def test_a_run_with_children_as_a_dict_has_no_key():
-    with ChatServer(recursive) as s: result = rlm_for(s, max_depth=2, backend_kwargs={"api_key": "sk-secret-0123456789"}).completion("go", context=1)
+    with ChatServer(recursive) as s:
+        result = rlm_for(s, max_depth=2, backend_kwargs={"api_key": "sk-secret-0123456789"}).completion("go", context=1)
     assert first_block(result).rlm_calls[0].run.secrets and "sk-secret" not in str(result.to_dict())
     assert result.to_dict()["iterations"][0]["code_blocks"][0]["result"]["rlm_calls"][0]["run"]["response"] == "4"
 
@@ -114,7 +124,8 @@ def test_a_backend_that_wraps_another_rlm_may_come_to_its_limits():
     class Wrapping:
         model = "wrapping"
         def complete(self, messages): return inner.completion(messages[-1]["content"]).response
-    with ChatServer(code_then_answer("print(llm_query('go'))")) as s: result = rlm_for(s, other_backends=[Wrapping()]).completion("go", context=1)
+    with ChatServer(code_then_answer("print(llm_query('go'))")) as s:
+        result = rlm_for(s, other_backends=[Wrapping()]).completion("go", context=1)
     assert "SubcallError: llm_query failed: 2 times in a row" in first_block(result).error and result.response == "done"
 
 def test_one_connection_pool_for_all():
@@ -129,7 +140,8 @@ def test_one_connection_pool_for_all():
 def recursive(body):
     "The root gives two words to children, which measure them in their own REPLs."
     if not is_root(body): return "plain"
-    if body["messages"][-1]["content"].startswith("Output"): return f"FINAL({body['messages'][-1]['content'].split()[-1]})"
+    if body["messages"][-1]["content"].startswith("Output"):
+        return f"FINAL({body['messages'][-1]['content'].split()[-1]})"
     if "Measure" in task(body): return "```repl\nprint(len(context.split()[-1]))\n```"
     return "```repl\nn = rlm_query_batched(['Measure kiwi', 'Measure banana'])\nprint(n)\nprint(sum(map(int, n)))\n```"
 
@@ -144,19 +156,22 @@ def test_children_answer_in_repls_of_their_own():
 def test_depth_spent_means_a_plain_call():
     code = "print(rlm_query('Measure kiwi'), rlm_query_batched(['a']))"
     with ChatServer(code_then_answer(code)) as s: result = rlm_for(s).completion("go", context=1)
-    assert first_block(result).stdout == "yes ['yes']\n" and [c.run for c in first_block(result).rlm_calls] == [None, None]
+    assert first_block(result).stdout == "yes ['yes']\n"
+    assert [c.run for c in first_block(result).rlm_calls] == [None, None]
 
 def test_a_child_sees_nothing_of_its_parent_but_the_tools_it_is_given():
     def reply(body):
-        if turn(body): return "FINAL(done)"
+        if iteration(body): return "FINAL(done)"
         if "child" in task(body):
-            return "```repl\nfor n in ('secret', 'helper', 'sub_helper'):\n    try: print(n, eval(n)())\n    except NameError: print(n, 'unknown')\n```"
+            return ("```repl\nfor n in ('secret', 'helper', 'sub_helper'):\n    try: print(n, eval(n)())\n"
+                    "    except NameError: print(n, 'unknown')\n```")
         return "```repl\nsecret = lambda: 1\nrlm_query('you are the child')\n```"
     tools = dict(custom_tools={"helper": lambda: "h"}, custom_sub_tools={"sub_helper": lambda: "s"})
     with ChatServer(reply) as s: result = rlm_for(s, max_depth=2, **tools).completion("go", context=1)
     child = first_block(result).rlm_calls[0].run
     assert first_block(child).stdout == "secret unknown\nhelper unknown\nsub_helper s\n"
-    with ChatServer(reply) as s: result = rlm_for(s, max_depth=2, custom_tools=tools["custom_tools"]).completion("go", context=1)
+    with ChatServer(reply) as s:
+        result = rlm_for(s, max_depth=2, custom_tools=tools["custom_tools"]).completion("go", context=1)
     assert first_block(first_block(result).rlm_calls[0].run).stdout == "secret unknown\nhelper h\nsub_helper unknown\n"
 
 def test_what_children_print_stays_theirs(capsys):
@@ -165,8 +180,9 @@ def test_what_children_print_stays_theirs(capsys):
 
 def test_a_child_that_fails_is_an_error_in_its_parents_code_and_leaves_its_story():
     def reply(body):
-        if "child" in task(body): return Http(500, {"error": {"message": "broken"}}) if turn(body) else "```repl\nprint('so far')\n```"
-        return "FINAL(done)" if turn(body) else "```repl\nrlm_query('you are the child')\n```"
+        if "child" in task(body):
+            return Http(500, {"error": {"message": "broken"}}) if iteration(body) else "```repl\nprint('so far')\n```"
+        return "FINAL(done)" if iteration(body) else "```repl\nrlm_query('you are the child')\n```"
     with ChatServer(reply) as s: result = rlm_for(s, max_depth=2).completion("go", context=1)
     call = first_block(result).rlm_calls[0]
     assert "SubcallError: rlm_query failed" in first_block(result).error and "broken" in call.error
@@ -176,7 +192,7 @@ def test_a_child_that_fails_is_an_error_in_its_parents_code_and_leaves_its_story
 def test_recursion_that_would_not_end():
     def reply(body):
         if not is_root(body): return "enough"
-        return "FINAL(done)" if turn(body) else "```repl\nprint(rlm_query(context + '!'))\n```"
+        return "FINAL(done)" if iteration(body) else "```repl\nprint(rlm_query(context + '!'))\n```"
     with ChatServer(reply) as s: result = rlm_for(s, max_depth=5).completion("go on")
     prompts, run = [], result
     while run:
@@ -194,18 +210,23 @@ def test_an_rlm_that_the_code_calls_itself_is_refused():
 
 def test_a_sub_model_serves_every_depth():
     with ChatServer(recursive) as big, ChatServer(recursive) as small:
-        other = dict(other_backends=["openai"], other_backend_kwargs=[{"model_name": "small", "base_url": small.base_url, "api_key": ""}])
+        kwargs = {"model_name": "small", "base_url": small.base_url, "api_key": ""}
+        other = dict(other_backends=["openai"], other_backend_kwargs=[kwargs])
         result = rlm_for(big, max_depth=2, **other).completion("go", context=1)
-    assert {r.body["model"] for r in big.requests} == {"test-model"} and {r.body["model"] for r in small.requests} == {"small"}
+    assert {r.body["model"] for r in big.requests} == {"test-model"}
+    assert {r.body["model"] for r in small.requests} == {"small"}
     assert {m: u.calls for m, u in result.usage_by_model.items()} == {"test-model": 2, "small": 4}
 
 def test_the_code_may_name_a_model_and_only_one_that_is_there():
-    code = "print(llm_query('x', model='test-model'), llm_query('x', 'small'), llm_query('x'))\nllm_query('x', model='tiny')"
+    code = ("print(llm_query('x', model='test-model'), llm_query('x', 'small'), llm_query('x'))\n"
+            "llm_query('x', model='tiny')")
     with ChatServer(code_then_answer(code, "from the big one")) as big, ChatServer("from the small one") as small:
-        other = dict(other_backends=["vllm"], other_backend_kwargs=[{"model_name": "small", "base_url": small.base_url}])
+        kwargs = {"model_name": "small", "base_url": small.base_url}
+        other = dict(other_backends=["vllm"], other_backend_kwargs=[kwargs])
         result = rlm_for(big, **other).completion("go", context=1)
     assert first_block(result).stdout == "from the big one from the small one from the small one\n"
-    assert "there is no model 'tiny' here; leave `model` out, or use 'test-model' or 'small'" in first_block(result).error
+    says = "there is no model 'tiny' here; leave `model` out, or use 'test-model' or 'small'"
+    assert says in first_block(result).error
 
 # -- who listens
 
@@ -220,7 +241,7 @@ def test_sub_calls_of_children_are_announced_with_their_depth():
     heard = []
     def reply(body):
         if not is_root(body): return "yes"
-        return "FINAL(done)" if turn(body) else "```repl\nprint(rlm_query('deeper'))\n```"
+        return "FINAL(done)" if iteration(body) else "```repl\nprint(rlm_query('deeper'))\n```"
     with ChatServer(reply) as s: rlm_for(s, max_depth=2, logger=heard.append).completion("go", context=1)
     assert [(type(e), e.depth) for e in heard if isinstance(e, (SubCallStarted, SubCallEnded))] == [
         (SubCallStarted, 1), (SubCallStarted, 2), (SubCallEnded, 2), (SubCallEnded, 1)]
