@@ -123,6 +123,7 @@ def test_code_with_an_alarm_of_its_own_is_stopped_too(place):
     assert ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))[1] < 6
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <function WeakSet:pytest.PytestUnraisableExceptionWarning")  # it is raised again
 def test_time_outs_while_threads_are_being_started():
     class Asking:
         model = "asking"

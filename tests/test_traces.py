@@ -490,30 +490,35 @@ NURSERY = """
     from rlm.lm import ScriptedLM
     from rlm.utils.trace_notebook import enable_trace_notebook
     code = "import random\\nx = random.random()\\nprint('x' * 3_000, llm_query('Hm?'))\\nfor i in range(20_000): pass"
-    def runs(folder):
+    def runs(folder, number):
         logger, _ = enable_trace_notebook(folder)
-        while True:
+        for _ in range(number):
             rlm = RLM(ScriptedLM([f"```repl\\n{code}\\n```", "yes"] * 5 + ["FINAL(ok ok)"]), logger=logger, verbose=False)
             session = rlm.start_session()
             session.chat("Again.", context="text " * 10_000)
-    rnd = random.Random(5)
-    for i in range(100):
-        folder = Path(sys.argv[1], f"{i:02}")
+    def start(folder, number):
         folder.mkdir()
         child = os.fork()
-        if not child:
-            try: runs(folder)
-            finally: os._exit(1)
-        time.sleep(rnd.uniform(0, 0.15))
+        if child: return child
+        try: runs(folder, number)
+        finally: os._exit(1)
+    began = time.monotonic()
+    os.waitpid(start(Path(sys.argv[2]), 5), 0)
+    a_few_runs = time.monotonic() - began
+    rnd = random.Random(5)
+    for i in range(100):
+        child = start(Path(sys.argv[1], f"{i:02}"), 1_000_000)
+        time.sleep(rnd.uniform(0, a_few_runs))
         os.kill(child, signal.SIGKILL)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
 
 @pytest.mark.slow
 def test_killed_a_hundred_times(tmp_path):
-    subprocess.run([sys.executable, "-c", textwrap.dedent(NURSERY), tmp_path], check=True)
+    (tmp_path / "killed").mkdir()
+    subprocess.run([sys.executable, "-c", textwrap.dedent(NURSERY), tmp_path / "killed", tmp_path / "whole"], check=True)
     unfinished = finished = notebooks = 0
-    for folder in sorted(tmp_path.iterdir()):
+    for folder in sorted((tmp_path / "killed").iterdir()):
         for log in folder.glob("*.jsonl"):
             *lines, torn = log.read_bytes().split(b"\n")
             for line in lines: json.loads(line)
