@@ -345,6 +345,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'rlm/environments/execution.py'),
                                             'rlm.environments.execution._await_block': ( 'environments/execution.html#_await_block',
                                                                                          'rlm/environments/execution.py'),
+                                            'rlm.environments.execution._catches_ends': ( 'environments/execution.html#_catches_ends',
+                                                                                          'rlm/environments/execution.py'),
                                             'rlm.environments.execution._child_ends_here': ( 'environments/execution.html#_child_ends_here',
                                                                                              'rlm/environments/execution.py'),
                                             'rlm.environments.execution._explain': ( 'environments/execution.html#_explain',
