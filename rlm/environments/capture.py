@@ -22,29 +22,16 @@ LIMIT = 10_000_000  # characters that one block may write to one stream before i
 class OutputLimit(BlockEnd):
     "The block wrote more than anyone will read."
 
-# %% ../../nbs/environments/01_capture.ipynb #5612c5f4
 capture_lock = threading.RLock()
-
-def _renew_lock() -> None:
-    global capture_lock
-    capture_lock = threading.RLock()
-
-if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_renew_lock)
+if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=capture_lock._at_fork_reinit)
 
 # %% ../../nbs/environments/01_capture.ipynb #f62a7144
-class _Stdout:
+class _Stdout(io.TextIOBase):
     "What programs ask of `sys.stdout` beside writing."
     encoding = "utf-8"
     errors = "strict"
-    closed = False
-
-    def writelines(self, lines) -> None:
-        for line in lines: self.write(line)
-    def flush(self) -> None: pass
     def close(self) -> None: pass
     def reconfigure(self, **options) -> None: pass
-    def isatty(self) -> bool: return False
-    def readable(self) -> bool: return False
     def writable(self) -> bool: return True
     def fileno(self) -> int:
         raise io.UnsupportedOperation("captured output has no file; for a subprocess use capture_output=True")

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/environments/02_execution.ipynb #861da004
 from __future__ import annotations
-import ast, builtins, linecache, os, threading, traceback
+import ast, builtins, itertools, linecache, os, threading, traceback
 from contextlib import contextmanager
 from inspect import CO_COROUTINE
 from types import CodeType
@@ -59,11 +59,9 @@ def remember_source(source: str,    # a block of Python
                    ) -> str:
     "The name it got, under which tracebacks now find its lines."
     entry = (len(source), None, [line + "\n" for line in source.split("\n")], filename)
-    name, n = filename, 1
-    while linecache.cache.setdefault(name, entry) is not entry:
-        n += 1
-        name = f"{filename[:-1]} ({n})>"
-    return name
+    for n in itertools.count(1):
+        name = filename if n == 1 else f"{filename[:-1]} ({n})>"
+        if linecache.cache.setdefault(name, entry) is entry: return name
 
 # %% ../../nbs/environments/02_execution.ipynb #b781cf98
 _ERROR_KEEP = 2_000  # characters kept of each end of an error's text
