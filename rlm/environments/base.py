@@ -37,7 +37,7 @@ class Surroundings:
     "What the code of a run finds in an environment."
     names: dict[str, str] = field(default_factory=dict)   # of data that goes by another name there: its name
     own: dict[str, Any] = field(default_factory=dict)     # variables that the code of earlier runs has bound
-    shared: dict[str, Any] = field(default_factory=dict)  # variables of the user that it can read, the chief ones first
+    shared: dict[str, Any] = field(default_factory=dict)  # the user's variables it can read, the most important first
     listed: frozenset[str] = frozenset()                  # those that the user listed by name
     hint: str = ""                                        # what to tell the user about variables that it can't read
     calling_thread: bool = False                          # blocks must run on the thread of whoever asks the question
@@ -66,18 +66,18 @@ def visible_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
 
 class Steps:
     "What each kind of environment may do in its own way."
-    def _all_names(self) -> Mapping[str, Any]: return self.namespace    # what the code can use, its own and others
-    def _bring(self, task: Task) -> None: self.data = task.data         # make the data of a run available
-    def _take_away(self) -> None: self.data = {}                        # and unavailable again
-    def _surroundings(self, question: str) -> Surroundings:             # what the code finds
+    def _all_names(self) -> Mapping[str, Any]: return self.namespace  # those that the code can use
+    def _bring(self, task: Task) -> None: self.data = task.data  # make a run's data available
+    def _take_away(self) -> None: self.data = {}  # and unavailable again
+    def _surroundings(self, question: str) -> Surroundings:  # what the code finds
         return Surroundings(own={n: v for n, v in visible_names(self.namespace).items() if n not in self.data})
-    def _report_changes(self) -> Any: return None                       # what the run changed of the user's
-    def _snapshot(self) -> dict[str, Any]: return dict(self.namespace)  # the code's own names and their values
-    def _restore(self, names: dict[str, Any]) -> None:                  # put them back
+    def _report_changes(self) -> Any: return None  # what the run changed of the user's
+    def _snapshot(self) -> dict[str, Any]: return dict(self.namespace)  # the code's own names
+    def _restore(self, names: dict[str, Any]) -> None:  # put them back
         self.namespace.clear()
         self.namespace.update(names)
     def _compile(self, source: str, filename: str) -> list[CodeType]: return compile_block(source, filename)
-    def _put_back(self) -> tuple[str, ...]: return ()  # restore what a block must not change; the names it had changed
+    def _put_back(self) -> tuple[str, ...]: return ()  # undo what a block must not do, and name what it had changed
 
 # %% ../../nbs/environments/03_base.ipynb #2aeb717b
 class BaseEnvironment(Steps):
@@ -150,11 +150,12 @@ def _perform(self: BaseEnvironment, source: str,  # the code
                 with self._capture: tried = self._attempt(source, name, use, gate)
             finally: left = self._clear_up()
             answer = None if tried.interrupted else left.answer
-            result = replace(left, outputs=left.outputs + tried.outputs, error=None if answer else tried.error,
-                             answer=answer, interrupted=tried.interrupted)
+            result = replace(
+                left, outputs=left.outputs + tried.outputs, error=None if answer else tried.error, answer=answer,
+                interrupted=tried.interrupted, execution_time=time.perf_counter() - began)
     except KeyboardInterrupt: result = replace(result, interrupted=True)
     except Stopped as e: result = replace(result, error=f"Stopped: {e}")
-    return replace(result, execution_time=time.perf_counter() - began)
+    return result
 
 # %% ../../nbs/environments/03_base.ipynb #0aac4ab3
 @patch

@@ -54,8 +54,8 @@ class CapturedStream(_Stdout):
         self._restart()
 
     def _restart(self) -> None:
-        self._size, self._head = 0, ""    # characters written, and the first of them once there are many
-        self._parts, self._held = [], 0   # pieces after the head, and their characters
+        self._size, self._head = 0, ""   # characters written, and the first of them once there are many
+        self._parts, self._held = [], 0  # pieces after the head, and their characters
 
     def write(self, text: str) -> int:
         "The number of characters written. Raises `OutputLimit` past the limit, on every write."
@@ -161,6 +161,7 @@ def _routed_start(original):
 
 # %% ../../nbs/environments/01_capture.ipynb #47858710
 def _start_in_context(thread: threading.Thread, original) -> None:
+    "Start a thread that inherits this context, and holds the proxies for as long as it lives."
     run, context = thread.run, copy_context()
     held = _hold()
     def report_errors():

@@ -127,9 +127,11 @@ def _by_thread(self: Stop, gate: InterruptGate):
     "What runs inside is ended from other threads."
     block = threading.get_ident(), gate
     with self._lock: self._watched.add(block)
-    timer = threading.Timer((self.left or 0) + self.patience * _has_alarm(), self._end, [block])
-    timer.daemon = True
-    if self.left is not None: timer.start()
+    timer = None
+    if self.left is not None:
+        timer = threading.Timer(self.left + self.patience * _has_alarm(), self._end, [block])
+        timer.daemon = True
+        timer.start()
     try: yield
     finally:
         while True:
@@ -138,7 +140,7 @@ def _by_thread(self: Stop, gate: InterruptGate):
                 for _ in range(2): pass  # an exception that is under way arrives here
                 break
             except Stopped: continue
-        timer.cancel()
+        if timer is not None: timer.cancel()
 
 # %% ../../nbs/environments/00_stopping.ipynb #3b8f86f5
 @patch
