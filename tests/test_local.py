@@ -3,7 +3,7 @@ import asyncio, contextlib, contextvars, gc, io, linecache, os, signal, subproce
 import tracemalloc, weakref
 
 import pytest
-from rlm.environments.base import Task
+from rlm.environments.base import MAY_COVER, RESERVED, Task
 from rlm.environments.capture import KEEP
 from rlm.environments.local import LocalEnvironment
 from rlm.text import bounded_repr
@@ -40,12 +40,18 @@ def ok(env, code) -> CodeResult:
 
 def script(code, **options) -> subprocess.CompletedProcess:
     "Run a program of its own, with an `env` and its `run`."
-    start = "import os, sys, signal, time, threading\nfrom rlm.environments.base import Task\nfrom rlm.environments.local import LocalEnvironment\n" \
-            "env = LocalEnvironment()\nenv.begin(Task(data={'context': 'the context'}, label='rlm'))\n" \
-            "def run(code): return env.run(code, 'iteration 1')\n"
     options = {"stdin": subprocess.DEVNULL, **options}
-    return subprocess.run([sys.executable, "-c", start + textwrap.dedent(code)], capture_output=True, text=True,
+    return subprocess.run([sys.executable, "-c", START + textwrap.dedent(code)], capture_output=True, text=True,
         timeout=60, **options)
+
+START = """import os, sys, signal, time, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # under `nohup` it is inherited as ignored
+from rlm.environments.base import Task
+from rlm.environments.local import LocalEnvironment
+env = LocalEnvironment()
+env.begin(Task(data={'context': 'the context'}, label='rlm'))
+def run(code): return env.run(code, 'iteration 1')
+"""
 
 # Namespace
 
@@ -147,6 +153,9 @@ def test_names_the_model_may_take(env):
     result = ok(env, "answer = 42\ndisplay = input = exit = 1\nanswer")
     assert (result.shown, result.restored, result.answer) == ("42", (), None)
     assert env.variables()["answer"] == 42
+
+def test_of_the_helpers_those_are_reserved_that_are_put_back(env):
+    assert set(env.helpers) - set(RESERVED) == MAY_COVER - {"answer"} | {"double"}
 
 # What it shows
 
@@ -303,7 +312,8 @@ def test_the_first_of_two_errors_inside_a_tool_is_not_told():
         try: {}["inner"]
         except KeyError as e: raise ValueError("outer") from e
     with contextlib.closing(local(None, {"tool": tool})) as env: error = run(env, "tool()").error
-    assert error.splitlines()[1:] == ['  File "<rlm iteration 1>", line 1, in <module>', "    tool()", "ValueError: outer"]
+    own = '  File "<rlm iteration 1>", line 1, in <module>'
+    assert error.splitlines()[1:] == [own, "    tool()", "ValueError: outer"]
 
 def test_exception_groups(env):
     if sys.version_info < (3, 11): pytest.skip("Python 3.11 and later")

@@ -17,8 +17,9 @@ from ..text import bounded_repr, clip, parse_python, type_name
 from ..types import Answer, CodeResult, RunEndedError
 
 # %% auto #0
-__all__ = ['RESERVED', 'MAY_COVER', 'Task', 'Surroundings', 'Environment', 'BaseEnvironment', 'visible_names', 'notebook_output',
-           'AnswerGiven', 'AnswerSlot', 'unknown_name', 'repl_helpers', 'parse_answer', 'is_meant_as_code']
+__all__ = ['RESERVED', 'MAY_COVER', 'Task', 'Surroundings', 'Environment', 'visible_names', 'Steps', 'BaseEnvironment',
+           'notebook_output', 'AnswerGiven', 'AnswerSlot', 'unknown_name', 'repl_helpers', 'parse_answer',
+           'is_meant_as_code']
 
 # %% ../../nbs/environments/03_base.ipynb #ce83f6c7
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Surroundings:
     "What the code of a run finds in an environment."
     names: dict[str, str] = field(default_factory=dict)   # of data that goes by another name there: its name
     own: dict[str, Any] = field(default_factory=dict)     # variables that the code of earlier runs has bound
-    shared: dict[str, Any] = field(default_factory=dict)  # variables of the user that it can read, the chief ones first
+    shared: dict[str, Any] = field(default_factory=dict)  # the user's variables it can read, the most important first
     listed: frozenset[str] = frozenset()                  # those that the user listed by name
     hint: str = ""                                        # what to tell the user about variables that it can't read
     calling_thread: bool = False                          # blocks must run on the thread of whoever asks the question
@@ -57,13 +58,35 @@ class Environment(Protocol):
     def close(self) -> None:
         "Let go of everything. Running code after that raises `RunEndedError`."
 
+# %% ../../nbs/environments/03_base.ipynb #a9c581d6
+def visible_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    "The public names and their values, `context` first; no modules."
+    found = {n: namespace[n] for n in list(namespace) if isinstance(n, str) and not n.startswith("_")}
+    found = {n: v for n, v in found.items() if not issubclass(type(v), ModuleType)}
+    return {n: found[n] for n in sorted(found, key=lambda n: n != "context")}
+
+class Steps:
+    "What each kind of environment may do in its own way."
+    def _all_names(self) -> Mapping[str, Any]: return self.namespace  # those that the code can use
+    def _bring(self, task: Task) -> None: self.data = task.data  # make a run's data available
+    def _take_away(self) -> None: self.data = {}  # and unavailable again
+    def _surroundings(self, question: str) -> Surroundings:  # what the code finds
+        return Surroundings(own={n: v for n, v in visible_names(self.namespace).items() if n not in self.data})
+    def _report_changes(self) -> Any: return None  # what the run changed of the user's
+    def _snapshot(self) -> dict[str, Any]: return dict(self.namespace)  # the code's own names
+    def _restore(self, names: dict[str, Any]) -> None:  # put them back
+        self.namespace.clear()
+        self.namespace.update(names)
+    def _compile(self, source: str, filename: str) -> list[CodeType]: return compile_block(source, filename)
+    def _put_back(self) -> tuple[str, ...]: return ()  # undo what a block must not do, and name what it had changed
+
 # %% ../../nbs/environments/03_base.ipynb #2aeb717b
-class BaseEnvironment:
+class BaseEnvironment(Steps):
     "Runs blocks in one namespace and remembers what tracebacks need."
     def __init__(self, namespace: dict[str, Any],  # what the code sees and binds
                  show_values: bool = True):        # show in tracebacks what names stood for
         self.namespace, self.show_values = namespace, show_values
-        self.names = self._all_names()  # every variable that the code can use, its own and others
+        self.names = self._all_names()
         self.task = Task()              # that of the run under way
         self.data: dict[str, Any] = {}  # its data, by the names they have here
         self._slot, self._loop = AnswerSlot(), EventLoop()
@@ -74,11 +97,13 @@ class BaseEnvironment:
         self._cleanup.callback(_shut_down, self._captures, self._loop, self._files)
         self._finalizer = weakref.finalize(self, self._cleanup.close)
 
-    def _all_names(self) -> Mapping[str, Any]: return self.namespace
-
     def variables(self) -> dict[str, Any]:
         "Public names and their values, `context` first."
         return visible_names(self.names)
+
+    def close(self) -> None:
+        "Let go of everything."
+        self._finalizer()
 
 def _shut_down(captures: list[Capture], loop: EventLoop, files: set[str] = frozenset()) -> None:
     for name in files: linecache.cache.pop(name, None)
@@ -86,13 +111,6 @@ def _shut_down(captures: list[Capture], loop: EventLoop, files: set[str] = froze
     with InterruptGate(), Capture() as nobody:
         nobody.close()
         loop.close()
-
-# %% ../../nbs/environments/03_base.ipynb #6d0c4fee
-def visible_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    "The public names and their values, `context` first; no modules."
-    found = {n: namespace[n] for n in list(namespace) if isinstance(n, str) and not n.startswith("_")}
-    found = {n: v for n, v in found.items() if not issubclass(type(v), ModuleType)}
-    return {n: found[n] for n in sorted(found, key=lambda n: n != "context")}
 
 # %% ../../nbs/environments/03_base.ipynb #52c56f35
 @patch
@@ -117,42 +135,6 @@ def end(self: BaseEnvironment, keep: bool = True) -> Any:
     if not keep: self._restore(self._before_run)
     return changes
 
-@patch
-def close(self: BaseEnvironment) -> None:
-    "Let go of everything."
-    self._finalizer()
-
-# %% ../../nbs/environments/03_base.ipynb #e553ded3
-@patch
-def _bring(self: BaseEnvironment, task: Task) -> None:
-    "Make the data of a run available."
-    self.data = task.data
-
-@patch
-def _take_away(self: BaseEnvironment) -> None:
-    "The run's data is not there any more."
-    self.data = {}
-
-@patch
-def _surroundings(self: BaseEnvironment, question: str) -> Surroundings:
-    "What the code finds here."
-    return Surroundings(own={n: v for n, v in visible_names(self.namespace).items() if n not in self.data})
-
-@patch
-def _report_changes(self: BaseEnvironment) -> Any:
-    "What the run changed of the user's; None where nothing is shared."
-
-@patch
-def _snapshot(self: BaseEnvironment) -> dict[str, Any]:
-    "The code's own names, and what they stand for."
-    return dict(self.namespace)
-
-@patch
-def _restore(self: BaseEnvironment, names: dict[str, Any]) -> None:
-    "Put the code's own names back."
-    self.namespace.clear()
-    self.namespace.update(names)
-
 # %% ../../nbs/environments/03_base.ipynb #f671c96f
 @patch
 def _perform(self: BaseEnvironment, source: str,  # the code
@@ -169,11 +151,12 @@ def _perform(self: BaseEnvironment, source: str,  # the code
                 with self._capture: tried = self._attempt(source, name, use, gate)
             finally: left = self._clear_up()
             answer = None if tried.interrupted else left.answer
-            result = replace(left, outputs=left.outputs + tried.outputs, error=None if answer else tried.error,
-                             answer=answer, interrupted=tried.interrupted)
+            result = replace(
+                left, outputs=left.outputs + tried.outputs, error=None if answer else tried.error, answer=answer,
+                interrupted=tried.interrupted, execution_time=time.perf_counter() - began)
     except KeyboardInterrupt: result = replace(result, interrupted=True)
     except Stopped as e: result = replace(result, error=f"Stopped: {e}")
-    return replace(result, execution_time=time.perf_counter() - began)
+    return result
 
 # %% ../../nbs/environments/03_base.ipynb #0aac4ab3
 @patch
@@ -182,7 +165,9 @@ def _attempt(self: BaseEnvironment, source: str, name: str, use: Callable, gate:
     gate.open = True
     try:
         try:
-            outputs = use(self._value_of(source, name))
+            filename = remember_source(source, f"<{self.task.label} {name}>")
+            self._files.add(filename)
+            outputs = use(run_block(self._compile(source, filename), self.namespace, self._loop))
             self._take_answer_dict(True)
             return CodeResult(outputs=outputs)
         except BaseException as e:
@@ -193,13 +178,6 @@ def _attempt(self: BaseEnvironment, source: str, name: str, use: Callable, gate:
             return CodeResult(error=format_error(e, self._files, self.show_values))
     finally: gate.open = False
 
-@patch
-def _value_of(self: BaseEnvironment, source: str, name: str) -> Any:
-    "Run the code, and return the value of its last expression."
-    filename = remember_source(source, f"<{self.task.label} {name}>")
-    self._files.add(filename)
-    return run_block(self._compile(source, filename), self.namespace, self._loop)
-
 # %% ../../nbs/environments/03_base.ipynb #192b9919
 @patch
 def _prepare(self: BaseEnvironment, source: str) -> None:
@@ -207,16 +185,6 @@ def _prepare(self: BaseEnvironment, source: str) -> None:
     self._capture.reclaim |= {stream for stream in ("stdin", "stdout", "stderr") if stream in source}
     self.namespace.pop("__warningregistry__", None)  # so that a warning is shown in every block that causes it
     self._slot.answer, self._slot.open = None, True
-
-@patch
-def _compile(self: BaseEnvironment, source: str, filename: str) -> list[CodeType]:
-    "The block's code."
-    return compile_block(source, filename)
-
-@patch
-def _put_back(self: BaseEnvironment) -> tuple[str, ...]:
-    "Restore what a block must not change; the names that it had changed."
-    return ()
 
 @patch
 def _clear_up(self: BaseEnvironment) -> CodeResult:

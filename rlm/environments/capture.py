@@ -7,6 +7,7 @@ from __future__ import annotations
 import codecs, io, os, re, sys, threading
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from fastcore.basics import patch
 from .stopping import BlockEnd, undisturbed
 from ..text import join_ends
 
@@ -21,14 +22,19 @@ LIMIT = 10_000_000  # characters that one block may write to one stream before i
 class OutputLimit(BlockEnd):
     "The block wrote more than anyone will read."
 
-# %% ../../nbs/environments/01_capture.ipynb #7010f217
-capture_lock = threading.RLock()  # re-entrant: a signal handler may print while its thread is inside
+capture_lock = threading.RLock()
+if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=capture_lock._at_fork_reinit)
 
-def _renew_lock() -> None:
-    global capture_lock
-    capture_lock = threading.RLock()
-
-if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=_renew_lock)
+# %% ../../nbs/environments/01_capture.ipynb #f62a7144
+class _Stdout(io.TextIOBase):
+    "What programs ask of `sys.stdout` beside writing."
+    encoding = "utf-8"
+    errors = "strict"
+    def close(self) -> None: pass
+    def reconfigure(self, **options) -> None: pass
+    def writable(self) -> bool: return True
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("captured output has no file; for a subprocess use capture_output=True")
 
 class _Bytes:
     "The `buffer` of a captured stream: what is written as UTF-8 bytes arrives as text."
@@ -39,17 +45,17 @@ class _Bytes:
         return len(data)
     def flush(self) -> None: pass
 
-class CapturedStream:
+# %% ../../nbs/environments/01_capture.ipynb #7010f217
+class CapturedStream(_Stdout):
     "A text stream that keeps the two ends of what is written to it."
-    encoding, errors, closed = "utf-8", "strict", False
-
     def __init__(self):
         self.dropping = False  # True once nobody will read it any more
         self.buffer = _Bytes(self)
         self._restart()
 
     def _restart(self) -> None:
-        self._size, self._head, self._parts, self._held = 0, "", [], 0
+        self._size, self._head = 0, ""   # characters written, and the first of them once there are many
+        self._parts, self._held = [], 0  # pieces after the head, and their characters
 
     def write(self, text: str) -> int:
         "The number of characters written. Raises `OutputLimit` past the limit, on every write."
@@ -68,25 +74,16 @@ class CapturedStream:
         self._head, tail = self._head + text[:room], text[room:][-KEEP:]
         self._parts, self._held = [tail], len(tail)
 
-    def take(self) -> str:
-        "What was written since the last `take`, its middle cut where it is long."
-        with capture_lock:
-            if self._size > 2 * KEEP: self._fold()
-            cut, tail = self._size - 2 * KEEP, "".join(self._parts)
-            text = join_ends(self._head, cut, tail) if cut > 0 else tail
-            self._restart()
-        return text
-
-    def writelines(self, lines) -> None:
-        for line in lines: self.write(line)
-    def flush(self) -> None: pass
-    def close(self) -> None: pass
-    def reconfigure(self, **options) -> None: pass
-    def isatty(self) -> bool: return False
-    def readable(self) -> bool: return False
-    def writable(self) -> bool: return True
-    def fileno(self) -> int:
-        raise io.UnsupportedOperation("captured output has no file; for a subprocess use capture_output=True")
+# %% ../../nbs/environments/01_capture.ipynb #2ccdb31f
+@patch
+def take(self: CapturedStream) -> str:
+    "What was written since the last `take`, its middle cut where it is long."
+    with capture_lock:
+        if self._size > 2 * KEEP: self._fold()
+        cut, tail = self._size - 2 * KEEP, "".join(self._parts)
+        text = join_ends(self._head, cut, tail) if cut > 0 else tail
+        self._restart()
+    return text
 
 # %% ../../nbs/environments/01_capture.ipynb #fcf773db
 current_capture: ContextVar[Capture | None] = ContextVar("rlm_capture", default=None)
@@ -95,7 +92,8 @@ _STREAMS = "stdin", "stdout", "stderr"
 class StreamProxy:
     "A stand-in for `sys.stdout` and its like: the running block's stream inside a block, the real one elsewhere."
     def __init__(self, name: str, original):
-        self._name, self._original, self._holders = name, original, 0
+        self._name, self._original = name, original
+        self._holders = 0
         self._outside = CapturedStream() if original is None else original  # a process may have no stdout
         if original is None: self._outside.dropping = True
 
@@ -133,58 +131,60 @@ def _hold() -> list[StreamProxy]:
         return proxies
 
 def _release(proxies: list[StreamProxy]) -> None:
-    "Give up one hold; a proxy without holders leaves `sys`."
+    "Give up one hold, once; a proxy without holders leaves `sys`."
     with capture_lock:
-        for proxy in proxies:
+        if proxies: _route_threads(-1)
+        while proxies:
+            proxy = proxies.pop()
             proxy._holders -= 1
             if not proxy._holders and getattr(sys, proxy._name) is proxy: setattr(sys, proxy._name, proxy._original)
-        _route_threads(-1)
 
 # %% ../../nbs/environments/01_capture.ipynb #f7715c5a
-_threads = {"holders": 0, "ours": None, "original": None}
+_threads = {"holders": 0, "routed": None, "original": None}
 
 def _route_threads(step: int) -> None:
-    "Count one holder more or fewer; patch `Thread.start` for the first, put it back after the last."
+    "Count one holder more or fewer; replace `Thread.start` for the first, put it back after the last."
     _threads["holders"] += step
     if step == _threads["holders"] == 1:
         _threads["original"] = threading.Thread.start
-        _threads["ours"] = threading.Thread.start = _routed_start(threading.Thread.start)
-    elif not _threads["holders"] and threading.Thread.start is _threads["ours"]:
+        _threads["routed"] = threading.Thread.start = _routed_start(threading.Thread.start)
+    elif not _threads["holders"] and threading.Thread.start is _threads["routed"]:
         threading.Thread.start = _threads["original"]
 
-# %% ../../nbs/environments/01_capture.ipynb #47858710
 def _routed_start(original):
     "A `Thread.start` that lets the thread inherit the context of a block."
     def start(thread: threading.Thread) -> None:
-        with undisturbed(): return begin(thread)
-    def begin(thread: threading.Thread) -> None:
-        if current_capture.get() is None: return original(thread)
-        run, context, held, released = thread.run, copy_context(), _hold(), []
-        def release():
-            with capture_lock:
-                if not released: _release(held)
-                released.append(True)
-        def report_errors():
-            try: run()
-            except BlockEnd: pass
-            except BaseException as e:
-                threading.__excepthook__(threading.ExceptHookArgs((type(e), e, e.__traceback__.tb_next, thread)))
-        def routed():
-            vars(thread).pop("run", None)
-            try: context.run(report_errors)
-            finally: release()
-        thread.run = routed
-        try: original(thread)
-        except Exception:  # it could not start; after Ctrl-C it has, and releases what it holds itself
-            release()
-            raise
+        with undisturbed():
+            if current_capture.get() is None: original(thread)
+            else: _start_in_context(thread, original)
     return start
+
+# %% ../../nbs/environments/01_capture.ipynb #47858710
+def _start_in_context(thread: threading.Thread, original) -> None:
+    "Start a thread that inherits this context, and holds the proxies for as long as it lives."
+    run, context = thread.run, copy_context()
+    held = _hold()
+    def report_errors():
+        try: run()
+        except BlockEnd: pass
+        except BaseException as e:
+            threading.__excepthook__(threading.ExceptHookArgs((type(e), e, e.__traceback__.tb_next, thread)))
+    def routed():
+        vars(thread).pop("run", None)
+        try: context.run(report_errors)
+        finally: _release(held)
+    thread.run = routed
+    try: original(thread)
+    except Exception:  # it could not start; after Ctrl-C it has, and releases what it holds itself
+        _release(held)
+        raise
 
 # %% ../../nbs/environments/01_capture.ipynb #13e928b9
 class Capture:
     "Catches what the code inside `with capture:` writes, its tasks and the threads it starts included."
     def __init__(self):
-        self.stdin, self.stdout, self.stderr = io.StringIO(), CapturedStream(), CapturedStream()
+        self.stdin = io.StringIO()
+        self.stdout, self.stderr = CapturedStream(), CapturedStream()
         self.outputs = []     # what it displayed, as notebook outputs
         self.reclaim = set()  # names of streams that the code itself may have replaced
 
@@ -203,21 +203,24 @@ class Capture:
         "What was written to stdout and to stderr since the last `take`."
         return self.stdout.take(), self.stderr.take()
 
-    def show(self, output: dict) -> None:
-        "Keep a notebook output. Raises `OutputLimit` where all of them together are too large."
-        if self.stdout.dropping: return
-        self.outputs.append(output)
-        size = sum(len(v) for o in self.outputs for v in o["data"].values() if isinstance(v, str))
-        if size > LIMIT: raise OutputLimit(f"more than {LIMIT:,} characters displayed")
-
-    def take_outputs(self) -> tuple[dict, ...]:
-        "What was displayed since the last `take_outputs`."
-        outputs, self.outputs = tuple(self.outputs), []
-        return outputs
-
     def close(self) -> None:
         "From now on nobody reads it: drop what is written."
         self.stdout.dropping = self.stderr.dropping = True
+
+# %% ../../nbs/environments/01_capture.ipynb #b5c37b7c
+@patch
+def show(self: Capture, output: dict) -> None:
+    "Keep a notebook output. Raises `OutputLimit` where all of them together are too large."
+    if self.stdout.dropping: return
+    self.outputs.append(output)
+    size = sum(len(v) for o in self.outputs for v in o["data"].values() if isinstance(v, str))
+    if size > LIMIT: raise OutputLimit(f"more than {LIMIT:,} characters displayed")
+
+@patch
+def take_outputs(self: Capture) -> tuple[dict, ...]:
+    "What was displayed since the last `take_outputs`."
+    outputs, self.outputs = tuple(self.outputs), []
+    return outputs
 
 # %% ../../nbs/environments/01_capture.ipynb #04477318
 @contextmanager
@@ -230,10 +233,8 @@ def uncaptured():
 # %% ../../nbs/environments/01_capture.ipynb #eee51f9c
 _WARNING = re.compile(r"^(?=.+?:\d+: [\w.]*Warning: )", re.MULTILINE)
 
-def only_warnings(
-    text: str,  # what was written to stderr
-) -> bool:
-    "Whether `text` holds warnings and nothing else; so also when it is empty."
+def only_warnings(text: str) -> bool:
+    "Whether what was written to stderr holds warnings and nothing else; so also when it is empty."
     before, *warned = _WARNING.split(text)
     below = [[line[:2] == "  " for line in warning.rstrip("\n").split("\n")[1:]] for warning in warned]
     return not before.strip() and all(not lines or (lines[-1] and sum(lines) == 1) for lines in below)

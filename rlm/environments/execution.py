@@ -4,12 +4,13 @@
 
 # %% ../../nbs/environments/02_execution.ipynb #861da004
 from __future__ import annotations
-import ast, builtins, linecache, os, threading, traceback
+import ast, builtins, itertools, linecache, os, threading, traceback
 from contextlib import contextmanager
 from inspect import CO_COROUTINE
 from types import CodeType
 from typing import Any
-from .stopping import BlockEnd
+from fastcore.basics import patch
+from .stopping import BlockEnd, running_loop
 from ..text import brief, clip, names_in, type_name
 
 # %% auto #0
@@ -18,24 +19,9 @@ __all__ = ['compile_block', 'remember_source', 'format_error', 'EventLoop', 'run
 # %% ../../nbs/environments/02_execution.ipynb #260dc584
 _MAIN_GUARD = ast.dump(ast.parse("__name__ == '__main__'", mode="eval").body)
 
-_END = "\0 BlockEnd"  # stands for the class until the code is compiled
-
-def _let_ends_pass(tree: ast.Module) -> None:
-    "Put `except BlockEnd: raise` before the handlers that would catch it."
-    catches = lambda h: h.type is None or any(getattr(n, "id", getattr(n, "attr", "")) == "BaseException" for n in ast.walk(h.type))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Try) and any(map(catches, node.handlers)):
-            passing = ast.ExceptHandler(ast.Constant(_END), None, [ast.Raise()])
-            node.handlers.insert(0, ast.fix_missing_locations(ast.copy_location(passing, node.handlers[0])))
-
-def _with_ends(code: CodeType) -> CodeType:
-    real = lambda x: BlockEnd if x == _END else _with_ends(x) if isinstance(x, CodeType) else x
-    return code.replace(co_consts=tuple(map(real, code.co_consts)))
-
-def compile_block(
-    source: str,    # a block of Python
-    filename: str,  # the name it has in tracebacks
-) -> list[CodeType]:
+def compile_block(source: str,    # a block of Python
+                  filename: str,  # the name it has in tracebacks
+                 ) -> list[CodeType]:
     "The block's code: its statements and, if it ends in an expression, that expression."
     tree = ast.parse(source, filename)
     for node in tree.body:
@@ -49,54 +35,43 @@ def compile_block(
     codes = [compile(part, filename, mode, flags, dont_inherit=True) for mode, part in parts.items()]
     return [_with_ends(code) for code in codes] if guarded else codes
 
+# %% ../../nbs/environments/02_execution.ipynb #c0955f44
+_END = "\0 BlockEnd"  # stands for the class until the code is compiled
+
+def _catches_ends(handler: ast.ExceptHandler) -> bool:
+    if handler.type is None: return True
+    return any("BaseException" in (getattr(n, "id", ""), getattr(n, "attr", "")) for n in ast.walk(handler.type))
+
+def _let_ends_pass(tree: ast.Module) -> None:
+    "Put `except BlockEnd: raise` before the handlers that would catch it."
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try) and any(map(_catches_ends, node.handlers)):
+            passing = ast.ExceptHandler(ast.Constant(_END), None, [ast.Raise()])
+            node.handlers.insert(0, ast.fix_missing_locations(ast.copy_location(passing, node.handlers[0])))
+
+def _with_ends(code: CodeType) -> CodeType:
+    real = lambda x: BlockEnd if x == _END else _with_ends(x) if isinstance(x, CodeType) else x
+    return code.replace(co_consts=tuple(map(real, code.co_consts)))
+
 # %% ../../nbs/environments/02_execution.ipynb #415cb510
-def remember_source(
-    source: str,    # a block of Python
-    filename: str,  # the name it should have in tracebacks, such as `<rlm iteration 2>`
-) -> str:
+def remember_source(source: str,    # a block of Python
+                    filename: str,  # the name it should have in tracebacks, such as `<rlm iteration 2>`
+                   ) -> str:
     "The name it got, under which tracebacks now find its lines."
-    entry, name, n = (len(source), None, [line + "\n" for line in source.split("\n")], filename), filename, 1
-    while linecache.cache.setdefault(name, entry) is not entry:
-        n += 1
-        name = f"{filename[:-1]} ({n})>"
-    return name
+    entry = (len(source), None, [line + "\n" for line in source.split("\n")], filename)
+    for n in itertools.count(1):
+        name = filename if n == 1 else f"{filename[:-1]} ({n})>"
+        if linecache.cache.setdefault(name, entry) is entry: return name
 
 # %% ../../nbs/environments/02_execution.ipynb #b781cf98
 _ERROR_KEEP = 2_000  # characters kept of each end of an error's text
-_GROUP = getattr(builtins, "BaseExceptionGroup", ())  # Python 3.11 and later
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
 
-def _explain(error: BaseException) -> str:
-    "The last lines of a traceback: what the error is."
-    if isinstance(error, SystemExit): return f"SystemExit: {error}\nThis ended the block; what it had set is kept.\n"
-    if isinstance(error, BlockEnd): return f"{type(error).__name__}: {error}; the block was stopped here\n"
-    only = traceback.TracebackException(type(error), error, None, limit=0, compact=True)
-    return "".join(only.format_exception_only())
-
-_DATA = (str, bytes, int, float, list, tuple, dict, set, type(None))
-
-def _values(frame, number: int) -> str:
-    "What the names in the line that failed stood for; `context` is known to be what it is."
-    line = linecache.getline(frame.f_code.co_filename, number)
-    found = {n: frame.f_locals[n] for n in names_in(line) if n in frame.f_locals and n != "context"}
-    shown = [f"{n} = {brief(v, n, 200)[:300]}" for n, v in found.items() if type(v) in _DATA]
-    return f"(with {'; '.join(shown[:4])})\n" if shown else ""
-
-def _tell(error: BaseException, files, show_values: bool) -> tuple[str, bool]:
-    "One error's traceback, and whether it has lines of `files`."
-    frames = [(f, line) for f, line in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename in files]
-    lines = traceback.StackSummary.extract(iter(frames[-1000:])).format()
-    parts = [_tell(e, files, show_values)[0] for e in error.exceptions[:3]] if isinstance(error, _GROUP) else []
-    text = "".join(["Traceback (most recent call last):\n"] * bool(lines) + lines) + _explain(error)
-    if show_values and frames and isinstance(error, Exception): text += _values(*frames[-1])
-    return text + "".join(f"  | {line}\n" for part in parts for line in part.splitlines()), bool(lines)
-
-def format_error(
-    error: BaseException,  # what a block raised
-    files,                 # the names under which the blocks' sources are known
-    show_values: bool = True,   # also show what the names in the failing line stood for
-) -> str:
+def format_error(error: BaseException,      # what a block raised
+                 files,                     # the names under which the blocks' sources are known
+                 show_values: bool = True,  # also show what the names in the failing line stood for
+                ) -> str:
     "A short plain traceback that shows the lines of `files` only."
     try:
         text, e = _tell(error, files, show_values)[0], error
@@ -109,6 +84,35 @@ def format_error(
     except KeyboardInterrupt: raise
     except BaseException: text = f"{type_name(error)} (and its text could not be made)"  # an error's text is code too
     return clip(text.strip("\n"), _ERROR_KEEP, _ERROR_KEEP)
+
+# %% ../../nbs/environments/02_execution.ipynb #ccc886bb
+_GROUP = getattr(builtins, "BaseExceptionGroup", ())  # Python 3.11 and later
+
+def _tell(error: BaseException, files, show_values: bool) -> tuple[str, bool]:
+    "One error's traceback, and whether it has lines of `files`."
+    frames = [(f, line) for f, line in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename in files]
+    lines = traceback.StackSummary.extract(iter(frames[-1000:])).format()
+    parts = [_tell(e, files, show_values)[0] for e in error.exceptions[:3]] if isinstance(error, _GROUP) else []
+    text = "".join(["Traceback (most recent call last):\n"] * bool(lines) + lines) + _explain(error)
+    if show_values and frames and isinstance(error, Exception): text += _values(*frames[-1])
+    return text + "".join(f"  | {line}\n" for part in parts for line in part.splitlines()), bool(lines)
+
+def _explain(error: BaseException) -> str:
+    "The last lines of a traceback: what the error is."
+    if isinstance(error, SystemExit): return f"SystemExit: {error}\nThis ended the block; what it had set is kept.\n"
+    if isinstance(error, BlockEnd): return f"{type(error).__name__}: {error}; the block was stopped here\n"
+    only = traceback.TracebackException(type(error), error, None, limit=0, compact=True)
+    return "".join(only.format_exception_only())
+
+# %% ../../nbs/environments/02_execution.ipynb #b734e379
+_DATA = (str, bytes, int, float, list, tuple, dict, set, type(None))
+
+def _values(frame, number: int) -> str:
+    "What the names in the line that failed stood for."
+    line = linecache.getline(frame.f_code.co_filename, number)
+    found = {n: frame.f_locals[n] for n in names_in(line) if n in frame.f_locals and n != "context"}
+    shown = [f"{n} = {brief(v, n, 200)[:300]}" for n, v in found.items() if type(v) in _DATA]
+    return f"(with {'; '.join(shown[:4])})\n" if shown else ""
 
 # %% ../../nbs/environments/02_execution.ipynb #f75ffb48
 class EventLoop:
@@ -126,36 +130,39 @@ class EventLoop:
                 task.cancel()
                 self._drive(self._loop.create_task(asyncio.wait([task], timeout=1)))
 
-    def _drive(self, task) -> Any:
-        import asyncio
-        try: asyncio.get_running_loop()
-        except RuntimeError: return self._loop.run_until_complete(task)
-        results, errors, finished = [], [], threading.Event()
-        def finish():
-            try: results.append(self._loop.run_until_complete(task))
-            except BaseException as e: errors.append(e)
-            finally: finished.set()
-        thread = threading.Thread(target=finish, daemon=True)
-        thread.start()
-        try: finished.wait()  # an interrupted `join()` can't be repeated
-        except BaseException:
-            self._loop.call_soon_threadsafe(task.cancel)
-            finished.wait(1)
-            raise
-        finally:
-            if finished.is_set(): thread.join()
-        if errors: raise errors[0]
-        return results[0]
+# %% ../../nbs/environments/02_execution.ipynb #5046bfb5
+@patch
+def _drive(self: EventLoop, task) -> Any:
+    if running_loop() is None: return self._loop.run_until_complete(task)
+    results, errors = [], []
+    finished = threading.Event()
+    def finish():
+        try: results.append(self._loop.run_until_complete(task))
+        except BaseException as e: errors.append(e)
+        finally: finished.set()
+    thread = threading.Thread(target=finish, daemon=True)
+    thread.start()
+    try: finished.wait()  # an interrupted `join()` can't be repeated
+    except BaseException:
+        self._loop.call_soon_threadsafe(task.cancel)
+        finished.wait(1)
+        raise
+    finally:
+        if finished.is_set(): thread.join()
+    if errors: raise errors[0]
+    return results[0]
 
-    def close(self) -> None:
-        "Cancel what is still pending, and close the loop."
-        if self._loop is None or self._loop.is_running(): return
-        import asyncio
-        if tasks := asyncio.all_tasks(self._loop):
-            for task in tasks: task.cancel()
-            self.run(asyncio.wait(tasks, timeout=1))
-        self._loop.close()
-        self._loop = None
+# %% ../../nbs/environments/02_execution.ipynb #afa82936
+@patch
+def close(self: EventLoop) -> None:
+    "Cancel what is still pending, and close the loop."
+    if self._loop is None or self._loop.is_running(): return
+    import asyncio
+    if tasks := asyncio.all_tasks(self._loop):
+        for task in tasks: task.cancel()
+        self.run(asyncio.wait(tasks, timeout=1))
+    self._loop.close()
+    self._loop = None
 
 # %% ../../nbs/environments/02_execution.ipynb #0bca9077
 @contextmanager
@@ -171,6 +178,7 @@ def _child_ends_here():
     finally:
         if os.getpid() != parent: os._exit(status & 0xFF)
 
+# %% ../../nbs/environments/02_execution.ipynb #2661f316
 async def _await_block(codes: list[CodeType], namespace: dict) -> Any:
     with _child_ends_here():
         for code in codes:
@@ -178,11 +186,10 @@ async def _await_block(codes: list[CodeType], namespace: dict) -> Any:
             if code.co_flags & CO_COROUTINE: value = await value
         return value
 
-def run_block(
-    codes: list[CodeType],  # from `compile_block`
-    namespace: dict,        # the names it sees and binds
-    loop: EventLoop,        # for a block that awaits
-) -> Any:
+def run_block(codes: list[CodeType],  # from `compile_block`
+              namespace: dict,        # the names it sees and binds
+              loop: EventLoop,        # for a block that awaits
+             ) -> Any:
     "The value of the block's last expression, or None."
     if any(code.co_flags & CO_COROUTINE for code in codes): return loop.run(_await_block(codes, namespace))
     with _child_ends_here():

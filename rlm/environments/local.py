@@ -4,7 +4,7 @@
 
 # %% ../../nbs/environments/04_local.ipynb #aeefcbcc
 from __future__ import annotations
-import builtins, sys
+import builtins, itertools, sys
 from types import ModuleType
 from typing import Any
 from fastcore.basics import patch
@@ -16,12 +16,9 @@ __all__ = ['new_namespace', 'LocalEnvironment']
 # %% ../../nbs/environments/04_local.ipynb #0c299e73
 def new_namespace() -> ModuleType:
     "An empty module, registered in `sys.modules`."
-    n, name = 1, "rlm_repl"
-    while True:
-        module = ModuleType(name)
-        if sys.modules.setdefault(name, module) is module: return module
-        n += 1
-        name = f"rlm_repl_{n}"
+    for n in itertools.count(1):
+        module = ModuleType("rlm_repl" if n == 1 else f"rlm_repl_{n}")
+        if sys.modules.setdefault(module.__name__, module) is module: return module
 
 # %% ../../nbs/environments/04_local.ipynb #ce801fb8
 class LocalEnvironment(BaseEnvironment):

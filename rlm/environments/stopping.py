@@ -8,7 +8,6 @@ import signal, sys, threading, time
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 from weakref import WeakSet
 from fastcore.basics import patch
 
@@ -47,7 +46,7 @@ class InterruptGate:
         if self._pending: self._previous(signal.SIGINT, None)
 
 # %% ../../nbs/environments/00_stopping.ipynb #d35d751d
-def running_loop() -> Any:
+def running_loop():
     "The asyncio event loop that runs on this thread, if one does."
     if "asyncio" not in sys.modules: return None
     try: return sys.modules["asyncio"].get_running_loop()
@@ -99,16 +98,14 @@ class Stop:
         self.deadline = outer and outer.deadline  # by `time.monotonic`; None: no end
         if outer is not None: outer._inner.add(self)
 
-# %% ../../nbs/environments/00_stopping.ipynb #303b990d
-@patch
-def begin(self: Stop) -> None:
-    "The time runs from now on."
-    if self.seconds is not None: self.deadline = min(time.monotonic() + self.seconds, self.deadline or float("inf"))
+    def begin(self) -> None:
+        "The time runs from now on."
+        if self.seconds is not None: self.deadline = min(time.monotonic() + self.seconds, self.deadline or float("inf"))
 
-@patch(as_prop=True)
-def left(self: Stop) -> float | None:
-    "Seconds until the time is up; None if there is no such time."
-    return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+    @property
+    def left(self) -> float | None:
+        "Seconds until the time is up; None if there is no such time."
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 # %% ../../nbs/environments/00_stopping.ipynb #563aca8a
 @patch
@@ -121,12 +118,6 @@ def _end(self: Stop, block: tuple[int, InterruptGate]) -> None:
             if gate.open: raise_in(thread, Stopped)
         time.sleep(self.patience)
 
-def _start(f, *args, after: float = 0.0) -> threading.Timer:
-    timer = threading.Timer(after, f, args)
-    timer.daemon = True
-    timer.start()
-    return timer
-
 # %% ../../nbs/environments/00_stopping.ipynb #e98df653
 def _has_alarm() -> bool: return _on_main() and hasattr(signal, "setitimer")
 
@@ -136,8 +127,11 @@ def _by_thread(self: Stop, gate: InterruptGate):
     "What runs inside is ended from other threads."
     block = threading.get_ident(), gate
     with self._lock: self._watched.add(block)
-    head_start = self.patience * _has_alarm()
-    timer = None if self.left is None else _start(self._end, block, after=self.left + head_start)
+    timer = None
+    if self.left is not None:
+        timer = threading.Timer(self.left + self.patience * _has_alarm(), self._end, [block])
+        timer.daemon = True
+        timer.start()
     try: yield
     finally:
         while True:
@@ -183,4 +177,4 @@ def ask(self: Stop) -> None:
         if not self.asked.done(): self.asked.set_result(None)
         blocks, inner = list(self._watched), list(self._inner)
     for stop in inner: stop.ask()
-    for block in blocks: _start(self._end, block)
+    for block in blocks: threading.Thread(target=self._end, args=[block], daemon=True).start()
