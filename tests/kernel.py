@@ -32,7 +32,8 @@ def run(*replies, question="Go.", **kw):
     globals()["_last"] = result
     return [b.result for i in result.iterations for b in i.code_blocks]
 
-READ, BOTH, BACK = dict(sync_from_user_ns=True), dict(sync_from_user_ns=True, sync_to_user_ns=True), dict(sync_to_user_ns=True)
+READ, BACK = dict(sync_from_user_ns=True), dict(sync_to_user_ns=True)  # the modes read all and publish
+BOTH = READ | BACK                                                     # share all
 def only(*names, **kw): return dict(sync_from_user_ns=True, sync_vars=list(names), **kw)
 '''
 
@@ -45,7 +46,9 @@ class Cell:
     count: int | None = None                              # the number in `In [..]`
     done: bool = False
 
-    def text(self, name: str) -> str: return "".join(o["text"] for o in self.outputs if o["output_type"] == "stream" and o["name"] == name)
+    def text(self, stream: str) -> str:
+        "What was written to a stream."
+        return "".join(o["text"] for o in self.outputs if o["output_type"] == "stream" and o["name"] == stream)
     @property
     def stdout(self) -> str: return self.text("stdout")
     @property
@@ -67,8 +70,8 @@ class Kernel:
     "A kernel in a process of its own."
     def __init__(self, python: str = sys.executable, cwd: str | None = None):
         self.manager, self.cwd = KernelManager(), cwd
-        self.manager._kernel_spec = KernelSpec(argv=[str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-                                               language="python", display_name="test")
+        start = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        self.manager._kernel_spec = KernelSpec(argv=start, language="python", display_name="test")
 
     def __enter__(self) -> Kernel:
         env = {k: v for k, v in os.environ.items() if k not in ("OPENAI_API_KEY", "OPENAI_BASE_URL")}
@@ -116,7 +119,8 @@ class Kernel:
     def ok(self, code: str, timeout: float = 60) -> Cell:
         "Run a cell that must not raise."
         cell = self.run(code, timeout)
-        assert cell.error is None, "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", line) for o in cell.outputs for line in o.get("traceback", []))
+        traceback = [line for o in cell.outputs for line in o.get("traceback", [])]
+        assert cell.error is None, re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback))
         return cell
 
     def value(self, expression: str):

@@ -23,16 +23,16 @@ def test_a_dataframe_by_reference_over_http(k):
         assert "df: pandas.DataFrame, 2 rows; columns city (str), sales (int64)" in task.replace("(object)", "(str)") and "Lima" in task
         assert "hidden" not in str(s.messages)
 
-# -- the six rows
+# -- the six sync modes
 
-def test_row_1_reads_nothing_and_gives_nothing(k):
+def test_private_reads_nothing_and_gives_nothing(k):
     k.ok("df = [1, 2]")
     before = names(k)
     k.ok("a, b = run('df', 'x = 5; print(x)')")
     assert "NameError: name 'df' is not defined" in k.value("a.error") and k.value("b.stdout") == "5\n"
     assert names(k) == before | {"a", "b"}
 
-def test_row_2_gives_back_after_each_block(k):
+def test_publish_gives_back_after_each_block(k):
     k.ok("seen = []\nmine = 'mine'\ndef look(): seen.append('total' in globals())")
     k.ok("tool = look")
     k.ok('''
@@ -44,27 +44,32 @@ result = rlm.completion("Go.")''')
         2, "mine", False, False, False, False)
     assert k.value("result.changes.withheld") == {"mine": "theirs"}
 
-def test_row_3_changes_in_place_only(k):
+def test_read_listed_changes_in_place_only(k):
     k.ok("rows, other = [1], [2]")
     k.ok("a, b = run('rows.append(2); rows = 7; x = 1; rows', 'other', **only('rows'))")
     assert k.value("(a.shown, rows, 'x' in globals())") == ("7", [1, 2], False)
     assert "NameError" in k.value("b.error")
 
-def test_row_4_reads_everything_public(k):
+def test_read_all_reads_everything_public(k):
     k.ok("rows, _hidden, sum = [1], 2, max\nimport json as j")
     k.ok("a, b, c = run('print(rows, j.dumps(1), sum(3, 4)); rows = 5', 'print(rows)', '_hidden', **READ)")
     assert k.value("(a.stdout, b.stdout, rows)") == ("[1] 1 4\n", "5\n", [1])
     assert "NameError" in k.value("c.error")
     assert "NameError" in k.value("run('In', **READ)[0].error")
 
-def test_row_5_is_the_namespace_itself(k):
+def test_share_all_is_the_namespace_itself(k):
     before = names(k)
     k.ok("b_old = 1\na, b = run('def f(): return g() + 1\\ndef g(): return y\\ny = 1\\nprint(__name__)', 'print(f(), len(context)); del b_old; y = 5', **BOTH)")
     assert k.value("(a.stdout, b.stdout, f(), y)") == ("__main__\n", "2 3\n", 6, 5)
     assert names(k) == before | {"a", "b", "f", "g", "y"}
     assert k.value("(sorted(_last.changes.added), list(_last.changes.deleted))") == (["f", "g", "y"], ["b_old"])
 
-def test_row_6_gives_back_what_was_listed(k):
+def test_share_all_answers_with_what_the_run_brought(k):
+    k.ok("mine = 1\nr = run('SHOW_VARS()', 'FINAL_VAR(\"context\")', question='the prompt', **BOTH)")
+    assert {"context: str", "mine: int"} <= set(k.value("r[0].shown").splitlines())
+    assert "exit" not in k.value("r[0].shown") and k.value("(_last.response, exit is not None)") == ("the prompt", True)
+
+def test_share_listed_gives_back_what_was_listed(k):
     k.ok("df, mine = [3, 1], 'mine'")
     k.ok("a, b, c = run('df = sorted(df); top = df[-1]; mine = 0', 'df.append(9)', 'mine', **only('df', sync_to_user_ns=True))")
     assert k.value("(df, top, mine, c.shown)") == ([1, 3, 9], 3, "mine", "0")
@@ -99,12 +104,12 @@ result = rlm.completion("Go.")''')
     assert k.value("[b.result.stdout for i in result.iterations for b in i.code_blocks]") == ["(1, 10)\n", "(2, 10)\n"]
     assert k.value("(x, y)") == (2, 2)
 
-def test_context_of_your_own_in_full_sync(k):
+def test_context_of_your_own_in_share_all(k):
     k.ok("context = 'mine'\na, = run('print(context, len(rlm_context))', question='12345', **BOTH)")
     assert k.value("(a.stdout, context)") == ("mine 5\n", "mine")
     assert k.value("run('print(context)', question='12345')[0].stdout") == "12345\n"
 
-def test_a_helpers_name_of_your_own_in_full_sync_is_refused(k):
+def test_a_helpers_name_of_your_own_in_share_all_is_refused(k):
     k.ok("def llm_query(x): return 'mine'\nlm = ScriptedLM(['FINAL(no no)'])")
     error = k.run("RLM(lm, environment='jupyter', environment_kwargs=BOTH).completion('Go.')").error
     assert error.startswith("ConfigurationError: Your notebook has a llm_query of its own")
@@ -211,7 +216,7 @@ def test_a_block_cannot_take_your_names(k, mode, attack):
     assert k.run("1 + 1").result == "2" and k.value("len(In) > 3")
 
 @pytest.mark.parametrize("attack", ["get_ipython().user_ns.clear()", "%reset -f", "globals().clear()"])
-def test_full_sync_keeps_what_ipython_needs(k, attack):
+def test_share_all_keeps_what_ipython_needs(k, attack):
     k.ok("keep = [1, 2]")
     k.run(f"last = scripted({attack!r}, 'FINAL(done it)', **BOTH)\nresult = last.completion('Go.')")
     assert k.run("1 + 1").result == "2" and k.run("(exit, quit, In[-1], Out)").error is None

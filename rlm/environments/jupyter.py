@@ -16,7 +16,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 from weakref import WeakKeyDictionary
 from fastcore.basics import patch
-from .base import RESERVED, BaseEnvironment, Surroundings, Task
+from .base import MAY_COVER, RESERVED, BaseEnvironment, Surroundings, Task
 from .changes import MISSING, Changes, InPlaceChanges
 from .local import LocalEnvironment
 from .sharing import (RIGHT_CALL, GivenNames, ReadThrough, SharedNames, SyncMode, can_be_given,
@@ -158,8 +158,6 @@ def _give_to_user(self: PrivateNamespace, name: str, value: Any) -> None:
     if listed: del self.namespace[name]
 
 # %% ../../nbs/environments/09_jupyter.ipynb #84cc21ac
-_MAY_BE_COVERED = {"answer", "input", "exit", "quit", "display"}  # helpers whose names a user or a model may use
-
 class UserNamespace(InKernel, BaseEnvironment):
     "The model works in the user's own namespace."
     def __init__(self, mode: SyncMode, approve: Callable | None = None, show_values: bool = True):
@@ -186,7 +184,7 @@ class UserNamespace(InKernel, BaseEnvironment):
 @patch
 def _bring(self: UserNamespace, task: Task) -> None:
     "Make a run's data and functions available; data goes by another name where the user has that one."
-    needed = {n: x for n, x in self.helpers.items() if n not in _MAY_BE_COVERED or n in task.tools}
+    needed = {n: x for n, x in self.helpers.items() if n not in MAY_COVER or n in task.tools}
     for name, helper in needed.items():
         if self.user_ns.get(name, helper) is helper: continue
         raise ConfigurationError(f"Your notebook has a {name} of its own, and in the mode share all it would hide the "
