@@ -296,15 +296,6 @@ def _error(self: OpenAILM, kind: type[LMError], what: str, todo: str = "") -> LM
     "An error that says what happened and what to do, without the credentials."
     return kind(without(f"{what}\n{todo}".rstrip(), self.secrets))
 
-@patch
-def _refusal(self: OpenAILM, status: int, reason: str) -> LMError:
-    "The error for an HTTP status and the server's reason."
-    row = 401 if status == 403 else 500 if status >= 500 else status
-    kind, did, todo = _REFUSALS.get(row, _REFUSALS[400])
-    if kind is LMAuthenticationError and not self._api_key:
-        todo = 'It wants a key: give backend_kwargs={"api_key": ...}.'
-    return self._error(kind, f"{self._address} {did} ({status}): {reason}", todo)
-
 # %% ../nbs/07_lm.ipynb #c611899a
 @patch
 def _served(self: OpenAILM) -> list[str]:
@@ -342,7 +333,10 @@ def _status_error(self: OpenAILM, status: int, reason: str, messages: list[dict]
             "Use a model with a larger one (backend='local': a larger n_ctx), have the code print less, "
             "or cut the prompt of a sub-call into smaller pieces.")
     if status == 404 or "not a valid model" in reason: return self._not_found(reason)
-    return self._refusal(status, reason)
+    row = 401 if status == 403 else 500 if status >= 500 else status
+    kind, did, todo = _REFUSALS.get(row, _REFUSALS[400])
+    if row == 401 and not self._api_key: todo = 'It wants a key: give backend_kwargs={"api_key": ...}.'
+    return self._error(kind, f"{self._address} {did} ({status}): {reason}", todo)
 
 # %% ../nbs/07_lm.ipynb #67d9016f
 @patch
