@@ -59,7 +59,6 @@ _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 def _is_right(path: Path) -> bool: return hashlib.sha256(path.read_bytes()).hexdigest() == _SHA256
 
-# %% ../nbs/09_local_lm.ipynb #c0a7d518
 def fetch_weights() -> Path:
     "The path of the bundled model's weights, fetched with pip if they are not there yet."
     target = weights_path()
@@ -106,10 +105,8 @@ class _Server(NamedTuple):
     url: str
     key: str
 
-def _start(path: Path,  # a GGUF file
-           n_ctx: int,  # the window of one conversation, in tokens
-          ) -> _Server:
-    "A server that was started now and is ready."
+def _start(path: Path, n_ctx: int) -> _Server:
+    "A server for a GGUF file, started and ready; `n_ctx` is the window of one conversation, in tokens."
     key = secrets.token_urlsafe(16)
     with TemporaryFile("w+") as log:
         process = subprocess.Popen([sys.executable, "-c", _SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -151,8 +148,7 @@ class LocalLM:
                                      "backend_kwargs={'model_path': ...}, or without one the bundled SmolLM2.")
         self.path = _check_file(model_path)
         self.model = self.path.stem
-        self.n_ctx = n_ctx
-        self.constrained = constrained
+        self.n_ctx, self.constrained = n_ctx, constrained
         self._sampling = {"max_tokens": max_tokens, "temperature": temperature, **sampling}
         self._server = self._lm = None
         self.sub_lms = (LocalLM(model_path, n_ctx, max_tokens, temperature, False, **sampling),) if constrained else ()

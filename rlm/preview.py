@@ -115,8 +115,7 @@ def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
 # %% ../nbs/18_preview.ipynb #a7ff425a
 def shows_whole(x: Any) -> bool:
     "True if `describe` with values shows all of `x`."
-    if type(x) is str: return len(x) <= 650
-    return type(x) in _SHORT and not re.search(r"\.\.\.|<", brief(x))
+    return len(x) <= 650 if type(x) is str else type(x) in _SHORT and not re.search(r"\.\.\.|<", brief(x))
 
 # %% ../nbs/18_preview.ipynb #6948c995
 def describe_all(variables: Mapping[str, Any],       # name -> object, the most important first
