@@ -39,7 +39,12 @@ def create_lm(backend: str | LM = "openai",       # one of `BACKENDS`, or any ob
     "The language model that a run's `backend` and `backend_kwargs` name."
     options = dict(backend_kwargs or {})
     if not isinstance(backend, str): return _check_object(backend, options)
-    if backend not in BACKENDS: raise _unknown(backend)
+    if backend not in BACKENDS:
+        near = get_close_matches(backend.lower(), BACKENDS, 1)
+        raise ConfigurationError(
+            f"There is no backend {backend!r}" + (f"; did you mean {near[0]!r}?" if near else ".") +
+            f" The backends are {', '.join(BACKENDS)}.\nAny other OpenAI-compatible server is backend='openai' with "
+            "backend_kwargs={'base_url': ...}; any object with a complete(messages) method is a backend too.")
     if backend == "local": return LocalLM(**options)
     if backend in _ENDPOINTS: options = _with_endpoint(backend, options)
     return OpenAILM(options.pop("model_name", None), **options)
@@ -53,13 +58,6 @@ def _check_object(lm: Any, options: dict) -> LM:
         raise ConfigurationError(f"backend_kwargs are for a backend that is named; this {type(lm).__name__} "
                                  "is ready as it is.")
     return lm
-
-def _unknown(backend: str) -> ConfigurationError:
-    near = get_close_matches(backend.lower(), BACKENDS, 1)
-    return ConfigurationError(
-        f"There is no backend {backend!r}" + (f"; did you mean {near[0]!r}?" if near else ".") +
-        f" The backends are {', '.join(BACKENDS)}.\nAny other OpenAI-compatible server is backend='openai' with "
-        "backend_kwargs={'base_url': ...}; any object with a complete(messages) method is a backend too.")
 
 # %% ../nbs/08_backends.ipynb #3322237d
 def create_others(backends: Any, kwargs: Any) -> list[LM]:

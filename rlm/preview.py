@@ -68,16 +68,14 @@ def _size(x: Any) -> str:
     return _shape(x)
 
 # %% ../nbs/18_preview.ipynb #d7e0924a
-def _shows_default(p: inspect.Parameter) -> bool:
-    if looks_secret(p.name, p.default): return False
-    return type(p.default) in (bool, int, float, type(None)) or type(p.default) is str and len(p.default) <= 40
-
 def signature(f: Callable) -> str:
     "`f`'s parameters as written in its definition, `(...)` where Python can't tell."
-    short = lambda p: p if p.default is p.empty or _shows_default(p) else p.replace(default=...)
+    plain = lambda x: type(x) in (bool, int, float, type(None)) or type(x) is str and len(x) <= 40
+    shown = lambda p: p.default is p.empty or plain(p.default) and not looks_secret(p.name, p.default)
     try:
         sig = inspect.signature(f)
-        text = str(sig.replace(parameters=[short(p) for p in sig.parameters.values()])).replace("Ellipsis", "...")
+        parameters = [p if shown(p) else p.replace(default=...) for p in sig.parameters.values()]
+        text = str(sig.replace(parameters=parameters)).replace("Ellipsis", "...")
     except (TypeError, ValueError): return "(...)"
     return clip(re.sub(r"(: |-> )'([^']*)'", r"\1\2", text), 300, 0)  # annotations kept as strings lose their quotes
 
@@ -117,8 +115,7 @@ def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
 # %% ../nbs/18_preview.ipynb #a7ff425a
 def shows_whole(x: Any) -> bool:
     "True if `describe` with values shows all of `x`."
-    if type(x) is str: return len(x) <= 650
-    return type(x) in _SHORT and not re.search(r"\.\.\.|<", brief(x))
+    return len(x) <= 650 if type(x) is str else type(x) in _SHORT and not re.search(r"\.\.\.|<", brief(x))
 
 # %% ../nbs/18_preview.ipynb #6948c995
 def describe_all(variables: Mapping[str, Any],       # name -> object, the most important first

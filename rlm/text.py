@@ -70,6 +70,9 @@ class _Brief(reprlib.Repr):
         self.maxstring = self.maxother = width
         self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 6
 
+    def repr_set(self, x, level): return self._repr_iterable(x, level, "{", "}", self.maxset)
+    def repr_frozenset(self, x, level): return self._repr_iterable(x, level, "frozenset({", "})", self.maxset)
+
     def repr1(self, x, level):
         if isinstance(x, (str, bytes)) and looks_secret(None, x): return "<hidden>"
         if type(x) is int and abs(x) > 10**1_000: return f"<int of {x.bit_length():,} bits>"
@@ -80,11 +83,6 @@ class _Brief(reprlib.Repr):
         return f"<{type_name(x)}>"
 
 # %% ../nbs/17_text.ipynb #9a410d9b
-@patch
-def repr_set(self: _Brief, x, level): return self._repr_iterable(x, level, "{", "}", self.maxset)
-@patch
-def repr_frozenset(self: _Brief, x, level): return self._repr_iterable(x, level, "frozenset({", "})", self.maxset)
-
 @patch
 def repr_dict(self: _Brief, x, level):
     if level <= 0 and x: return "{...}"
