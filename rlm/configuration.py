@@ -20,7 +20,7 @@ from .lm import LM, name_of, trait
 from .types import ConfigurationError, RLMChatCompletion, RLMError
 
 # %% auto #0
-__all__ = ['ENVIRONMENTS', 'answering', 'RLM', 'check_keywords', 'check_count', 'nearest', 'check_choice', 'check_tools',
+__all__ = ['ENVIRONMENTS', 'answering', 'RLM', 'check_keywords', 'check_count', 'check_choice', 'check_tools',
            'named_environment', 'own_environment', 'refuse_own_code']
 
 # %% ../nbs/23_configuration.ipynb #9457c64a
@@ -79,15 +79,11 @@ def check_count(name: str, number: Any) -> int:
     raise ConfigurationError(f"{name} must be a whole number of at least 1, not {number!r:.80}.")
 
 # %% ../nbs/23_configuration.ipynb #c7e79ea6
-def nearest(name: Any, valid) -> str:
-    "The valid names, and the nearest to `name` if one is near."
-    match = get_close_matches(str(name), valid, 1)
-    return (f"Did you mean {match[0]!r}? " if match else "") + "Valid: " + ", ".join(map(repr, valid)) + "."
-
 def check_choice(what: str, name: Any, valid) -> Any:
     "`name`, if it is one of the valid ones."
     if name in valid: return name
-    raise ConfigurationError(f"There is no {what} {name!r}. {nearest(name, valid)}")
+    near = "".join(f"Did you mean {match!r}? " for match in get_close_matches(str(name), valid, 1))
+    raise ConfigurationError(f"There is no {what} {name!r}. {near}Valid: {', '.join(map(repr, valid))}.")
 
 # %% ../nbs/23_configuration.ipynb #38f0d3ec
 def check_tools(tools: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -131,9 +127,8 @@ def own_environment(given: Any, options: dict[str, Any]) -> Callable[[], Environ
     "What makes an environment of the user's own."
     missing = [m for m in _METHODS if not callable(getattr(given, m, None))]
     if missing:
-        names = " or ".join(map(repr, ENVIRONMENTS))
-        raise ConfigurationError(f"{given!r:.80} is no environment: it has no {', '.join(missing)}. "
-                                 f"Give {names}, or an object with these methods: {', '.join(_METHODS)}.")
+        raise ConfigurationError(f"{given!r:.80} is no environment: it has no {', '.join(missing)}. Give 'local' "
+                                 f"or 'jupyter', or an object with these methods: {', '.join(_METHODS)}.")
     if options:
         raise ConfigurationError(f"{', '.join(options)}: only an environment that is named has options. "
                                  "Yours is ready as it is.")
@@ -219,6 +214,5 @@ def close(self: RLM) -> None:
 
 @patch
 def __enter__(self: RLM) -> RLM: return self
-
 @patch
 def __exit__(self: RLM, *error) -> None: self.close()
