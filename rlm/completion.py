@@ -19,7 +19,7 @@ def completion(self: RLM,
                prompt: Any,                     # the question; or the data, if `root_prompt` has the question
                context: Any = NO_CONTEXT,       # the data: any object, bound by reference as `context` in the REPL
                root_prompt: str | None = None,  # the question, where `prompt` is the data
-               output_type: Any = None,         # the type of the answer, such as `int`, `list[str]`, a dataclass or a pydantic model
+               output_type: Any = None,         # the type of the answer: `int`, `list[str]`, a dataclass and others
               ) -> RLMChatCompletion:           # with the answer as `value`, and its text as `response`
     "Answer `prompt`. Raises an `RLMError` with `.result` where a model can't be had, or a limit is reached."
     return result_of(answer_once(self, make_call(self, prompt, context, root_prompt, output_type)))

@@ -20,19 +20,47 @@ from .lm import LM, name_of, trait
 from .types import ConfigurationError, RLMChatCompletion, RLMError
 
 # %% auto #0
-__all__ = ['ENVIRONMENTS', 'answering', 'nearest', 'check_choice', 'check_keywords', 'check_tools', 'check_count',
-           'named_environment', 'own_environment', 'refuse_own_code', 'RLM']
+__all__ = ['ENVIRONMENTS', 'answering', 'RLM', 'check_keywords', 'check_count', 'check_choice', 'check_tools',
+           'named_environment', 'own_environment', 'refuse_own_code']
 
-# %% ../nbs/23_configuration.ipynb #c7e79ea6
-def nearest(name: Any, valid) -> str:
-    "The valid names, and the nearest to `name` if one is near."
-    match = get_close_matches(str(name), valid, 1)
-    return (f"Did you mean {match[0]!r}? " if match else "") + "Valid: " + ", ".join(map(repr, valid)) + "."
+# %% ../nbs/23_configuration.ipynb #9457c64a
+class RLM:
+    "A Recursive Language Model: answers prompts of any size by writing and running Python."
+    last_result: RLMChatCompletion | None = None  # the latest run, also one that was interrupted or failed
 
-def check_choice(what: str, name: Any, valid) -> Any:
-    "`name`, if it is one of the valid ones."
-    if name in valid: return name
-    raise ConfigurationError(f"There is no {what} {name!r}. {nearest(name, valid)}")
+    def __init__(self,
+        backend: str | LM = "openai",  # "openai", "openrouter", "ollama", "vllm", "local", or an object with `complete`
+        backend_kwargs: dict | None = None,  # model_name, base_url, api_key, client, timeout, max_retries, sampling
+        environment: str | Environment = "local",  # where code runs: "local", "jupyter" (your notebook), one of yours
+        environment_kwargs: dict | None = None,  # preview="schema" sends no values; for "jupyter" sync modes, approve
+        max_iterations: int = 30,            # replies of the model before it is asked for its best answer
+        max_depth: int = 1,                  # levels of REPLs: at 1 `rlm_query` is a plain call, at 2 a child
+        max_timeout: float | None = None,    # seconds that a run may take; None: no limit, as for the next three
+        max_tokens: int | None = None,       # tokens that a run may use, its sub-calls and children included
+        max_budget: float | None = None,     # US dollars that it may spend
+        max_errors: int | None = None,       # blocks and sub-calls in a row that may fail
+        max_concurrent_subcalls: int = 16,   # requests of a run at a time, and children of one level
+        other_backends: list[str | LM] | None = None,    # models for sub-calls and children, the default first
+        other_backend_kwargs: list[dict] | None = None,  # the options of each, as in `backend_kwargs`
+        custom_system_prompt: str | None = None,         # instead of `SYSTEM_PROMPT`; `{tools}` in it lists the tools
+        custom_tools: dict[str, Any] | None = None,      # name -> function or value that the model's code can use
+        custom_sub_tools: dict[str, Any] | None = None,  # the same for children; None: those of custom_tools
+        persistent: bool = False,            # keep the REPL's variables from one `completion` to the next
+        logger: Callable | None = None,      # hears every event of every run: an `RLMLogger`, or a function of yours
+        verbose: bool | None = None,         # None: a status line; True: print every step; False: nothing
+        **unknown,                           # refused, with the valid names
+    ):
+        check_keywords(unknown, [p for p in inspect.signature(RLM).parameters if p != "unknown"])
+        self.limits = Limits(max_timeout, max_tokens, max_budget, max_errors)
+        self.max_iterations = check_count("max_iterations", max_iterations)
+        self.max_depth = check_count("max_depth", max_depth)
+        self.max_concurrent_subcalls = check_count("max_concurrent_subcalls", max_concurrent_subcalls)
+        self._set_words(custom_system_prompt, custom_tools, custom_sub_tools)
+        self._set_environment(environment, environment_kwargs, persistent)
+        self._set_models(backend, backend_kwargs, other_backends, other_backend_kwargs)
+        if not (logger is None or callable(logger)):
+            raise ConfigurationError("logger must be an RLMLogger, or a function that takes an event.")
+        self.logger, self.verbose = logger, verbose
 
 # %% ../nbs/23_configuration.ipynb #906dc039
 _ELSEWHERE = {"sampling_args": "backend_kwargs", "user_prologue": "custom_system_prompt",
@@ -44,6 +72,18 @@ def check_keywords(given: Mapping[str, Any], valid) -> None:
         place = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, valid, 1)), None)
         hint = f"Did you mean {place!r}? " if place else "An option of the model goes into backend_kwargs. "
         raise TypeError(f"RLM() has no keyword {name!r}. {hint}Valid: {', '.join(valid)}.")
+
+def check_count(name: str, number: Any) -> int:
+    "`number`, if it can count something."
+    if type(number) is int and number >= 1: return number
+    raise ConfigurationError(f"{name} must be a whole number of at least 1, not {number!r:.80}.")
+
+# %% ../nbs/23_configuration.ipynb #c7e79ea6
+def check_choice(what: str, name: Any, valid) -> Any:
+    "`name`, if it is one of the valid ones."
+    if name in valid: return name
+    near = "".join(f"Did you mean {match!r}? " for match in get_close_matches(str(name), valid, 1))
+    raise ConfigurationError(f"There is no {what} {name!r}. {near}Valid: {', '.join(map(repr, valid))}.")
 
 # %% ../nbs/23_configuration.ipynb #38f0d3ec
 def check_tools(tools: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -57,14 +97,16 @@ def check_tools(tools: Mapping[str, Any] | None) -> dict[str, Any]:
             raise ConfigurationError(f"A tool's name must be a Python name, {name!r} is none.")
     return dict(tools or {})
 
-def check_count(name: str, number: Any) -> int:
-    "`number`, if it can count something."
-    if type(number) is int and number >= 1: return number
-    raise ConfigurationError(f"{name} must be a whole number of at least 1, not {number!r:.80}.")
+@patch
+def _set_words(self: RLM, system_prompt, tools, sub_tools):
+    if not isinstance(system_prompt, (str, type(None))):
+        raise ConfigurationError("custom_system_prompt must be a text.")
+    self.custom_system_prompt = system_prompt
+    self.tools = check_tools(tools)
+    self.sub_tools = self.tools if sub_tools is None else check_tools(sub_tools)
 
 # %% ../nbs/23_configuration.ipynb #e1e5fd54
 ENVIRONMENTS = {"local": lambda: LocalEnvironment, "jupyter": configure_jupyter}
-_METHODS = ("begin", "run", "resolve", "end", "close")
 
 def named_environment(name: str, options: dict[str, Any], show_values: bool) -> Callable[[], Environment]:
     "What makes the environment of that name. Raises `ConfigurationError` for options that it does not have."
@@ -78,79 +120,25 @@ def named_environment(name: str, options: dict[str, Any], show_values: bool) -> 
         check_choice("environment_kwargs entry", option, ("preview", *own))
     return partial(configure(**options), show_values=show_values)
 
+# %% ../nbs/23_configuration.ipynb #e7bf0722
+_METHODS = "begin", "run", "resolve", "end", "close"
+
 def own_environment(given: Any, options: dict[str, Any]) -> Callable[[], Environment]:
     "What makes an environment of the user's own."
     missing = [m for m in _METHODS if not callable(getattr(given, m, None))]
     if missing:
-        raise ConfigurationError(f"{given!r:.80} is no environment: it has no {', '.join(missing)}. Give "
-                                 f"{' or '.join(map(repr, ENVIRONMENTS))}, or an object with these methods: {', '.join(_METHODS)}.")
+        raise ConfigurationError(f"{given!r:.80} is no environment: it has no {', '.join(missing)}. Give 'local' "
+                                 f"or 'jupyter', or an object with these methods: {', '.join(_METHODS)}.")
     if options:
-        raise ConfigurationError(f"{', '.join(options)}: only an environment that is named has options. Yours is ready as it is.")
+        raise ConfigurationError(f"{', '.join(options)}: only an environment that is named has options. "
+                                 "Yours is ready as it is.")
     return given if isinstance(given, type) else lambda: given
-
-# %% ../nbs/23_configuration.ipynb #44404364
-answering: contextvars.ContextVar[tuple] = contextvars.ContextVar("answering", default=())  # RLMs whose code runs here
-
-def refuse_own_code(rlm: RLM) -> None:
-    "Raise if this is code that `rlm` is running."
-    if any(r is rlm for r in answering.get()):
-        raise RLMError("This RLM is running the code that calls it. Make another RLM for that, or use llm_query.")
-
-# %% ../nbs/23_configuration.ipynb #9457c64a
-class RLM:
-    "A Recursive Language Model: answers prompts of any size by writing and running Python."
-    last_result: RLMChatCompletion | None = None  # the latest run, also one that was interrupted or failed
-
-    def __init__(self,
-        backend: str | LM = "openai",         # "openai", "openrouter", "ollama", "vllm", "local", or an object with `complete`
-        backend_kwargs: dict | None = None,   # model_name, base_url, api_key, client, timeout, max_retries; the rest is sampling
-        environment: str | Environment = "local", # where code runs: "local", "jupyter" (your notebook), or one of your own
-        environment_kwargs: dict | None = None, # preview="schema" sends no values; for "jupyter" the sync modes, and approve
-        max_iterations: int = 30,             # replies of the model before it is asked for its best answer
-        max_depth: int = 1,                   # levels of REPLs: at 1, `rlm_query` is a plain call; at 2, it is a child with a REPL
-        max_timeout: float | None = None,     # seconds that a run may take; None: no limit, as for the next three
-        max_tokens: int | None = None,        # tokens that a run may use, its sub-calls and children included
-        max_budget: float | None = None,      # US dollars that it may spend
-        max_errors: int | None = None,        # blocks and sub-calls in a row that may fail
-        max_concurrent_subcalls: int = 16,    # requests of a run at a time, and children of one level
-        other_backends: list[str | LM] | None = None, # models for sub-calls and children, the default first
-        other_backend_kwargs: list[dict] | None = None, # the options of each, as in `backend_kwargs`
-        custom_system_prompt: str | None = None, # instead of `rlm.prompts.SYSTEM_PROMPT`; `{tools}` in it lists the tools
-        custom_tools: dict[str, Any] | None = None, # name -> function or value that the model's code can use
-        custom_sub_tools: dict[str, Any] | None = None, # the same for children; None: those of custom_tools
-        persistent: bool = False,             # keep the REPL's variables from one `completion` to the next
-        logger: Callable | None = None,       # hears every event of every run: an `RLMLogger`, or a function of your own
-        verbose: bool | None = None,          # None: a status line; True: print every step; False: nothing
-        **unknown,                            # refused, with the valid names
-    ):
-        check_keywords(unknown, [p for p in inspect.signature(RLM).parameters if p != "unknown"])
-        self.limits = Limits(max_timeout, max_tokens, max_budget, max_errors)
-        self._set_counts(max_iterations, max_depth, max_concurrent_subcalls)
-        self._set_words(custom_system_prompt, custom_tools, custom_sub_tools)
-        self._set_environment(environment, environment_kwargs, persistent)
-        self._set_models(backend, backend_kwargs, other_backends, other_backend_kwargs)
-        self._set_listeners(logger, verbose)
-
-    def __repr__(self): return f"RLM({self.lm!r}, max_iterations={self.max_iterations}{', persistent=True' * self.persistent})"
-
-# %% ../nbs/23_configuration.ipynb #071b3fbf
-@patch
-def _set_counts(self: RLM, max_iterations, max_depth, max_concurrent_subcalls):
-    self.max_iterations = check_count("max_iterations", max_iterations)
-    self.max_depth = check_count("max_depth", max_depth)
-    self.max_concurrent_subcalls = check_count("max_concurrent_subcalls", max_concurrent_subcalls)
-
-@patch
-def _set_words(self: RLM, system_prompt, tools, sub_tools):
-    if not isinstance(system_prompt, (str, type(None))): raise ConfigurationError("custom_system_prompt must be a text.")
-    self.custom_system_prompt = system_prompt
-    self.tools = check_tools(tools)
-    self.sub_tools = self.tools if sub_tools is None else check_tools(sub_tools)
 
 # %% ../nbs/23_configuration.ipynb #68ffd750
 @patch
 def _set_environment(self: RLM, environment, options, persistent):
-    if not isinstance(persistent, bool): raise ConfigurationError(f"persistent must be True or False, not {persistent!r:.80}.")
+    if not isinstance(persistent, bool):
+        raise ConfigurationError(f"persistent must be True or False, not {persistent!r:.80}.")
     if not isinstance(options, (dict, type(None))):
         raise ConfigurationError('environment_kwargs must be a dict, such as {"preview": "schema"}.')
     self.environment_kwargs = dict(options or {})
@@ -178,18 +166,16 @@ def _set_models(self: RLM, backend, backend_kwargs, other_backends, other_backen
     self.lm = create_lm(backend, backend_kwargs)
     others = create_others(other_backends, other_backend_kwargs)
     self.lms = [*others, self.lm, *trait(self.lm, "sub_lms")[1:]]  # who can be asked, the default for sub-calls first
-    unpriced = [name_of(lm) for lm in self.lms if not trait(lm, "priced")]
+    unpriced = " and ".join(name_of(lm) for lm in self.lms if not trait(lm, "priced"))
     if self.limits.max_budget is not None and unpriced:
         raise ConfigurationError(
-            f"max_budget can't be kept: it is not known what {' and '.join(unpriced)} costs. Give the prices, in US dollars "
+            f"max_budget can't be kept: it is not known what {unpriced} costs. Give the prices, in US dollars "
             'per million tokens: backend_kwargs={"prices": {"input": ..., "output": ...}}. (A backend of your own that '
             "fills in Usage.cost says so by an attribute, priced = True.)")
 
 @patch
-def _set_listeners(self: RLM, logger, verbose):
-    if not (logger is None or callable(logger)):
-        raise ConfigurationError("logger must be an RLMLogger, or a function that takes an event.")
-    self.logger, self.verbose = logger, verbose
+def __repr__(self: RLM):
+    return f"RLM({self.lm!r}, max_iterations={self.max_iterations}{', persistent=True' * self.persistent})"
 
 # %% ../nbs/23_configuration.ipynb #f1886b6a
 @patch
@@ -210,6 +196,14 @@ def child(self: RLM, lm: LM) -> RLM:
     child.logger, child.verbose = None, False
     return child
 
+# %% ../nbs/23_configuration.ipynb #44404364
+answering: contextvars.ContextVar[tuple] = contextvars.ContextVar("answering", default=())  # RLMs whose code runs here
+
+def refuse_own_code(rlm: RLM) -> None:
+    "Raise if this is code that `rlm` is running."
+    if any(r is rlm for r in answering.get()):
+        raise RLMError("This RLM is running the code that calls it. Make another RLM for that, or use llm_query.")
+
 # %% ../nbs/23_configuration.ipynb #89dcde3b
 @patch
 def close(self: RLM) -> None:
@@ -220,6 +214,5 @@ def close(self: RLM) -> None:
 
 @patch
 def __enter__(self: RLM) -> RLM: return self
-
 @patch
 def __exit__(self: RLM, *error) -> None: self.close()

@@ -56,14 +56,11 @@ class Trajectory:
 # %% ../nbs/14_engine.ipynb #89f4ff98
 def _code_to_run(parsed: ParsedReply) -> tuple[str, ...]:
     "The code of this reply that should run, in order."
-    meant = parsed.final is None or any(b.language == "repl" for b in parsed.blocks)
-    return parsed.code if meant or _needs(parsed.final, parsed.code) else ()
-
-def _needs(final: Final, code: tuple[str, ...]) -> bool:
-    "True if the answer uses a name that the code binds."
-    if final.literal and not final.variable: return False
+    final = parsed.final
+    if final is None or any(b.language == "repl" for b in parsed.blocks): return parsed.code
+    if final.literal and not final.variable: return ()
     used = set(names_in(final.name or final.source))
-    return any(used & _bound(c) for c in code)
+    return parsed.code if any(used & _bound(code) for code in parsed.code) else ()
 
 def _bound(code: str) -> set[str]:
     "The names that a block binds; none if it can't be parsed."

@@ -102,10 +102,7 @@ current_run: contextvars.ContextVar[str] = contextvars.ContextVar("rlm_run", def
 
 class Listeners:
     "Calls each of some functions with every event."
-    def __init__(self,
-                 listeners: Iterable[Callable[[Event], None]] = (),  # who wants to hear
-                 run: str = "",                                      # the run's name
-                ):
+    def __init__(self, listeners: Iterable[Callable[[Event], None]] = (), run: str = ""):  # who hears; the run's name
         self.listeners = list(listeners)
         self.lock = threading.Lock()
         self.context = contextvars.copy_context()

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 from .preview import describe
-from .text import clip, sendable
+from .text import clip
 from .types import CodeBlock
 
 # %% auto #0
 __all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'FAILED', 'REFUSED', 'AGAIN',
-           'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'system_prompt', 'task_message', 'prompt_message', 'first_messages',
-           'feedback', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
+           'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'system_prompt', 'task_message', 'prompt_message', 'feedback', 'confirm',
+           'no_such_name', 'misfit', 'answer_failed']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = """\
@@ -70,10 +70,9 @@ def task_message(question: str,  # what to do, in words
 def prompt_message(prompt: str,            # task and data in one
                    name: str = "context",  # the variable that holds it
                    previews: str = "",     # what else there is in the REPL, from `describe_all`
-                   limit: int = 4_000,     # characters up to which it is shown whole
                   ) -> dict:
     "The user message that opens a run whose prompt is its own data; of a long prompt it shows both ends."
-    if len(prompt) <= limit: return task_message(prompt, previews)
+    if len(prompt) <= 4_000: return task_message(prompt, previews)
     task = f"do what the text in `{name}` asks for. It is long; look for its instructions at its beginning and end."
     described = describe(name, prompt, head=1_000, tail=1_000)
     return task_message(task, f"{described}\n{previews}".rstrip())
@@ -95,14 +94,6 @@ Task: How many times does the word rain occur?"""},
     {"role": "user", "content": "Output:\n31"},
     {"role": "assistant", "content": "FINAL(31)"},
 ]
-
-# %% ../nbs/19_prompts.ipynb #7bfeefcc
-def first_messages(task: dict,      # from `task_message` or `prompt_message`
-                   system: str,     # from `system_prompt`
-                  ) -> list[dict]:  # a request as it is sent
-    "System prompt, worked example, task."
-    messages = [{"role": "system", "content": system}, *EXAMPLE, task]
-    return [{**m, "content": sendable(m["content"])} for m in messages]
 
 # %% ../nbs/19_prompts.ipynb #97090f3e
 def feedback(blocks: Sequence[CodeBlock],  # the blocks that ran

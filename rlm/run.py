@@ -102,9 +102,10 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     task = {**task, "content": sendable("\n\n".join(t for t in told if t))}
     if past.messages: return [*past.messages, task]
     template = found.system_prompt if rlm.custom_system_prompt is None else rlm.custom_system_prompt
-    first = prompts.first_messages(task, prompts.system_prompt(
-        rlm.tools, template, rlm.show_values, bool(past.names), opens_repls(rlm, call.ledger)))
-    return first if found.system_prompt is None else [first[0], first[-1]]  # the example is Python
+    system = prompts.system_prompt(rlm.tools, template, rlm.show_values, bool(past.names),
+                                   opens_repls(rlm, call.ledger))
+    example = prompts.EXAMPLE if found.system_prompt is None else ()  # it is Python
+    return [{"role": "system", "content": sendable(system)}, *map(dict, example), task]
 
 def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
     "Whether `rlm_query` opens another REPL there."

@@ -170,14 +170,12 @@ class RLMChatCompletion:
                 f"{self.execution_time:.1f} s, stop_reason={self.stop_reason!r})")
 
 # %% ../nbs/15_types.ipynb #137e37e1
-_NOT_IN_FILES = "previous", "secrets"  # fields of a run
-
 def _as_json(x: Any) -> Any:
     "`x` as JSON types: records become dicts, objects that JSON does not know become their `repr`."
     if isinstance(x, (str, int, float, bool, type(None))): return x
     if is_dataclass(x) and not isinstance(x, type):
-        names = [f.name for f in fields(x) if not (isinstance(x, RLMChatCompletion) and f.name in _NOT_IN_FILES)]
-        return {name: _as_json(getattr(x, name)) for name in names}
+        left_out = ("previous", "secrets") if isinstance(x, RLMChatCompletion) else ()
+        return {f.name: _as_json(getattr(x, f.name)) for f in fields(x) if f.name not in left_out}
     if isinstance(x, dict): return {str(k): _as_json(v) for k, v in x.items()}
     return [_as_json(o) for o in x] if isinstance(x, (list, tuple)) else repr(x)
 

@@ -23,13 +23,17 @@ def competent(body: dict) -> str:
     if task == "Pick a color.": return 'FINAL("Blue")'
     if task == "Why did you pick that one?":
         earlier = [s for s in said[5:-1] if s.startswith("FINAL(")]
-        return f"FINAL(I picked {earlier[-1][6:-1].strip(chr(34))} because it is calm and easy on the eyes.)" if earlier else "FINAL(Which one?)"
+        if not earlier: return "FINAL(Which one?)"
+        color = earlier[-1][6:-1].strip('"')
+        return f"FINAL(I picked {color} because it is calm and easy on the eyes.)"
     if task == "Set x = 500 in the repl": return block("x = 500\nprint(x)") if asked else "FINAL(x is 500)"
     if task.startswith("Read the value of x from the repl"): return block("x = x * 2\nFINAL(x)")
-    if task == "computed_value = 12345 * 6789": return block(f"{task}\nprint(computed_value)") if asked else f"FINAL({output})"
+    if task == "computed_value = 12345 * 6789":
+        return block(f"{task}\nprint(computed_value)") if asked else f"FINAL({output})"
     if task.startswith("Check if 'user_data' is defined"):
         return block(CHECK) if asked else f"FINAL({', but '.join(output.splitlines())}.)"
-    if task == "Add 5 to the Score column of df.": return block("df['Score'] += 5\nprint(df)") if asked else "FINAL(Added 5 to each score.)"
+    if task == "Add 5 to the Score column of df.":
+        return block("df['Score'] += 5\nprint(df)") if asked else "FINAL(Added 5 to each score.)"
     return "FINAL(I don't know.)"
 
 def start() -> ChatServer:

@@ -12,14 +12,15 @@ from server import HANG, ChatServer, Http, completion
 LOOK = "```repl\nprint(len(context))\n```"
 
 def rlm_for(server, **options) -> RLM:
-    kwargs = {"model_name": "test-model", "base_url": server.base_url, "max_retries": 0, **options.pop("backend_kwargs", {})}
+    kwargs = {"model_name": "test-model", "base_url": server.base_url, "max_retries": 0}
+    kwargs |= options.pop("backend_kwargs", {})
     return RLM(backend_kwargs=kwargs, verbose=False, **options)
 
 def scripted(*replies, **options) -> RLM: return RLM(ScriptedLM(list(replies)), verbose=False, **options)
 
 # -- what goes over the wire
 
-def test_two_turns_over_http():
+def test_two_iterations_over_http():
     with ChatServer([LOOK, "FINAL(1000)"]) as s:
         result = rlm_for(s).completion("How long is it?", context="x" * 1_000)
     assert (result.response, result.value, result.stop_reason, result.computed) == ("1000", 1000, "final", False)
@@ -121,14 +122,15 @@ def test_the_context_is_bound_by_reference():
 
 def test_llm_query_and_its_accounts():
     def reply(body): return "angry" if body["messages"][-1]["content"].startswith("Mood") else script.pop(0)
-    script = ["```repl\nmoods = llm_query_batched(['Mood of ' + r for r in context])\nprint(moods)\n```", "FINAL(angry)"]
+    ask = "```repl\nmoods = llm_query_batched(['Mood of ' + r for r in context])\nprint(moods)\n```"
+    script = [ask, "FINAL(angry)"]
     with ChatServer(reply) as s: result = rlm_for(s).completion("What mood?", context=["r1", "r2", "r3"])
     block = result.iterations[0].code_blocks[0]
     assert block.result.stdout == "['angry', 'angry', 'angry']\n"
     assert sorted(c.prompt for c in block.result.rlm_calls) == ["Mood of r1", "Mood of r2", "Mood of r3"]
     assert result.usage.calls == 5 == len(s.requests)
-    counted = sum((i.reply.usage for i in result.iterations), Usage()) + sum((c.usage for c in block.result.rlm_calls), Usage())
-    assert counted == result.usage
+    counted = [i.reply.usage for i in result.iterations] + [c.usage for c in block.result.rlm_calls]
+    assert sum(counted, Usage()) == result.usage
 
 def test_a_failed_sub_call_is_the_codes_problem():
     def reply(body): return Http(500, "boom") if len(body["messages"]) == 1 else script.pop(0)
@@ -162,7 +164,8 @@ def test_a_tool_that_is_a_value():
     assert rlm.completion("Go.").value == 42
 
 def test_what_escapes_from_a_run_says_that_it_is_over():
-    ask = scripted("```repl\ndef ask(): return llm_query('hi')\nFINAL(ask)\n```").completion("A function, please.").value
+    code = "```repl\ndef ask(): return llm_query('hi')\nFINAL(ask)\n```"
+    ask = scripted(code).completion("A function, please.").value
     with pytest.raises(RunEndedError, match="ended"): ask()
 
 def test_the_reference_implementations_way_to_answer():
@@ -197,6 +200,11 @@ def test_an_answer_that_asks_a_model_asks_once():
     assert (result.response, result.usage.calls) == ("sub one", 2)
     assert [c.response for c in result.iterations[0].code_blocks[0].result.rlm_calls] == ["sub one"]
 
+def test_an_answer_that_asks_a_model_and_fails_skips_no_block():
+    result = scripted("FINAL(llm_query('a') + 1)", "sub one", "FINAL(gave up)").completion("Go.")
+    said = result.messages[-2]["content"]
+    assert "could not be worked out" in said and "did not run" not in said
+
 def test_a_best_answer_that_cannot_be_had_is_empty():
     result = scripted("Hmm.", "FINAL_VAR(total_sum)", max_iterations=1).completion("Go.")
     assert (result.response, result.value, result.stop_reason) == ("", None, "max_iterations")
@@ -210,11 +218,12 @@ class Lazy: shape, columns, dtypes = ("Delayed", 3), ["a"], ["int"]
 
 class Wide: shape, columns, dtypes = (10, 40), [f"Q{i} " + "w" * 200 for i in range(40)], ["int64"] * 40
 
-@pytest.mark.parametrize("make", [Closed, Lazy, Wide] + [lambda data=data: data for data in [ '{"a":' * 9 + "[" * 3_000, "a\0b,c,d\n" * 9, {1, "a", None},
-                                  "\udcff in a file name", [Closed], type("T", (dict,), {"__len__": lambda s: 1 / 0})()]])
-def test_every_object_can_be_a_context(make):
+@pytest.mark.parametrize("data", [
+    Closed(), Lazy(), Wide(), '{"a":' * 9 + "[" * 3_000, "a\0b,c,d\n" * 9, {1, "a", None}, "\udcff in a file name",
+    [Closed], type("T", (dict,), {"__len__": lambda s: 1 / 0})()], ids=lambda data: type(data).__name__)
+def test_every_object_can_be_a_context(data):
     with ChatServer(["```repl\nprint(1)\n```", "FINAL(seen)"]) as s:
-        assert rlm_for(s).completion("What is it?", context=make()).response == "seen"
+        assert rlm_for(s).completion("What is it?", context=data).response == "seen"
     assert "context: " in s.messages[0][-1]["content"] and len(s.messages[0][-1]["content"]) < 8_000
 
 def test_a_large_set_costs_nothing():
@@ -250,7 +259,7 @@ def test_a_thread_that_outlives_the_run_leaves_stdout_alone():
 
 # -- limits
 
-def test_out_of_turns():
+def test_out_of_iterations():
     with ChatServer([LOOK, LOOK, "FINAL(perhaps 5)"]) as s:
         result = rlm_for(s, max_iterations=2).completion("How long?", context="abcde")
     assert (result.response, result.stop_reason, result.computed) == ("perhaps 5", "max_iterations", False)
@@ -268,11 +277,14 @@ def test_prompts_that_cannot_be_used(call, said):
     assert s.requests == []
 
 @pytest.mark.parametrize("options, said", [
-    (dict(max_iterations=0), "at least 1"), (dict(max_iterations="3"), "at least 1"), (dict(max_iterations=True), "at least 1"),
+    (dict(max_iterations=0), "at least 1"), (dict(max_iterations="3"), "at least 1"),
+    (dict(max_iterations=True), "at least 1"),
     (dict(environment="docker"), "Valid: 'local'"), (dict(environment="Local"), "Did you mean 'local'"),
-    (dict(custom_tools={"FINAL": print}), "can't be called 'FINAL'"), (dict(custom_tools={"a b": print}), "Python name"),
+    (dict(custom_tools={"FINAL": print}), "can't be called 'FINAL'"),
+    (dict(custom_tools={"a b": print}), "Python name"),
     (dict(custom_tools={"class": print}), "Python name"), (dict(custom_tools=[print]), "dict"),
-    (dict(environment_kwargs={"preview": "none"}), "'schema'"), (dict(environment_kwargs={"previw": "schema"}), "'preview'"),
+    (dict(environment_kwargs={"preview": "none"}), "'schema'"),
+    (dict(environment_kwargs={"previw": "schema"}), "'preview'"),
     (dict(custom_system_prompt=5), "custom_system_prompt")])
 def test_configurations_that_cannot_be_used(options, said):
     with pytest.raises(ConfigurationError, match=said): scripted(**options)
@@ -287,7 +299,7 @@ def test_no_key(monkeypatch):
     with pytest.raises(ConfigurationError) as e: RLM(backend_kwargs={"model_name": "gpt-4o"})
     assert all(way in str(e.value) for way in ("OPENAI_API_KEY", "base_url", 'backend="local"'))
 
-# -- servers that fail in the second turn lose nothing
+# -- servers that fail in the second iteration lose nothing
 
 @pytest.mark.parametrize("fault, kind", [
     (Http(401, {"error": {"message": "bad key"}}), LMAuthenticationError), (Http(404, {}), ModelNotFoundError),
@@ -327,7 +339,8 @@ def test_one_rlm_in_many_threads():
         return "```repl\nimport time\nmine = context\nprint(mine)\ntime.sleep(.05)\nprint(mine)\n```"
     with ChatServer(reply) as s:
         rlm = rlm_for(s)
-        with ThreadPoolExecutor(8) as pool: results = list(pool.map(lambda i: rlm.completion("Which?", context=f"data {i}"), range(8)))
+        ask = lambda i: rlm.completion("Which?", context=f"data {i}")
+        with ThreadPoolExecutor(8) as pool: results = list(pool.map(ask, range(8)))
     assert [r.response for r in results] == [f"data {i}" for i in range(8)]
     assert [r.iterations[0].code_blocks[0].result.stdout for r in results] == [f"data {i}\n" * 2 for i in range(8)]
 
@@ -366,7 +379,8 @@ def test_quiet_without_a_terminal(capsys):
 def in_a_terminal(code: str) -> str:
     "What a person at a terminal would see of a script's stderr."
     master, slave = pty.openpty()
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], stderr=slave, stdout=subprocess.PIPE, timeout=60)
+    script = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(script, stderr=slave, stdout=subprocess.PIPE, timeout=60)
     os.close(slave)
     seen = b""
     try:
@@ -409,9 +423,11 @@ INTERRUPT = """
 """
 
 @pytest.mark.slow
-@pytest.mark.parametrize("second", ["slow", "'```repl\\nimport time\\ntime.sleep(30)\\n```'", "'```repl\\nllm_query(\"x\")\\n```', slow"])
+@pytest.mark.parametrize("second", ["slow", "'```repl\\nimport time\\ntime.sleep(30)\\n```'",
+                                    "'```repl\\nllm_query(\"x\")\\n```', slow"])
 def test_ctrl_c_keeps_the_run_so_far(second):
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(INTERRUPT % second)], capture_output=True, text=True, timeout=60)
+    script = [sys.executable, "-c", textwrap.dedent(INTERRUPT % second)]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("interrupted 5 ") and done.stdout.endswith("True\n"), done.stderr
     assert time.monotonic() - began < 15

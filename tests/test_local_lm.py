@@ -9,7 +9,7 @@ from rlm import RLM, local_lm
 from rlm.backends import create_lm
 from rlm.lm import OpenAILM, ask, sub_lm_of
 from rlm.local_lm import LocalLM, cache_dir, fetch_weights, get_model, grammar_for, weights_path
-from rlm.prompts import first_messages, system_prompt, task_message
+from rlm.prompts import EXAMPLE, system_prompt, task_message
 from rlm.types import ConfigurationError, LMAuthenticationError, LMRequestError
 
 def asks_the_model(test):
@@ -18,7 +18,7 @@ def asks_the_model(test):
     return pytest.mark.slow(pytest.mark.skipif(absent, reason="no weights here, or no xllamacpp")(test))
 
 needs_xllamacpp = pytest.mark.skipif(not find_spec("xllamacpp"), reason="the extra `local` is not installed")
-TASK = first_messages(task_message("What is 12345 * 6789?", ""), system_prompt())
+TASK = [{"role": "system", "content": system_prompt()}, *EXAMPLE, task_message("What is 12345 * 6789?", "")]
 HELLO = [{"role": "user", "content": "Say hello."}]
 
 @pytest.fixture
