@@ -20,6 +20,7 @@ def broken(root: Path) -> Found:
         yield from too_much_at_once(room)
         yield from long_lines(room)
         yield from packed_values(room)
+        yield from mixed_imports(room)
     for name in rooms: yield from private_names(name, rooms)
     yield from circles(rooms)
     yield from numbers(notebooks(root))
@@ -53,6 +54,15 @@ def packed_values(room: Room) -> Found:
 def elements(node: ast.expr) -> list[str]:
     "The source of each element of a tuple or list."
     return [ast.unparse(e) for e in node.elts] if isinstance(node, (ast.Tuple, ast.List)) else []
+
+def mixed_imports(room: Room) -> Found:
+    "Cells of a lesson that import and do something else too. The site's builder runs every cell with an import."
+    for cell in room.cells:
+        if cell.kind != "code" or cell.exported: continue
+        try: body = ast.parse("\n".join(cell.lines)).body
+        except SyntaxError: continue  # a magic
+        if len({isinstance(node, (ast.Import, ast.ImportFrom)) for node in body}) == 2:
+            yield f"{cell.place}: imports and other code in one cell: {cell.lines[0]:.60}"
 
 def imports(name: str, rooms: dict[str, Room]) -> Iterator[tuple[int, str, str]]:
     "What a module takes from others of `rlm`, inside functions too: the line, the module and the name."

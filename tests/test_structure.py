@@ -7,8 +7,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 if not (ROOT / "rlm").is_dir(): pytest.skip("the library is installed, and its source is not here", allow_module_level=True)
 sys.path.append(str(ROOT / "scripts"))
-from house_rooms import Room, read_rooms
-from house_rules import broken, circles, private_names
+from house_rooms import Cell, Room, read_rooms
+from house_rules import broken, circles, mixed_imports, private_names
 
 def private(rooms): return [place for name in rooms for place in private_names(name, rooms)]
 
@@ -35,3 +35,11 @@ def test_every_way_to_take_a_private_name_is_seen(use):
     place, = private(written(rlm_a="_x = 1", rlm_b=use))
     assert "_x, which is private to rlm/a.py" in place
     assert private(written(rlm_a="x = 1", rlm_b=use.replace("_x", "x"))) == []
+
+@pytest.mark.parametrize("lines, directives, named", [
+    (["import os", "os.getcwd()"], set(), True), (["import os", "os.getcwd()"], {"hide"}, True),
+    (["import os", "os.getcwd()"], {"export"}, False), (["import os", "from re import sub"], set(), False),
+    (["def f():", "    import os"], set(), False), (["import os", "%time"], set(), False)])
+def test_a_lesson_imports_in_cells_of_their_own(lines, directives, named):
+    room = Room("", cells=(Cell("page", "code", directives, lines), Cell("page", "markdown", set(), lines)))
+    assert len(list(mixed_imports(room))) == named
