@@ -110,6 +110,12 @@ class CodeResult:
         "The text of `outputs`, one below the other."
         return "\n".join(o["data"].get("text/plain", "") for o in self.outputs)
 
+    @property
+    def text(self) -> str:
+        "All that a person wants to see of it: what it printed and showed, its warnings, its error."
+        parts = (self.stdout, self.shown, self.stderr, self.error or "")
+        return "\n".join(part.rstrip("\n") for part in parts if part.strip())
+
 @dataclass(frozen=True)
 class CodeBlock:
     "A block of code and what it did."

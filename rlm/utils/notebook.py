@@ -21,12 +21,9 @@ def _pre(text: str, more_style: str = "") -> str:
 
 # %% ../../nbs/utils/01_notebook.ipynb #4da23054
 def _iteration_html(number: int, iteration: Iteration) -> str:
-    parts = [_pre(iteration.response)]
-    for block in iteration.code_blocks:
-        r = block.result
-        shown = "\n".join(t.rstrip("\n") for t in (r.stdout, r.shown, r.stderr, r.error or "") if t.strip())
-        parts.append(_pre(shown or "(no output)", "border-left: 3px solid #ccc; padding-left: .8em"))
-    return f"<details><summary>iteration {number}</summary>{''.join(parts)}</details>"
+    shown = [_pre(block.result.text or "(no output)", "border-left: 3px solid #ccc; padding-left: .8em")
+             for block in iteration.code_blocks]
+    return f"<details><summary>iteration {number}</summary>{_pre(iteration.response)}{''.join(shown)}</details>"
 
 # %% ../../nbs/utils/01_notebook.ipynb #70d56387
 @patch

@@ -8,7 +8,7 @@ import json, re, sys
 from textwrap import indent
 from fastcore.basics import patch
 from ..text import fenced, plain, sendable, without
-from ..types import CodeBlock, CodeResult, RLMChatCompletion, SubCall
+from ..types import CodeBlock, RLMChatCompletion, SubCall
 
 # %% auto #0
 __all__ = ['prose', 'run_markdown', 'turns', 'in_kernel']
@@ -32,22 +32,14 @@ def _folded(title: str, text: str, fold: bool) -> str:
     if not fold or lines <= 30: return f"**{title}**\n\n{fenced(text)}"
     return f"<details><summary><b>{title}</b>, {lines:,} lines</summary>\n\n{fenced(text)}\n\n</details>"
 
-def _figures(r: CodeResult) -> list[str]:
-    found = [o["data"].get("image/png") for o in r.outputs]
-    return [f"![figure](data:image/png;base64,{png.replace(chr(10), '')})" for png in found if isinstance(png, str)]
-
-def _shown(r: CodeResult) -> list[str]:
-    "The texts of a result, for people: what it printed, what it showed, what went wrong."
-    return [text.strip() for text in (r.stdout, r.shown, r.error or "") if text.strip()]
-
 # %% ../../nbs/utils/00_trace_markdown.ipynb #40b13f74
 def _call(call: SubCall) -> str:
     "A sub-call as text, with the iterations of a child."
     told = [f"{call.model or 'a model'}: {call.prompt}"]
     for n, iteration in enumerate(call.run.iterations if call.run else (), 1):
         parts = [f"[{n}] {iteration.response.strip()}"]
-        for block in iteration.code_blocks: parts += [*_shown(block.result), *map(_call, block.result.rlm_calls)]
-        told.append(indent("\n".join(parts), "    "))
+        for block in iteration.code_blocks: parts += [block.result.text, *map(_call, block.result.rlm_calls)]
+        told.append(indent("\n".join(filter(None, parts)), "    "))
     return "\n".join([*told, f"-> {call.error or call.response}"])
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #62d35196
@@ -56,7 +48,8 @@ def _code_block(number: int, block: CodeBlock, fold: bool) -> list[str]:
     parts = [f"### Code Block {number}", fenced(plain(block.code), "python")]
     for title, text in (("stdout", r.stdout), ("output", r.shown), ("stderr", r.stderr), ("error", r.error or "")):
         if text.strip(): parts.append(_folded(title, plain(text), fold))
-    parts += _figures(r)
+    pictures = [png for o in r.outputs if isinstance(png := o["data"].get("image/png"), str)]
+    parts += [f"![figure](data:image/png;base64,{png.replace(chr(10), '')})" for png in pictures]
     if r.ran == "": parts.append("The user did not allow it to run.")
     if r.interrupted: parts.append("Stopped by Ctrl-C.")
     if r.rlm_calls: parts.append(_folded("sub-calls", plain("\n\n".join(map(_call, r.rlm_calls))), fold))
