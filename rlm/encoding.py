@@ -15,8 +15,7 @@ from .text import type_name
 from .types import Answer, CodeBlock, CodeResult, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
-__all__ = ['Missing', 'decode', 'Encoder', 'encode', 'to_json', 'from_json', 'random_state', 'random_state_as_text',
-           'restore_random_state', 'load_numpy']
+__all__ = ['Missing', 'decode', 'Encoder', 'encode', 'to_json', 'from_json', 'random_state', 'restore_random_state', 'load_numpy']
 
 # %% ../nbs/22_encoding.ipynb #83a14cc8
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Encoder:
     "Makes JSON of values, and knows why it left something out."
     def __init__(self, limit: float = math.inf): # characters and items that are too many
         self.limit, self.size = limit, 0
-        self.left_out: dict[str, bool] = {}      # why parts of the value are missing
+        self.left_out = ""                       # why the first part that is missing is missing
         self._seen, self._repeated = set(), 0
 
     def __call__(self, x: Any, depth: int = 50) -> Any:
@@ -70,7 +69,7 @@ class Encoder:
         if kind is int: return x if x.bit_length() < 10_000 else {"$int": hex(x)}
         if kind in (list, dict, tuple, set, frozenset): return self._container(x, depth - 1)
         if kind in (str, bytes, bytearray) and self._too_long(len(x)): return self._leave_out(x, "too long")
-        if kind is str: return x if x.isascii() or not _PAIR.search(x) else {"$str": _PAIR.split(x)}
+        if kind is str: return x if _is_plain(x) else {"$str": _PAIR.split(x)}
         if kind not in _WRITE_AND_READ or _in_a_zone(x): return self._leave_out(x, type_name(x))
         return {f"${kind.__name__}": _WRITE_AND_READ[kind][0](x)}
 
@@ -79,8 +78,10 @@ class Encoder:
         return self.size > self.limit
 
     def _leave_out(self, x: Any, why: str) -> dict:
-        self.left_out[why] = True
+        self.left_out = self.left_out or why
         return {"$missing": type_name(x)}
+
+def _is_plain(x: Any) -> bool: return type(x) is str and (x.isascii() or not _PAIR.search(x))
 
 def _in_a_zone(x: Any) -> bool:
     return bool(getattr(x, "fold", 0)) or type(getattr(x, "tzinfo", None)) not in (type(None), timezone)
@@ -94,13 +95,11 @@ def _container(self: Encoder, x: Any, depth: int) -> Any:
     self._seen.add(id(x))
     if not depth: return self._leave_out(x, "nested too deep")
     if self._too_long(len(x)) or self._repeated > 1_000_000: return self._leave_out(x, "too long")
-    if kind is dict and all(map(_is_plain_key, x)) and not (len(x) == 1 and next(iter(x))[:1] == "$"):
+    if kind is dict and all(map(_is_plain, x)) and not (len(x) == 1 and next(iter(x))[:1] == "$"):
         return {k: self(v, depth) for k, v in x.items()}
     if kind is dict: return {"$dict": [[self(k, depth), self(v, depth)] for k, v in x.items()]}
     items = [self(item, depth) for item in x]
     return items if kind is list else {f"${kind.__name__}": items}
-
-def _is_plain_key(key: Any) -> bool: return type(key) is str and (key.isascii() or not _PAIR.search(key))
 
 def encode(x: Any) -> Any:
     "A value in JSON's types."
@@ -122,15 +121,9 @@ def _field(name: str, x: Any) -> Any:
     return to_json(x)
 
 # %% ../nbs/22_encoding.ipynb #31eae13f
-_FIELDS = {
-    Reply: {"usage": Usage},
-    SubCall: {"usage": Usage, "run": RLMChatCompletion},
-    CodeResult: {"outputs": tuple, "rlm_calls": SubCall, "answer": Answer, "restored": tuple},
-    CodeBlock: {"result": CodeResult},
-    Iteration: {"reply": Reply, "code_blocks": CodeBlock},
-    RunSettings: {"tools": tuple, "models": tuple},
-    RLMChatCompletion: {"iterations": Iteration, "messages": tuple, "usage_by_model": dict},
-}
+_FIELDS = {"usage": Usage, "run": RLMChatCompletion, "answer": Answer, "result": CodeResult, "reply": Reply,
+           "rlm_calls": SubCall, "code_blocks": CodeBlock, "iterations": Iteration, "usage_by_model": dict,
+           **dict.fromkeys(("outputs", "restored", "tools", "models", "messages"), tuple)}
 
 def from_json(kind: type, x: Any) -> Any:
     "The record of this type that was written, or the tuple of them."
@@ -138,23 +131,18 @@ def from_json(kind: type, x: Any) -> Any:
     if kind is tuple: return tuple(x)
     if kind is dict: return {model: Usage(**usage) for model, usage in x.items()}
     if isinstance(x, list): return tuple(from_json(kind, item) for item in x)
-    parts = _FIELDS.get(kind, {})
-    return kind(**{name: from_json(parts[name], v) if name in parts else v for name, v in x.items()})
+    known = {f.name for f in fields(kind)} & x.keys()
+    return kind(**{name: from_json(_FIELDS[name], x[name]) if name in _FIELDS else x[name] for name in known})
 
 # %% ../nbs/22_encoding.ipynb #00f141c4
-def random_state() -> tuple:
-    "The state of `random`, and of numpy's, if it is there."
-    numpy = sys.modules.get("numpy.random")
-    if numpy is None: return random.getstate(), None
-    kind, keys, *rest = numpy.get_state()
-    return random.getstate(), (kind, keys.astype("<u4").tobytes(), *rest)
-
-def random_state_as_text(state: tuple) -> str:
-    "A random state as a log has it."
-    (_, words, gauss), numpy = state
-    text = {"words": base64.b64encode(struct.pack("<625I", *words)).decode(), "gauss": gauss}
-    if numpy: text["numpy"] = [numpy[0], base64.b64encode(numpy[1]).decode(), *numpy[2:]]
-    return json.dumps(text)
+def random_state() -> dict:
+    "The state of `random`, and of numpy's, if it is there, in JSON's types."
+    _, words, gauss = random.getstate()
+    state = {"words": base64.b64encode(struct.pack("<625I", *words)).decode(), "gauss": gauss}
+    if numpy := sys.modules.get("numpy.random"):
+        kind, keys, *rest = numpy.get_state()
+        state["numpy"] = [kind, base64.b64encode(keys.astype("<u4").tobytes()).decode(), *rest]
+    return state
 
 def restore_random_state(text: str) -> None:
     "Set the random state that a log has."
@@ -165,7 +153,6 @@ def restore_random_state(text: str) -> None:
     kind, keys, *rest = state["numpy"]
     numpy.random.set_state((kind, numpy.frombuffer(base64.b64decode(keys), "<u4"), *rest))
 
-# %% ../nbs/22_encoding.ipynb #32c2c0ec
 def load_numpy(code: str) -> None:
     "Import numpy's random numbers where `code` speaks of numpy or pandas, and they are installed."
     if "numpy.random" in sys.modules or not re.search(r"\b(numpy|pandas)\b", code): return

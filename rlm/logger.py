@@ -7,34 +7,22 @@ from __future__ import annotations
 import ast, hashlib, json, math, os, secrets as random_names, sys, threading, warnings, weakref
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from itertools import zip_longest
+from itertools import chain, repeat
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from fastcore.basics import patch
-from .encoding import (Encoder, Missing, decode, encode, from_json, load_numpy, random_state, random_state_as_text,
-                          to_json)
+from .encoding import Encoder, Missing, decode, encode, from_json, load_numpy, random_state, to_json
 from .events import BlockEnded, BlockStarted, Event, IterationEnded, RunEnded, RunStarted, current_run
 from .text import names_in, parse_python, type_name, without
 from .types import ConfigurationError, RLMChatCompletion, RLMError, RunSettings
 
 # %% auto #0
-__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'replace_file', 'read_entries', 'names_used', 'missing_in', 'listed', 'LoggedRun',
-           'read_log']
+__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'replace_file', 'read_entries', 'LoggedRun', 'read_log', 'names_used', 'listed']
 
 # %% ../nbs/11_logger.ipynb #8b8260ad
 SCHEMA = 1
 INLINE = 20_000  # characters of a value up to which it stands in the log itself
-
-def _create(folder: Path, name: str) -> tuple[Path, int]:
-    "The path of a new log, and the open file."
-    path = folder / f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}_{random_names.token_hex(4)}.jsonl"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return path, os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o644)
-    except OSError as e:
-        raise ConfigurationError(f"The log can't be written in {folder}: {e}. "
-                                 "Give a folder that you may write in.") from None
 
 class RLMLogger:
     "Writes down what happens in runs. Give it to an `RLM` as `logger`."
@@ -48,26 +36,30 @@ class RLMLogger:
         self._torn = False   # the last line is not whole
         self._runs, self._lock = {}, threading.RLock()
         self._inputs = {}    # REPL that goes on after its run -> the user's variables as they were last written
-        if log_dir is None: return
-        self.path, self._file = _create(Path(log_dir).absolute(), file_name)  # also after `os.chdir`
+        if log_dir is not None: self._create(Path(log_dir).absolute(), file_name)  # also after `os.chdir`
+
+    def _create(self, folder: Path, name: str) -> None:
+        self.path = folder / f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}_{random_names.token_hex(4)}.jsonl"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o644)
+        except OSError as e:
+            raise ConfigurationError(f"The log can't be written in {folder}: {e}. "
+                                     "Give a folder that you may write in.") from None
         weakref.finalize(self, os.close, self._file)
 
-    def __repr__(self):
-        return f"RLMLogger({f'{str(self.path)!r}, ' if self.path else ''}{len(self.entries)} entries)"
+    def _append(self, line: bytes) -> None:
+        if self._torn: line = b"\n" + line
+        self._torn = True
+        self._torn = os.write(self._file, line) < len(line)
 
-# %% ../nbs/11_logger.ipynb #2a1d6c23
-@patch
-def _append(self: RLMLogger, line: bytes) -> None:
-    "Write a line at once."
-    if self._torn: line = b"\n" + line
-    self._torn = True
-    self._torn = os.write(self._file, line) < len(line)
+    def __repr__(self): return f"RLMLogger({f'{str(self.path)!r}, ' if self.path else ''}{len(self.entries)} entries)"
 
 # %% ../nbs/11_logger.ipynb #5d409f56
 @patch
-def _write(self: RLMLogger, entry: dict, run: RunStarted) -> None:
+def _write(self: RLMLogger, run: RunStarted, kind: str, entry: dict) -> None:
     "Write an entry of a run."
-    line = json.dumps({"type": entry["type"], "run": run.run, **entry})
+    line = json.dumps({"type": kind, "run": run.run, **entry})
     if (clean := without(line, run.secrets)) != line: line = clean[:-1] + ', "credentials": "removed"}'
     self.entries.append(decode(line))
     if self.path is not None: self._append(line.encode() + b"\n")
@@ -77,81 +69,76 @@ def _write(self: RLMLogger, entry: dict, run: RunStarted) -> None:
             self.listeners.remove(listener)
             print(f"rlm: the trace of this log is not kept any more: {type(e).__name__}: {e}", file=sys.stderr)
 
-# %% ../nbs/11_logger.ipynb #8073c289
-def _metadata(e: RunStarted) -> dict:
-    from rlm import __version__
-    told = json.dumps(e.messages[:5]) if not e.earlier else ""  # the system prompt and the example
-    return {"type": "metadata", "schema": SCHEMA, "rlm": __version__,
-            "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-            "python": sys.version.split()[0], "model": e.model, "max_iterations": e.max_iterations,
-            "settings": to_json(e.settings), "prompt_hash": hashlib.sha256(told.encode()).hexdigest() if told else None}
-
-def _run_context(e: RunStarted, context: dict | None) -> dict:
-    return {"type": "run_context", "prompt": encode(e.question), "root_prompt": encode(e.question) if context else None,
-            "context": context, "continues": e.settings.continues, "earlier": e.earlier,
-            "messages": encode(list(e.messages[e.earlier:]))}
-
 # %% ../nbs/11_logger.ipynb #b3a6f5bc
 def _written(x: Any, limit: float = math.inf) -> dict:
     "A value as a log has it: the value, or its type and why it is missing. `limit` is in characters."
     encoder = Encoder(limit)
     value = encoder(x)
-    if not encoder.left_out and (limit == math.inf or len(json.dumps(value)) <= limit): return {"value": value}
+    why = encoder.left_out or ("too long" if len(json.dumps(value)) > limit else "")
+    if not why: return {"value": value}
     found = {"missing": True, "type": type_name(x)}
-    why = next(iter(encoder.left_out), "too long")
     if why == found["type"]: return found
     return found | {"why": why if why in ("too long", "nested too deep") else f"{why} in it"}
 
 # %% ../nbs/11_logger.ipynb #e6d928ef
-def replace_file(path: Path, text: str | bytes) -> None:
+def replace_file(path: Path, text: str) -> None:
     "Write a file in one step."
     new = path.with_name(f".{path.name}.{random_names.token_hex(4)}")
-    new.write_bytes(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text)
+    new.write_bytes(text.encode("utf-8", "surrogatepass"))
     os.replace(new, path)
 
 @patch
-def _context(self: RLMLogger, e: RunStarted) -> tuple[dict | None, bool]:
-    "The data of a run as it is written: in the line, beside the log, or as missing; whether it held credentials."
-    if not e.has_context: return None, False
-    context, is_text = _written(e.context), type(e.context) is str
-    if self.path is None or "value" not in context: return context, False
-    text = e.context if is_text else json.dumps(context["value"])
-    if len(text) <= INLINE: return context, False
-    clean = without(text, e.secrets).encode("utf-8", "surrogatepass")
-    name = f"context_{hashlib.sha256(clean).hexdigest()[:16]}.{'txt' if is_text else 'json'}"
-    if not self.path.with_name(name).exists(): replace_file(self.path.with_name(name), clean)
-    return {"file": name}, len(clean) != len(text.encode("utf-8", "surrogatepass"))
+def _context(self: RLMLogger, e: RunStarted) -> dict:
+    "The data of a run as an entry has it: in the line, beside the log, or as missing."
+    context = _written(e.context) if e.has_context else None
+    if self.path is None or "value" not in (context or ()): return {"context": context}
+    kind, text = ("txt", e.context) if type(e.context) is str else ("json", json.dumps(context["value"]))
+    if len(text) <= INLINE: return {"context": context}
+    clean = without(text, e.secrets)
+    digest = hashlib.sha256(clean.encode("utf-8", "surrogatepass")).hexdigest()
+    file = self.path.with_name(f"context_{digest[:16]}.{kind}")
+    if not file.exists(): replace_file(file, clean)
+    return {"context": {"file": file.name}} | ({} if clean == text else {"credentials": "removed"})
 
-# %% ../nbs/11_logger.ipynb #190c5b22
+# %% ../nbs/11_logger.ipynb #8073c289
 @dataclass
 class _RunUnderWay:
     "What a logger has to remember of a run."
     started: RunStarted
     inputs: dict[str, str]       # the user's variables as they were last written, as JSON
-    random: tuple | None = None  # the random state as it was last seen
+    random: dict | None = None   # the random state as it was last seen
     blocks: list[dict] = field(default_factory=list)  # what a replay has to know before each block of this iteration
 
+@patch
+def _begin(self: RLMLogger, e: RunStarted) -> _RunUnderWay:
+    from rlm import __version__
+    context, question = self._context(e), encode(e.question)
+    told = json.dumps(e.messages[:5]) if not e.earlier else ""  # the system prompt and the example
+    self._write(e, "metadata", {
+        "schema": SCHEMA, "rlm": __version__, "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        "python": sys.version.split()[0], "model": e.model, "max_iterations": e.max_iterations,
+        "settings": to_json(e.settings), "prompt_hash": hashlib.sha256(told.encode()).hexdigest() if told else None})
+    self._write(e, "run_context", {
+        "prompt": question, "root_prompt": question if e.has_context else None, **context, "earlier": e.earlier,
+        "continues": e.settings.continues, "messages": encode(list(e.messages[e.earlier:]))})
+    goes_on = e.settings.session or e.settings.persistent
+    return _RunUnderWay(e, self._inputs.setdefault(e.settings.repl, {}) if goes_on else {})
+
+# %% ../nbs/11_logger.ipynb #190c5b22
 def _input(x: Any) -> dict: return {"module": x.__name__} if type(x) is ModuleType else _written(x, INLINE)
 
 def _before_block(run: _RunUnderWay, inputs: dict[str, Any]) -> dict:
     "What a replay has to know before a block that names these variables of the user's."
     before, state = {}, random_state()
-    if state != run.random: before["random"] = random_state_as_text(state)
+    if state != run.random: before["random"] = json.dumps(state)
     run.random = state
-    now = {name: _input(x) for name, x in inputs.items()}
-    texts = {name: json.dumps(x) for name, x in now.items()}
-    changed = {name: x for name, x in now.items() if run.inputs.get(name) != texts[name]}
+    now = {name: json.dumps(_input(x)) for name, x in inputs.items()}
+    changed = {name: json.loads(x) for name, x in now.items() if run.inputs.get(name) != x}
     changed |= {name: {"gone": True} for name in run.inputs.keys() - now.keys()}
     if changed: before["inputs"] = changed
     run.inputs.clear()
-    run.inputs.update(texts)
+    run.inputs.update(now)
     return before
-
-# %% ../nbs/11_logger.ipynb #4c3f8e55
-def _after_block(run: _RunUnderWay) -> None:
-    "Remember the random state that the block has left."
-    before, run.random = run.random, random_state()
-    if before[1] is None and run.random[1] is not None: run.blocks[-1]["numpy"] = "imported"
 
 # %% ../nbs/11_logger.ipynb #6e51a077
 @patch
@@ -164,31 +151,24 @@ def __call__(self: RLMLogger, event: Event) -> None:
         if isinstance(event, RunEnded): self._runs.pop(name, None)
 
 @patch
-def _begin(self: RLMLogger, e: RunStarted) -> _RunUnderWay:
-    context, removed = self._context(e)
-    self._write(_metadata(e), e)
-    self._write(_run_context(e, context) | ({"credentials": "removed"} if removed else {}), e)
-    goes_on = e.settings.session or e.settings.persistent
-    return _RunUnderWay(e, self._inputs.setdefault(e.settings.repl, {}) if goes_on else {})
-
-@patch
 def _note(self: RLMLogger, event: Event, run: _RunUnderWay) -> None:
     match event:
         case BlockStarted(code=code, inputs=inputs):
             load_numpy(code)
             run.blocks.append(_before_block(run, inputs))
-        case BlockEnded(): _after_block(run)
+        case BlockEnded():
+            before, run.random = run.random, random_state()
+            if "numpy" in run.random.keys() - before.keys(): run.blocks[-1]["numpy"] = "imported"
         case IterationEnded(number=number, iteration=iteration, messages=messages):
-            self._write({"type": "iteration", "number": number, **to_json(iteration),
-                         "messages": encode(list(messages)), "blocks": run.blocks}, run.started)
+            self._write(run.started, "iteration", {"number": number, **to_json(iteration),
+                        "messages": encode(list(messages)), "blocks": run.blocks})
             run.blocks = []
-        case RunEnded(result=result): self._write(_run_end(result), run.started)
+        case RunEnded(result=result):
+            rest = to_json(replace(result, iterations=(), messages=()))  # which have been written
+            end = {name: rest[name] for name in _RUN_END} | {"usage": to_json(result.usage)}
+            self._write(run.started, "run_end", end)
 
 _RUN_END = "response", "value", "stop_reason", "computed", "execution_time", "usage_by_model"
-
-def _run_end(result: RLMChatCompletion) -> dict:
-    rest = to_json(replace(result, iterations=(), messages=()))  # which have been written
-    return {"type": "run_end", **{name: rest[name] for name in _RUN_END}, "usage": to_json(result.usage)}
 
 # %% ../nbs/11_logger.ipynb #e2f478f6
 def read_entries(path: str | Path) -> list[dict]:
@@ -198,9 +178,8 @@ def read_entries(path: str | Path) -> list[dict]:
     entries = []
     for n, line in enumerate(lines, 1):
         try: entry = decode(line)
-        except ValueError:
-            if entries: continue  # cut off, by a full disk
-            entry = None
+        except ValueError: entry = None
+        if entry is None and entries: continue  # cut off, by a full disk
         if not (isinstance(entry, dict) and "type" in entry and "run" in entry):
             raise RLMError(f"{path}, line {n}: this is no line of a log of rlm.")
         if entry.get("schema", SCHEMA) > SCHEMA:
@@ -208,42 +187,6 @@ def read_entries(path: str | Path) -> list[dict]:
                            "Upgrade: pip install -U rlm")
         entries.append(entry)
     return entries
-
-# %% ../nbs/11_logger.ipynb #8073c29a
-def names_used(code: str) -> set[str]:
-    "The names that code uses; its words, where it is no Python."
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python's warnings about the code are for its author
-        tree = parse_python(code)
-    if tree is None: return set(names_in(code))
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-
-# %% ../nbs/11_logger.ipynb #a295e4bb
-def missing_in(lines: list[dict]) -> dict[str, str]:
-    "What a replay of the run of these lines does not have, and why."
-    missing, tools = {}, ()
-    blocks: list[tuple] = []  # each with what to know before it
-    for e in lines:
-        if "credentials" in e: missing["the credentials"] = "removed from the log"
-        if e["type"] == "metadata": tools = e["settings"].get("tools", ())
-        if e["type"] == "run_context" and (e["context"] or {}).get("missing"): missing["context"] = _why(e["context"])
-        if e["type"] == "iteration": blocks += zip_longest(e["code_blocks"], e["blocks"], fillvalue={})
-    named: set[str] = set()
-    for number, (block, before) in enumerate(blocks, 1):
-        if not block: continue  # it began and left no result
-        used, inputs = names_used(block["code"]), before.get("inputs", {})
-        missing |= {name: _why(x) for name, x in inputs.items() if x.get("missing") and name in used - named}
-        missing |= {tool: "a tool" for tool in tools if tool in used}
-        named |= set(names_in(block["code"])) - inputs.keys()
-        if before.get("numpy"): missing["the random state of numpy"] = "which a block imported"
-        if block["result"]["interrupted"]: missing[f"block {number}"] = "stopped"
-    return missing
-
-def _why(x: dict) -> str: return f"{x['type']}, {x['why']}" if "why" in x else x["type"]
-
-def listed(missing: dict[str, str]) -> str:
-    "What is missing, in a line."
-    return ", ".join(f"{name} ({why})" for name, why in missing.items())
 
 # %% ../nbs/11_logger.ipynb #d5c817ee
 @dataclass(frozen=True)
@@ -256,7 +199,7 @@ class LoggedRun:
     context: dict | None     # the data: `{"value": ...}` or `{"missing": True, ...}`; None where the question was all
     result: RLMChatCompletion = field(repr=False)  # the run itself
     blocks: tuple = field(default=(), repr=False)  # its blocks, each with what a replay has to know before it
-    missing: dict[str, str] = field(default_factory=dict)  # what a replay of it does not have, and why
+    cleaned: bool = False    # credentials were removed from its lines
 
     @property
     def payload(self) -> Any:
@@ -264,14 +207,15 @@ class LoggedRun:
         if self.context is None: return self.prompt
         return Missing(_why(self.context)) if self.context.get("missing") else self.context["value"]
 
+def _why(x: dict) -> str: return f"{x['type']}, {x['why']}" if "why" in x else x["type"]
+
 # %% ../nbs/11_logger.ipynb #e6d928ff
 def read_log(path: str | Path) -> list[LoggedRun]:
     "The runs of a log, in the order in which they began."
     lines: dict[str, list[dict]] = {}
     for e in read_entries(path): lines.setdefault(e["run"], []).append(e)
     conversations: dict[str, list[dict]] = {}
-    runs = [_run_of(lines, conversations, Path(path).parent) for lines in lines.values()]
-    return [run for run in runs if run]
+    return [run for ls in lines.values() if (run := _run_of(ls, conversations, Path(path).parent))]
 
 def _run_of(lines: list[dict], conversations: dict[str, list[dict]], folder: Path) -> LoggedRun | None:
     "The run that these lines tell of. `conversations` has the messages of the runs before it, by run."
@@ -279,22 +223,17 @@ def _run_of(lines: list[dict], conversations: dict[str, list[dict]], folder: Pat
     if not {"metadata", "run_context"} <= first.keys(): return None
     metadata, about = first["metadata"], first["run_context"]
     iterations = [e for e in lines if e["type"] == "iteration"]
-    about["context"] = _load(about["context"], folder)
     messages = conversations.get(about["continues"], [])[:about["earlier"]] + about["messages"]
     messages += [m for e in iterations for m in e["messages"]]
-    conversations[metadata["run"]] = messages
-    known = {"root_model": metadata["model"], "prompt": about["prompt"], "id": metadata["run"], "messages": messages,
-             "iterations": [{name: e[name] for name in _ITERATION} for e in iterations]}
-    end = {name: first.get("run_end", _UNFINISHED)[name] for name in _RUN_END}
-    result = from_json(RLMChatCompletion, known | end)
+    conversations[about["run"]] = messages
+    end = first.get("run_end", {"response": "", "stop_reason": "unfinished"})
+    result = from_json(RLMChatCompletion, end | {
+        "root_model": metadata["model"], "prompt": about["prompt"], "id": about["run"], "messages": messages,
+        "iterations": iterations})
     blocks = [pair for i, e in zip(result.iterations, iterations)
-              for pair in zip(i.code_blocks, [*e["blocks"], *[{}] * len(i.code_blocks)])]
-    return LoggedRun(metadata["run"], metadata, from_json(RunSettings, metadata["settings"]), about["prompt"],
-                     about["context"], result, tuple(blocks), missing_in(lines))
-
-_ITERATION = "reply", "response", "code_blocks", "execution_time"
-_UNFINISHED = {"response": "", "value": None, "stop_reason": "unfinished", "computed": False, "execution_time": 0.0,
-               "usage_by_model": {}}
+              for pair in zip(i.code_blocks, chain(e["blocks"], repeat({})))]
+    return LoggedRun(about["run"], metadata, from_json(RunSettings, metadata["settings"]), about["prompt"],
+                     _load(about["context"], folder), result, tuple(blocks), any("credentials" in e for e in lines))
 
 def _load(context: dict | None, folder: Path) -> dict | None:
     "The data of a run, from beside the log where it is there."
@@ -302,3 +241,32 @@ def _load(context: dict | None, folder: Path) -> dict | None:
     try: text = (folder / context["file"]).read_bytes().decode("utf-8", "surrogatepass")
     except OSError: return {"missing": True, "type": f"the file {context['file']}"}
     return {"value": text if context["file"].endswith(".txt") else decode(text)}
+
+# %% ../nbs/11_logger.ipynb #8073c29a
+def names_used(code: str) -> set[str]:
+    "The names that code uses; its words, where it is no Python."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's warnings about the code are for its author
+        tree = parse_python(code)
+    if tree is None: return set(names_in(code))
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+# %% ../nbs/11_logger.ipynb #a295e4bb
+@patch(as_prop=True)
+def missing(self: LoggedRun) -> dict[str, str]:
+    "What a replay of the run does not have, and why."
+    missing, named = {}, set()
+    if self.cleaned: missing["the credentials"] = "removed from the log"
+    if (self.context or {}).get("missing"): missing["context"] = _why(self.context)
+    for number, (block, before) in enumerate(self.blocks, 1):
+        used, inputs = names_used(block.code), before.get("inputs", {})
+        missing |= {name: _why(x) for name, x in inputs.items() if x.get("missing") and name in used - named}
+        missing |= {tool: "a tool" for tool in self.settings.tools if tool in used}
+        named |= set(names_in(block.code)) - inputs.keys()
+        if before.get("numpy"): missing["the random state of numpy"] = "which a block imported"
+        if block.result.interrupted: missing[f"block {number}"] = "stopped"
+    return missing
+
+def listed(missing: dict[str, str]) -> str:
+    "What is missing, in a line."
+    return ", ".join(f"{name} ({why})" for name, why in missing.items())

@@ -5,30 +5,32 @@
 # %% ../nbs/12_replay.ipynb #a537ecfe
 from __future__ import annotations
 import builtins, re, sys
-from collections import deque
+from collections import ChainMap, deque
 from collections.abc import Iterable
-from contextlib import ExitStack
 from copy import deepcopy
 from difflib import get_close_matches
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
 from fastcore.basics import patch
 from .encoding import Missing, encode, restore_random_state
-from .environments.local import LocalEnvironment
 from .environments.base import Task
-from .environments.repl import Held, Repl
+from .environments.jupyter import configure
+from .environments.local import LocalEnvironment
+from .environments.repl import Held
+from .environments.sharing import SyncMode
 from .limits import Ledger
 from .logger import LoggedRun, listed, names_used, read_log
 from .parsing import parse_reply
 from .subcalls import SubCalls
 from .text import sendable
-from .types import Answer, CodeResult, ConfigurationError, LMError, Reply, RLMChatCompletion, RLMError, RunSettings, SubCall
+from .types import Answer, CodeResult, ConfigurationError, LMError, Reply, RLMError, RunSettings
 
 # %% auto #0
-__all__ = ['ReplayDivergenceError', 'RecordedCalls', 'recorded_calls', 'ReplayLM', 'replay', 'ReplayedRepl', 'Replay']
+__all__ = ['ReplayDivergenceError', 'RecordedCalls', 'recorded_calls', 'ReplayLM', 'replay', 'ReplayedRepl', 'Replay',
+           'is_left_out']
 
 # %% ../nbs/12_replay.ipynb #fbe83739
 class ReplayDivergenceError(RLMError):
@@ -53,7 +55,6 @@ class RecordedCalls:
         return (f"This prompt was not recorded{' so often' * (prompt in self.calls)}: {prompt[:300]!r}"
                 + (f"\nThe nearest that was: {near[0][:300]!r}" if near else ""))
 
-# %% ../nbs/12_replay.ipynb #519ace45
 def recorded_calls(runs: Iterable[LoggedRun], models: Iterable[str]) -> tuple[RecordedCalls, ...]:
     "The sub-calls of these runs, under each name by which code may ask for a model."
     calls: dict[str, deque] = {}
@@ -106,67 +107,45 @@ def replay(log: str | Path) -> ReplayLM:
 class ReplayedRepl:
     "What the replays of the runs of one REPL share."
     def __init__(self, settings: RunSettings):
-        create = LocalEnvironment
-        if settings.environment == "jupyter":
-            from rlm.environments.jupyter import configure
-            create = configure()
-        self._repl = Repl(partial(create, show_values=settings.environment_kwargs.get("preview") != "schema"))
-        self._holding, self.held = ExitStack(), None
+        create = configure() if settings.environment == "jupyter" else LocalEnvironment
+        self.environment = create(show_values=settings.environment_kwargs.get("preview") != "schema")
+        self.held: Held | None = None
         self.contexts: dict[str, Any] = {} # run -> its data, as its turns have left it
         self.supplied: dict[str, Any] = {} # what the log does not have, and the user has given
-        self.lacking: dict[str, str] = {}  # name -> why it is not there
         self.missing: dict[str, str] = {}  # everything that its runs do not have so far
+        self.lacking: list[str] = []       # the names that the first block which can't run lacks
         self.needs = ""                    # why blocks are not run any more
 
-    def hold(self, data: dict[str, Any], tools: dict[str, Any] = {}) -> Held:
-        "The environment, ready for a run. That of the run before is over."
-        self.release()
-        self.held = self._holding.enter_context(self._repl.hold(Task(data=data, tools=tools, label="replay")))
-        return self.held
-
-    def release(self) -> None:
-        "Let the next run have it."
-        self._holding.close()
-
-# %% ../nbs/12_replay.ipynb #c80135bc
-def _data(run: LoggedRun, runs: dict[str, LoggedRun], contexts: dict[str, Any]) -> dict[str, Any]:
-    "What the run brought to its REPL, by name."
-    def of(r: LoggedRun) -> Any:
-        if r.id not in contexts: contexts[r.id] = deepcopy(r.payload)
-        return contexts[r.id]
-    data, turns = {"context": of(run)}, [run]
-    while (before := turns[0].settings.continues) in runs: turns.insert(0, runs[before])
-    if run.settings.session:
-        data |= {f"session_context_{i}": of(turn) for i, turn in enumerate(turns)}
-        data["context_history"] = [of(turn) for turn in turns]
-        data["session_history"] = [{"prompt": t.prompt, "response": t.result.response} for t in turns[:-1]]
-    return {run.settings.names.get(name, name): x for name, x in data.items()}
-
-def _lacks(x: Any) -> str:
-    "Why a value that a run brought is not all there; empty if it is."
-    items = x if type(x) is list else [x]
-    return next((item.type for item in items if isinstance(item, Missing)), "")
-
-# %% ../nbs/12_replay.ipynb #1d568a01
 _repls: dict[tuple, ReplayedRepl] = {}  # (log, REPL) -> what its replays share
 
 def _repl_of(log: Path, run: LoggedRun, runs: dict[str, LoggedRun]) -> ReplayedRepl:
     "The REPL that a run is replayed in."
-    name = lambda r: r.settings.repl or r.id
-    key, first = (log, name(run)), next(r for r in runs.values() if name(r) == name(run))
-    if key in _repls and first is not run: return _repls[key]
-    if key in _repls: _repls[key].release()
-    repl = _repls[key] = ReplayedRepl(run.settings)
-    if first is not run: repl.missing["the runs before it"] = "not replayed"
-    return repl
-
-def _read(log: Path) -> dict[str, LoggedRun]:
-    "The runs of a log by name."
-    stat = log.stat() if log.exists() else None
-    return _read_once(log, stat and (stat.st_mtime_ns, stat.st_size))
+    key = log, run.settings.repl
+    is_first = run is next(r for r in runs.values() if r.settings.repl == run.settings.repl)
+    if is_first or key not in _repls:
+        _repls[key] = ReplayedRepl(run.settings)
+        if not is_first: _repls[key].missing["the runs before it"] = "not replayed"
+    return _repls[key]
 
 @lru_cache(1)
-def _read_once(log: Path, state: tuple | None) -> dict[str, LoggedRun]: return {r.id: r for r in read_log(log)}
+def _runs(log: Path, changed: tuple) -> dict[str, LoggedRun]:
+    "The runs of a log by name, as it was when it was `changed`."
+    return {run.id: run for run in read_log(log)}
+
+# %% ../nbs/12_replay.ipynb #c80135bc
+def _data(run: LoggedRun, runs: dict[str, LoggedRun], contexts: dict[str, Any]) -> dict[str, Any]:
+    "What the run brought to its REPL, by name."
+    turns = [run]
+    while (before := turns[0].settings.continues) in runs: turns.insert(0, runs[before])
+    for turn in turns:
+        if turn.id not in contexts: contexts[turn.id] = deepcopy(turn.payload)
+    data = {"context": contexts[run.id]}
+    if run.settings.session:
+        history = [contexts[turn.id] for turn in turns]
+        data |= {f"session_context_{i}": x for i, x in enumerate(history)}
+        data["context_history"] = next((x for x in history if type(x) is Missing), history)
+        data["session_history"] = [{"prompt": t.prompt, "response": t.result.response} for t in turns[:-1]]
+    return {run.settings.names.get(name, name): x for name, x in data.items()}
 
 # %% ../nbs/12_replay.ipynb #fb3468ef
 class Replay:
@@ -177,21 +156,18 @@ class Replay:
         **supplied: Any,  # what the log does not have, by name
     ):
         path = Path(log).absolute()
-        runs = _read(path)
+        stat = path.exists() and path.stat()
+        runs = _runs(path, stat and (stat.st_mtime_ns, stat.st_size))
         if run not in runs: raise RLMError(f"There is no run {run!r} in {log}.")
         self.run, self.repl = runs[run], _repl_of(path, runs[run], runs)
-        flags = self.run.settings.environment_kwargs
-        self._reads, self._writes = flags.get("sync_from_user_ns"), flags.get("sync_to_user_ns")
-        self._listed = flags.get("sync_vars") or ()  # the user's variables that were shared by name
         self.blocks = dict(enumerate(self.run.blocks, 1))
-        self.waiting = {n for n, (block, _) in self.blocks.items() if not _is_left_out(block.result)}  # still to be run
-        self.differs: list[int] = []         # the blocks that came out different
+        self.unequal = {n: "was not run" for n, (block, _) in self.blocks.items() if not is_left_out(block.result)}
         self.answer: Answer | None = None
-        self.outcome = ""                    # at the end `equal`, or the first thing that is different
+        self.outcome = ""  # at the end `equal`, or the first thing that is different
         self._supply(supplied)
         self._begin(runs)
 
-def _is_left_out(r: CodeResult) -> bool:
+def is_left_out(r: CodeResult) -> bool:
     "Whether a replay leaves a block out: the user stopped it, or refused it."
     return r.interrupted or r.ran == ""
 
@@ -201,37 +177,32 @@ def _supply(self: Replay, supplied: dict[str, Any]) -> None:
     "Take what the user has of what is missing."
     repl, missing = self.repl, self.run.missing
     names = [name for name in missing if name.isidentifier()]
-    for name in supplied:
-        if name in names: continue
-        raise ConfigurationError(f"{name} is not missing in run {self.run.id}. Missing: {', '.join(names) or 'nothing'}.")
+    for name in supplied.keys() - names:
+        known = ", ".join(names) or "nothing"
+        raise ConfigurationError(f"{name} is not missing in run {self.run.id}. Missing: {known}.")
     self.missing = {name: why for name, why in missing.items() if name not in repl.supplied | supplied}
-    then, here = self.run.metadata["python"].split(".")[:2], [str(n) for n in sys.version_info[:2]]
-    if then != here: self.missing["Python"] = f"{'.'.join(then)} then, {'.'.join(here)} now"
+    then, now = (version.rpartition(".")[0] for version in (self.run.metadata["python"], sys.version.split()[0]))
+    if then != now: self.missing["Python"] = f"{then} then, {now} now"
     repl.missing |= self.missing
     if "context" in supplied: repl.contexts[self.run.id] = supplied.pop("context")
     repl.supplied |= supplied
 
-# %% ../nbs/12_replay.ipynb #3f78ac33
 @patch
 def _begin(self: Replay, runs: dict[str, LoggedRun]) -> None:
-    "Get the REPL ready, and note what is not there."
-    repl, run = self.repl, self.run
-    data = _data(run, runs, repl.contexts)
-    calls = SubCalls(recorded_calls([run], run.settings.models or ["replay"]), Ledger(places=1))
-    tools = {name: x for name, x in repl.supplied.items() if name in run.settings.tools}
-    self._held = repl.hold(data, calls.functions | tools)
-    self.environment = self._held.environment
-    self._place = self._place_of_the_users_names()
+    "Get the REPL ready."
+    repl, settings = self.repl, self.run.settings
+    calls = SubCalls(recorded_calls([self.run], settings.models or ["replay"]), Ledger(places=1))
+    tools = {name: repl.supplied.get(name, Missing("a tool")) for name in settings.tools}
+    task = Task(data=_data(self.run, runs, repl.contexts), tools=calls.functions | tools, label="replay")
+    if repl.held: repl.held.end()
+    self._held = repl.held = Held(repl.environment, task)
+    self.environment = repl.environment
+    flags = settings.environment_kwargs
+    self._mode = SyncMode(*map(flags.get, ("sync_from_user_ns", "sync_to_user_ns", "sync_vars")))
+    self._place = {}  # the user's variables
+    if self._mode.name == "share all": self._place = self.environment.namespace
+    elif self._mode.reads: self._place = self.environment.theirs
     self._place.update({name: x for name, x in repl.supplied.items() if name not in tools})
-    lacking = {name: _lacks(x) for name, x in data.items()}
-    lacking |= {name: "" if name in tools else "a tool" for name in run.settings.tools}
-    repl.lacking = {name: why for name, why in (repl.lacking | lacking).items() if why}
-
-@patch
-def _place_of_the_users_names(self: Replay) -> dict[str, Any]:
-    "Where the code looks for them: in the mode *share all* among its own names, else after those."
-    if not self._reads: return {}
-    return self.environment.namespace if self._writes and not self._listed else self.environment.theirs
 
 # %% ../nbs/12_replay.ipynb #519ace55
 @patch
@@ -239,38 +210,31 @@ def _bind(self: Replay, inputs: dict[str, dict]) -> None:
     "Bind the user's variables."
     place = self._place
     for name, x in inputs.items():
-        self.repl.lacking.pop(name, None)
         if x.get("gone"): place.pop(name, None)
-        elif "module" in x: self._import(name, x["module"])
-        elif x.get("missing") and name not in place: self.repl.lacking[name] = self.run.missing.get(name, x["type"])
-        elif "value" in x and (name not in place or encode(place[name]) != encode(x["value"])):
-            place[name] = deepcopy(x["value"])
-    if place is not self.environment.namespace: self._cover_builtins()
-    else: place.pop("exit", None), place.pop("quit", None)  # they end the block
-
-@patch
-def _import(self: Replay, name: str, module: str) -> None:
-    try: self._place[name] = import_module(module)
-    except ImportError: self.repl.lacking[name] = self.repl.missing[name] = f"the module {module}, not installed here"
-
-@patch
-def _cover_builtins(self: Replay) -> None:
-    "A variable of the user's goes before a builtin of that name."
+        elif "module" in x:
+            try: place[name] = import_module(x["module"])
+            except ImportError: place[name] = Missing(f"the module {x['module']}, not installed here")
+        elif x.get("missing"): place.setdefault(name, Missing(self.run.missing.get(name, x["type"])))
+        elif name not in place or encode(place[name]) != encode(x["value"]): place[name] = deepcopy(x["value"])
+    if self._mode.name == "share all":
+        for name in ("exit", "quit"): place.pop(name, None)  # they end the block
+        return
     known = self.environment.namespace["__builtins__"]
     for name in [*vars(builtins), "answer"]:
-        if name in self._place: known.pop(name, None)
+        if name in place: known.pop(name, None)
         elif hasattr(builtins, name): known.setdefault(name, getattr(builtins, name))
 
 # %% ../nbs/12_replay.ipynb #62abdf67
 @patch
 def _note_needs(self: Replay, number: int, code: str) -> None:
-    "If the block names something that is not there, blocks are not run any more."
-    if not self.repl.lacking or self.repl.needs: return
-    used = names_used(code)
-    lacking = {name: why for name, why in self.repl.lacking.items() if name in used}
-    if lacking: self.repl.needs = f"block {number} needs {listed(lacking)}"
+    "If the block names something that is missing, blocks are not run any more."
+    repl, known = self.repl, ChainMap(self.environment.names, self.environment.helpers)
+    if repl.needs: return
+    lacking = {n: known[n].type for n in sorted(names_used(code)) if type(known.get(n)) is Missing}
+    if not lacking: return
+    repl.lacking, repl.needs = list(lacking), f"block {number} needs {listed(lacking)}"
+    repl.missing |= lacking
 
-# %% ../nbs/12_replay.ipynb #73bce077
 @patch
 def block(self: Replay, number: int, code: str) -> CodeResult:
     "Run a block and compare it with the recording."
@@ -278,27 +242,19 @@ def block(self: Replay, number: int, code: str) -> CodeResult:
     if before.get("random"): restore_random_state(before["random"])
     self._bind(before.get("inputs", {}))
     self._note_needs(number, code)
-    if recorded and (self.repl.needs or _is_left_out(recorded.result)): return recorded.result
+    if recorded and (self.repl.needs or is_left_out(recorded.result)): return recorded.result
     if self.repl.needs: return CodeResult(error=f"Not run: {self.repl.needs}.")
-    self.waiting.discard(number)
     if recorded:
-        ran = recorded.result.ran or recorded.code
-        if _in_a_cell(code) in (_in_a_cell(recorded.code), _in_a_cell(ran)): code = ran
+        ran, in_a_cell = recorded.result.ran or recorded.code, lambda text: sendable(text).strip("\n")
+        if in_a_cell(code) in map(in_a_cell, (recorded.code, ran)): code = ran
     result = self.environment.run(code, f"block {number}")
-    self._take_back_listed()
+    if self._mode.name == "share listed":  # what was listed was the user's again after each block
+        own = self.environment.namespace
+        self._place.update({name: own.pop(name) for name in self._mode.names if name in own})
     if result.answer: self.answer = result.answer
-    if recorded and not _same(recorded.result, result): self.differs.append(number)
+    if recorded and not _same(recorded.result, result): self.unequal[number] = "differs"
+    elif self.unequal.get(number) == "was not run": del self.unequal[number]
     return result
-
-@patch
-def _take_back_listed(self: Replay) -> None:
-    "In the mode *share listed* what was listed was the user's again after each block."
-    own = self.environment.namespace
-    if self._writes: self.environment.theirs.update({name: own.pop(name) for name in self._listed if name in own})
-
-def _in_a_cell(code: str) -> str:
-    "A block as a notebook can hold it."
-    return sendable(code).strip("\n")
 
 # %% ../nbs/12_replay.ipynb #73bce079
 def _same(then: CodeResult, now: CodeResult) -> bool:
@@ -312,38 +268,25 @@ def _same(then: CodeResult, now: CodeResult) -> bool:
 def _compare(self: Replay) -> str:
     "`equal`, or the first thing that is different."
     if self.repl.needs: return self.repl.needs
-    if different := sorted({*self.differs, *self.waiting}):
-        return f"block {different[0]} {'differs' if different[0] in self.differs else 'was not run'}"
+    if self.unequal: return "block {} {}".format(*min(self.unequal.items()))
     then, final = self.run.result, None
-    if self.answer is None and (final := _final_of(then)): self.answer = self.environment.resolve(*final).answer
+    if self.answer is None and then.computed and then.iterations:
+        final = parse_reply(then.iterations[-1].response).final
+    if final: self.answer = self.environment.resolve(final.name or final.source, final.variable).answer
     now = self.answer.text if self.answer else None if then.computed else then.response
     if now is not None and _comparable(now) == _comparable(then.response): return "equal"
-    if final and self._reads: self.repl.missing["what the answer names"] = "as it was then"
+    if final and self._mode.reads: self.repl.missing["what the answer names"] = "as it was then"
     return f"the answer is {now!r} instead of {then.response!r}"
 
-def _final_of(result: RLMChatCompletion) -> tuple[str, bool] | None:
-    "The source of an answer that was given outside code and named a value."
-    if not (result.computed and result.iterations): return None
-    if any(block.result.answer for block in result.iterations[-1].code_blocks): return None
-    final = parse_reply(result.iterations[-1].response).final
-    return (final.name or final.source, final.variable) if final else None
-
-# %% ../nbs/12_replay.ipynb #a6ef13ac
 @patch
 def end(self: Replay) -> str:
     "How the replay came out. Raises `ReplayDivergenceError` where nothing is missing and it came out different."
     then, self.outcome = self.run.result, self._compare()
     taken_back = self.run.settings.session and then.stop_reason in ("error", "interrupted", "unfinished")
-    self._held.end(keep=not taken_back)
-    self.close()
+    self._held.end(keep=self._mode.name == "share all" or not taken_back)
     if self.outcome == "equal": return f"The same as then. The answer: {then.response}"
     if not self.repl.missing: raise ReplayDivergenceError(f"This came out different: {self.outcome}.")
     return f"Not the same as then: {self.outcome}. Missing: {listed(self.repl.missing)}."
-
-@patch
-def close(self: Replay) -> None:
-    "Let the next run of this REPL be replayed."
-    if self.repl.held is self._held: self.repl.release()
 
 # %% ../nbs/12_replay.ipynb #0c457900
 @patch
@@ -355,6 +298,6 @@ def cell(self: Replay, line: str, code: str) -> None:
     for o in result.outputs: display(o["data"], metadata=o.get("metadata"), raw=True)
     sys.stderr.write(result.stderr + (result.error or ""))
     if not self.repl.needs: return
-    names = ", ".join(f"{name}=..." for name in self.repl.lacking if name in self.repl.needs)
+    names = ", ".join(f"{name}=..." for name in self.repl.lacking)
     print(f"As recorded, not run: {self.repl.needs}. "
           f"Supply it where the replay starts: start_replay(..., {names})", file=sys.stderr)

@@ -274,6 +274,28 @@ def test_a_session_and_a_persistent_rlm_replay(tmp_path):
     checks = ["".join(o.get("text", "") for o in c.outputs) for c in nb.cells if c.source == "end_replay()"]
     assert len(checks) == 4 and all(c.startswith("The same as then.") for c in checks), checks
 
+FAILS_ONCE = """
+    import sys
+    from IPython.core.interactiveshell import InteractiveShell
+    from rlm import RLM
+    from rlm.lm import ScriptedLM
+    from rlm.logger import RLMLogger
+    InteractiveShell.instance().user_ns["heights"] = [1, 2]
+    code = "```repl\\nprint(heights)\\n```"
+    share_all = dict(environment="jupyter", environment_kwargs=dict(sync_from_user_ns=True, sync_to_user_ns=True))
+    lm = ScriptedLM([code, ValueError("down"), code, "FINAL(ok ok)"])
+    session = RLM(lm, logger=RLMLogger(sys.argv[1]), verbose=False, **share_all).start_session()
+    try: session.chat("First.")
+    except ValueError: session.chat("Second.")
+"""
+
+@pytest.mark.slow
+def test_variables_of_yours_stay_where_a_turn_fails(tmp_path):
+    subprocess.run([sys.executable, "-c", textwrap.dedent(FAILS_ONCE), tmp_path], check=True)
+    log, = tmp_path.glob("*.jsonl")
+    (tmp_path / "it.ipynb").write_text(trace_notebook(log))
+    assert list(verify(tmp_path / "it.ipynb").values()) == ["equal", "equal"]
+
 @pytest.mark.slow
 def test_random_programs_come_out_the_same(tmp_path):
     "In every environment and sync mode, with another order of sets and another seed of numpy in the replay's process."

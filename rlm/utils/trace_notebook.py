@@ -5,24 +5,22 @@
 # %% ../../nbs/utils/02_trace_notebook.ipynb #30ac528d
 from __future__ import annotations
 import argparse, html, json, os, re, subprocess, sys, tempfile, threading, time, weakref
-from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 from fastcore.basics import patch
-from ..logger import RLMLogger, listed, missing_in, read_entries, replace_file
-from ..replay import Replay
+from ..logger import LoggedRun, RLMLogger, listed, read_log, replace_file
+from ..replay import Replay, is_left_out
 from ..text import clip, fenced, plain, sendable
-from ..types import ConfigurationError, RLMError
+from ..types import CodeBlock, CodeResult, ConfigurationError, Iteration, RLMError
 from .trace_markdown import prose
 
 # %% auto #0
-__all__ = ['Trace', 'trace_notebook', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'replay_cells',
-           'verify', 'main']
+__all__ = ['trace_notebook', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'replay_cells', 'verify',
+           'main']
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #a705bd76
-_KEEP = 20_000  # characters of an output that stand in the notebook
-
-def _text(text: str) -> str: return sendable(clip(text, _KEEP // 2, _KEEP // 2))
+def _text(text: str) -> str: return sendable(clip(text, 10_000, 10_000))
 
 def _markdown(id: str, source: str) -> str:
     "A cell of text, as a notebook's file has it."
@@ -38,98 +36,60 @@ def _stream(name: str, text: str) -> list[dict]:
     return [{"output_type": "stream", "name": name, "text": _text(plain(text)).splitlines(True)}] if text else []
 
 def _output(o: dict) -> dict:
-    small = {mime: x for mime, x in o["data"].items() if not isinstance(x, str) or len(x) < 2_000_000}
-    data = {mime: _text(plain(x)) if mime == "text/plain" else x for mime, x in small.items()}
+    data = {mime: _text(plain(x)) if mime == "text/plain" else x for mime, x in o["data"].items() if len(str(x)) < 2e6}
     return {"output_type": "display_data", "data": data, "metadata": o.get("metadata", {})}
 
-def _outputs(r: dict) -> list[dict]:
-    error = f"{r['error']}\n" if r["error"] else ""
-    return _stream("stdout", r["stdout"]) + [_output(o) for o in r["outputs"]] + _stream("stderr", r["stderr"] + error)
+def _outputs(r: CodeResult) -> list[dict]:
+    wrong = r.stderr + (f"{r.error}\n" if r.error else "")
+    return [*_stream("stdout", r.stdout), *map(_output, r.outputs), *_stream("stderr", wrong)]
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #c0726597
-def _block(run: str, number: int, block: dict) -> list[str]:
+def _block(run: str, number: int, block: CodeBlock) -> list[str]:
     "The cells of a block."
-    code, r = block["code"], block["result"]
-    id = f"block-{run}-{number}"
-    if r["interrupted"] or r["ran"] == "":
-        why = "Stopped by Ctrl-C; a replay leaves it out."
-        if not r["interrupted"]: why = "The user did not allow this to run."
-        return [_markdown(id, f"{fenced(plain(code), 'python')}\n\n{why}\n\n{fenced(plain(r['stdout']))}")]
-    wrote = f"The user changed this code before it ran:\n\n{fenced(plain(code), 'python')}"
-    changed = [_markdown(f"wrote-{run}-{number}", wrote)] if r["ran"] else []
-    return [*changed, _code(id, f"%%replay {number}\n{r['ran'] or code}", _outputs(r))]
+    r, id = block.result, f"block-{run}-{number}"
+    code = fenced(plain(block.code), "python")
+    if is_left_out(r):
+        why = "Stopped by Ctrl-C; a replay leaves it out." if r.interrupted else "The user did not allow this to run."
+        return [_markdown(id, f"{code}\n\n{why}\n\n{fenced(plain(r.stdout))}")]
+    changed = f"The user changed this code before it ran:\n\n{code}"
+    told = [_markdown(f"wrote-{run}-{number}", changed)] if r.ran else []
+    return [*told, _code(id, f"%%replay {number}\n{r.ran or block.code}", _outputs(r))]
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #f3a598ca
 _RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)", re.M | re.S | re.I)
 
-def _started(n: int, entry: dict, log: str) -> list[str]:
-    run = entry["run"]
-    code = f"from rlm.utils.trace_notebook import end_replay, start_replay\n\nstart_replay({log!r}, {run!r})"
-    return [_markdown(f"run-{run}", f"## Run {n}\n\n{fenced(plain(entry['prompt']))}"), _code(f"start-{run}", code)]
+def _iteration(run: str, number: int, iteration: Iteration, blocks: count) -> list[str]:
+    "The cells of an iteration. `blocks` counts those of the run."
+    said = _RUNNABLE.sub("", iteration.response).strip() if iteration.code_blocks else iteration.response
+    text = _markdown(f"iteration-{run}-{number}", f"### Iteration {number}\n\n{prose(said)}".rstrip())
+    return [text, *(cell for block in iteration.code_blocks for cell in _block(run, next(blocks), block))]
 
-def _iteration(entry: dict, first: int) -> list[str]:
-    "The cells of an iteration whose blocks are numbered from `first` on."
-    run, blocks = entry["run"], entry["code_blocks"]
-    title = f"### Iteration {entry['number']}"
-    said = _RUNNABLE.sub("", entry["response"]).strip() if blocks else entry["response"]
-    text = _markdown(f"iteration-{run}-{entry['number']}", f"{title}\n\n{prose(said)}".rstrip())
-    return [text, *(cell for number, block in enumerate(blocks, first) for cell in _block(run, number, block))]
+def _end(run: LoggedRun) -> list[str]:
+    parts, reason = ["### Final Answer", prose(run.result.response)], run.result.stop_reason
+    if reason != "final": parts.append(f"Stopped: {reason.replace('_', ' ')}.")
+    if run.missing: parts.append(f"Missing in the log: {plain(listed(run.missing))}.")
+    return [_markdown(f"end-{run.id}", "\n\n".join(parts)), _code(f"check-{run.id}", "end_replay()")]
 
-def _ended(entry: dict, missing: dict[str, str]) -> list[str]:
-    run, parts = entry["run"], ["### Final Answer", prose(entry["response"])]
-    if entry["stop_reason"] != "final": parts.append(f"Stopped: {entry['stop_reason'].replace('_', ' ')}.")
-    if missing: parts.append(f"Missing in the log: {plain(listed(missing))}.")
-    return [_markdown(f"end-{run}", "\n\n".join(parts)), _code(f"check-{run}", "end_replay()")]
-
-# %% ../../nbs/utils/02_trace_notebook.ipynb #8cd8a7a2
-@dataclass
-class _RunCells:
-    "The cells of one run, and the entries that they come from."
-    cells: list[str] = field(default_factory=list)
-    entries: list[dict] = field(default_factory=list)
-    next: int = 1  # the number of the next block
-
-class Trace:
-    "The notebook of a log, as far as the log goes."
-    def __init__(self, log: Path):
-        self.log = log
-        self.runs: list[_RunCells] = []  # in the order in which they began
-        self._under_way: dict[str, _RunCells] = {}
-
-    def add(self, entry: dict) -> None:
-        "Put an entry's cells at the end of its run."
-        kind, name = entry["type"], entry["run"]
-        if kind == "metadata": self._under_way[name] = _RunCells()
-        if not (run := self._under_way.get(name)): return
-        run.entries.append(entry)
-        if kind == "run_context":
-            self.runs.append(run)
-            run.cells += _started(len(self.runs), entry, self.log.name)
-        elif kind == "iteration":
-            run.cells += _iteration(entry, run.next)
-            run.next += len(entry["code_blocks"])
-        elif kind == "run_end":
-            run.cells += _ended(entry, missing_in(run.entries))
-            del self._under_way[name], run.entries
+def _run(log: str, n: int, run: LoggedRun) -> list[str]:
+    "The cells of the log's run number `n`."
+    start = f"from rlm.utils.trace_notebook import end_replay, start_replay\n\nstart_replay({log!r}, {run.id!r})"
+    cells, blocks = [_markdown(f"run-{run.id}", f"## Run {n}\n\n{fenced(plain(run.prompt))}")], count(1)
+    cells.append(_code(f"start-{run.id}", start))
+    for i, iteration in enumerate(run.result.iterations, 1): cells += _iteration(run.id, i, iteration, blocks)
+    return cells if run.result.stop_reason == "unfinished" else cells + _end(run)
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #15c7baec
 _METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
              "language_info": {"name": "python"}}
 
-@patch
-def text(self: Trace) -> str:
-    "The notebook's file."
-    about = (f"# Trace: {self.log.stem.replace('_', ' ')}\n\n> What was logged in `{self.log.name}`. "
-             "Run it from top to bottom to replay it: no model is asked.")
-    cells = [_markdown("about", about), *(cell for run in self.runs for cell in run.cells)]
-    return ('{"cells": [\n' + ",\n".join(cells)
-            + f'\n],\n"metadata": {json.dumps(_METADATA)},\n"nbformat": 4, "nbformat_minor": 5}}\n')
-
 def trace_notebook(log: str | Path) -> str:
     "The trace notebook of a log, as the text of its file."
-    trace = Trace(Path(log))
-    for entry in read_entries(log): trace.add(entry)
-    return trace.text()
+    log = Path(log)
+    about = (f"# Trace: {log.stem.replace('_', ' ')}\n\n> What was logged in `{log.name}`. "
+             "Run it from top to bottom to replay it: no model is asked.")
+    cells = [cell for n, run in enumerate(read_log(log), 1) for cell in _run(log.name, n, run)]
+    return ('{"cells": [\n' + ",\n".join([_markdown("about", about), *cells])
+            + f'\n],\n"metadata": {json.dumps(_METADATA)},\n"nbformat": 4, "nbformat_minor": 5}}\n')
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #c580aa39
 _SHARE = 0.02   # of the time may go into writing the notebook
@@ -139,10 +99,10 @@ _PAUSE = 2.0    # seconds between two writes in the midst of a run
 class TraceHandle:
     "Where a trace notebook is, and the end of keeping it."
     def __init__(self, logger: RLMLogger, path: Path):
-        self._path, self._logger = path, weakref.ref(logger)
-        self._trace, self._lock = Trace(logger.path), threading.RLock()
+        self._path, self._log = path, logger.path
+        self._logger, self._lock = weakref.ref(logger), threading.RLock()
         self._began, self._spent = time.monotonic(), 0.0
-        self._saved = -_PAUSE    # when it was written last
+        self._saved = 0.0        # when it was written last
         self._due = False        # something is not in the notebook yet
         self._as_written = None  # the hash of the notebook as it was written last
         logger.listeners.append(self._hear)
@@ -154,28 +114,29 @@ class TraceHandle:
         self._catch_up()
         return self._path
 
+    def __repr__(self): return f"TraceHandle({str(self.path)!r})"
+
     def _hear(self, entry: dict) -> None:
         with self._lock:
-            self._trace.add(entry)
-            self._due, now = True, time.monotonic() - self._began
+            self._due, now = True, time.monotonic()
             wanted = entry["type"] != "iteration" or now - self._saved >= _PAUSE
-            if wanted and self._spent <= _AT_FIRST + _SHARE * now: self.save()
+            if wanted and self._spent <= _AT_FIRST + _SHARE * (now - self._began): self.save()
 
     def _catch_up(self) -> None:
         with self._lock:
-            if self._due and self._path.parent.is_dir(): self.save()
+            if self._due and self._log.exists() and self._path.parent.is_dir(): self.save()
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #37e9dc0e
 @patch
 def save(self: TraceHandle) -> None:
     "Write the notebook now."
     with self._lock:
-        began, text = time.monotonic(), self._trace.text().encode("utf-8")
+        began, text = time.monotonic(), trace_notebook(self._log)
         if self._path.exists() and hash(self._path.read_bytes()) != self._as_written: self._path = _beside(self._path)
         replace_file(self._path, text)
-        self._as_written = hash(text)
-        self._due, self._saved = False, time.monotonic() - self._began
-        self._spent += time.monotonic() - began
+        self._due, self._as_written = False, hash(text.encode())
+        self._saved = time.monotonic()
+        self._spent += self._saved - began
 
 def _beside(path: Path) -> Path:
     "A name for another notebook of the same log."
@@ -191,9 +152,6 @@ def close(self: TraceHandle) -> None:
     self._catch_up()
 
 @patch
-def __repr__(self: TraceHandle): return f"TraceHandle({str(self.path)!r})"
-
-@patch
 def _repr_html_(self: TraceHandle):
     where = html.escape(os.path.relpath(self.path).replace(os.sep, "/"))
     return f'trace: <a href="{where}" target="_blank">{where}</a>'
@@ -206,8 +164,7 @@ def enable_trace_notebook(
     "A logger that keeps a trace notebook."
     logger = RLMLogger(log_dir, file_name)
     path = Path(notebook_path).absolute() if notebook_path else logger.path.with_suffix(".trace.ipynb")
-    if path.parent != logger.path.parent and not path.parent.is_dir():
-        raise ConfigurationError(f"The folder of notebook_path is not there: {path.parent}.")
+    if not path.parent.is_dir(): raise ConfigurationError(f"The folder of notebook_path is not there: {path.parent}.")
     return logger, TraceHandle(logger, path)
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #9b2bdd67
@@ -222,7 +179,6 @@ def start_replay(
     from IPython import get_ipython
     if not Path(log).exists():
         raise ConfigurationError(f"{log} is not here ({Path.cwd()}). A trace notebook wants its log beside it.")
-    for before in _running: before.close()
     _running[:] = [Replay(log, run, **supplied)]
     get_ipython().register_magic_function(_running[0].cell, "cell", "replay")
     missing = listed(_running[0].missing)
@@ -233,36 +189,28 @@ def end_replay() -> None:
     print(_running[0].end())
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #8c3e2163
-def replay_cells(path: str | Path) -> dict[str, str]:
-    "Run the cells of a trace notebook: run -> `equal`, or what is different; `error` -> what a cell raised."
+def replay_cells(notebook: str, into: str) -> None:
+    "Run the cells of a trace notebook, and write what came out into a file, as JSON."
     from IPython.core.interactiveshell import InteractiveShell
-    shell, outcomes = InteractiveShell.instance(), {"error": ""}
-    for cell in json.loads(Path(path).read_text("utf-8"))["cells"]:
+    shell, outcomes = InteractiveShell.instance(), {"error": ""}  # run -> `equal`, or what differs
+    for cell in json.loads(Path(notebook).read_text("utf-8"))["cells"]:
         if cell["cell_type"] != "code": continue
         error = shell.run_cell("".join(cell["source"])).error_in_exec
         if error and not outcomes["error"]: outcomes["error"] = f"{type(error).__name__}: {error}"
         for replay in _running: outcomes[replay.run.id] = replay.outcome
-    return outcomes
-
-_IN_A_FRESH_PROCESS = """if True:
-    import json, os, sys
-    from rlm.utils.trace_notebook import replay_cells
-    outcomes = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the cells print goes elsewhere
-    json.dump(replay_cells(sys.argv[1]), outcomes)"""
+    Path(into).write_text(json.dumps(outcomes))
 
 def _outcomes(notebook: Path) -> dict[str, str]:
-    "The same, in a fresh process."
-    done = subprocess.run([sys.executable, "-c", _IN_A_FRESH_PROCESS, notebook.name], cwd=notebook.parent,
-                          stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace")
-    if done.returncode or not done.stdout:
-        raise RLMError(f"The replay of {notebook} ended its process (exit code {done.returncode}). "
-                       f"{done.stderr[-2_000:]}")
-    return json.loads(done.stdout)
+    "What `replay_cells` writes in a fresh process."
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder, "outcomes.json")
+        code = f"from rlm.utils.trace_notebook import replay_cells\nreplay_cells({notebook.name!r}, {str(found)!r})"
+        done = subprocess.run([sys.executable, "-c", code], cwd=notebook.parent, stdin=subprocess.DEVNULL,
+                              capture_output=True, encoding="utf-8", errors="replace")
+        if found.exists(): return json.loads(found.read_text())
+    raise RLMError(f"The replay of {notebook} ended its process (exit code {done.returncode}). {done.stderr[-2_000:]}")
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #ae504385
-_VERIFIED = "*Verified, equal.* A replay in a fresh process came out as it was recorded."
-
 def verify(
     notebook: str | Path,  # a trace notebook, with its log beside it
 ) -> dict[str, str]:       # run -> `equal`, or what is different
@@ -277,7 +225,8 @@ def verify(
     found = _outcomes(notebook)
     outcomes = {run: found.get(run) or found["error"] or "its answer is not compared" for run in runs}
     for run, outcome in reversed(outcomes.items()):
-        said = _VERIFIED if outcome == "equal" else f"*Not verified: {outcome}.*"
+        said = f"*Not verified: {outcome}.*"
+        if outcome == "equal": said = "*Verified, equal.* A replay in a fresh process came out as it was recorded."
         place = ids.index(f"check-{run}") + 1 if f"check-{run}" in ids else len(cells)
         cells.insert(place, json.loads(_markdown(f"verified-{run}", said)))
     replace_file(notebook, json.dumps(nb | {"cells": cells}, indent=1, ensure_ascii=False) + "\n")
@@ -292,15 +241,15 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--verify", action="store_true",
                         help="replay each run in a fresh process, and write into the notebook how that came out")
     given = parser.parse_args(args)
-    try: outcomes = [outcome for file in given.files for outcome in _make(file, given.verify)]
+    try: outcomes = [outcome for file in given.files for outcome in _made(file, given.verify)]
     except RLMError as e: sys.exit(f"rlm_trace: {e}")
     if {*outcomes} - {"equal"}: sys.exit(1)
 
-def _make(file: Path, checked: bool) -> list[str]:
+def _made(file: Path, verified: bool) -> list[str]:
     "Make the notebook of a log, or replay one; how its runs came out."
     notebook = file if file.suffix == ".ipynb" else file.with_suffix(".trace.ipynb")
-    if not checked and notebook.exists(): raise ConfigurationError(f"{notebook} is there already. Move it away first.")
     if not notebook.exists(): replace_file(notebook, trace_notebook(file))
-    outcomes = verify(notebook) if checked else {}
+    elif not verified: raise ConfigurationError(f"{notebook} is there already. Move it away first.")
+    outcomes = verify(notebook) if verified else {}
     print(notebook, *(f"  {run}: {outcome}" for run, outcome in outcomes.items()), sep="\n")
     return list(outcomes.values())
