@@ -139,7 +139,7 @@ def _prepare(self: InShell, source: str) -> None:
     super(InShell, self)._prepare(source)
 
 @patch
-def _put_back(self: InShell) -> tuple[str, ...]:
+def _put_back(self: InShell) -> list[str]:
     with self._around:
         try:
             with self._capture: show_figures()
