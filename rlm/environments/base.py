@@ -35,7 +35,6 @@ class Task:
     label: str = "run"                                   # the run's name, the first word in its tracebacks
     stop: Stop = field(default_factory=Stop)             # ends its blocks from outside
 
-# %% ../../nbs/environments/03_base.ipynb #060b7ecf
 @dataclass(frozen=True)
 class Surroundings:
     "What the code of a run finds in an environment."
@@ -73,11 +72,8 @@ def visible_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
 class BaseEnvironment:
     "Runs blocks in one namespace and remembers what tracebacks need."
     theirs: Mapping[str, Any] = {}  # variables of the user's that the code can read
-
-    @property
-    def own(self) -> dict[str, Any]:
-        "The names that are the code's alone."
-        return self.namespace
+    own = property(lambda self: self.namespace, doc="The names that are the code's alone.")
+    _capture = property(lambda self: self._captures[0])  # of the run under way
 
     def __init__(self, namespace: dict[str, Any],  # what the code sees and binds
                  show_values: bool = True):        # show in tracebacks what names stood for
@@ -86,8 +82,7 @@ class BaseEnvironment:
         self.task = Task()  # that of the run under way
         self._slot, self._loop = AnswerSlot(), EventLoop()
         self.helpers = repl_helpers(self.names, self._slot)
-        self._capture, self._files = Capture(), set()
-        self._captures = [self._capture]
+        self._captures, self._files = [Capture()], set()
         self._cleanup = ExitStack()  # refers to nothing that refers to this object, so that it can be collected
         self._cleanup.callback(_shut_down, self._captures, self._loop, self._files)
         self._finalizer = weakref.finalize(self, self._cleanup.close)
@@ -102,6 +97,7 @@ class BaseEnvironment:
 
     def _bring(self, data: dict[str, Any]) -> dict[str, str]: return {}  # names of data that goes by another one here
     def _take_away(self) -> None: ...
+    def _compile(self, source: str, filename: str) -> list[CodeType]: return compile_block(source, filename)
 
 def _shut_down(captures: list[Capture], loop: EventLoop, files: set[str] = frozenset()) -> None:
     for name in files: linecache.cache.pop(name, None)
@@ -116,8 +112,7 @@ def begin(self: BaseEnvironment, task: Task) -> Surroundings:
     "Get ready for a run. The namespace is as the run before left it."
     if not self._finalizer.alive: raise RunEndedError("this environment is closed")
     self.task = task
-    self._capture = Capture()
-    self._captures[:] = [self._capture]
+    self._captures[:] = [Capture()]
     self._before_run = dict(self.own)
     self.helpers |= task.tools
     self._guarded = self.helpers.keys() - MAY_COVER | task.tools.keys()  # names that the code may bind, but not keep
@@ -149,11 +144,14 @@ def _perform(self: BaseEnvironment, source: str,  # the code
             self._prepare(source)
             try:
                 with self._capture: tried = self._attempt(source, name, use, gate)
-            finally: left = self._clear_up()
-            answer = None if tried.interrupted else left.answer
-            result = replace(
-                left, outputs=left.outputs + tried.outputs, error=None if answer else tried.error, answer=answer,
-                interrupted=tried.interrupted, execution_time=time.perf_counter() - began)
+            finally:
+                self._slot.open = False
+                restored, written = tuple(self._put_back()), self._capture.take()
+                outputs, answer = self._capture.take_outputs(), self._slot.answer
+            if tried.interrupted: answer = None
+            result = CodeResult(*written, outputs + tried.outputs, None if answer else tried.error, answer=answer,
+                                interrupted=tried.interrupted, restored=restored,
+                                execution_time=time.perf_counter() - began)
     except KeyboardInterrupt: result = replace(result, interrupted=True)
     except Stopped as e: result = replace(result, error=f"Stopped: {e}")
     return result
@@ -193,13 +191,6 @@ def _put_back(self: BaseEnvironment) -> list[str]:
     for name in bound: del self.namespace[name]
     return sorted(bound)
 
-@patch
-def _clear_up(self: BaseEnvironment) -> CodeResult:
-    "Put things in order after a block, and collect what it left."
-    self._slot.open = False
-    restored, output = tuple(self._put_back()), self._capture.take()
-    return CodeResult(*output, self._capture.take_outputs(), answer=self._slot.answer, restored=restored)
-
 # %% ../../nbs/environments/03_base.ipynb #d77dbca7
 @patch
 def run(self: BaseEnvironment, code: str, name: str) -> CodeResult:
@@ -212,10 +203,6 @@ def _echo(self: BaseEnvironment, value) -> tuple[dict, ...]:
     if value is None: return ()
     data = {"text/plain": bounded_repr(value)}
     return ({"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": None},)
-
-@patch
-def _compile(self: BaseEnvironment, source: str, filename: str) -> list[CodeType]:
-    return compile_block(source, filename)
 
 @patch
 def _take_answer_dict(self: BaseEnvironment, succeeded: bool) -> None:
@@ -255,7 +242,6 @@ def unknown_name(name: str, namespace: Mapping[str, Any]) -> str:
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return f"no variable named {clip(name, 50, 50)}; there are: {', '.join(names[:20]) or 'none'}{more}"
 
-# %% ../../nbs/environments/03_base.ipynb #9dd3cddd
 def repl_helpers(namespace: Mapping[str, Any],  # where the block's names are
                  slot: AnswerSlot,              # where its answer goes
                 ) -> dict[str, Any]:

@@ -50,6 +50,12 @@ class InKernel(InShell):
         return replace(super().begin(task), shared=self._shared(task.question), listed=self.listed,
                        hint=self._hint(task.question), calling_thread=True, inputs=self._inputs)
 
+    def _prepare(self, source: str) -> None:
+        super()._prepare(source)
+        self._users_before = dict(self.user_ns)
+        tree = self.mode.reads and (parse_python(source) or parse_python(transformed(self.shell, source)))
+        if tree: self._in_place.before_block(tree, self.theirs)
+
     def end(self, keep: bool = True) -> Changes:
         "Finish the run. Returns the account."
         super().end(keep)
@@ -87,8 +93,8 @@ def _inputs(self: InKernel, code: str) -> dict[str, Any]:
 def _hint(self: InKernel, question: str) -> str:
     "How to share the variables that the question names and the code can't see; empty where there are none."
     yours, words = SharedNames(self.shell), dict.fromkeys(n for n in names_in(question) if len(n) > 1)
-    found = [n for n in words if n in yours and n not in self.names and not hasattr(builtins, n)]
-    found = [n for n in found if not is_library(yours[n]) and not looks_secret(n, yours[n])]
+    found = [n for n in words if n in yours and n not in self.names and not hasattr(builtins, n)
+             and not is_library(yours[n]) and not looks_secret(n, yours[n])]
     if not found: return ""
     flags = {"sync_from_user_ns": True} | ({"sync_to_user_ns": True} if self.mode.writes else {})
     call = flags | {"sync_vars": [*(self.mode.names or ()), *found]}
@@ -100,34 +106,22 @@ class PrivateNamespace(InKernel, LocalEnvironment):
     def _new_builtins(self) -> dict[str, Any]:
         return ReadThrough(vars(builtins) | {"get_ipython": find_shell}, self.theirs)
 
-# %% ../../nbs/environments/09_jupyter.ipynb #d882cbcc
-@patch
-def _prepare(self: InKernel, source: str) -> None:
-    super(InKernel, self)._prepare(source)
-    self._users_before = dict(self.user_ns)
-    if not self.mode.reads: return
-    tree = parse_python(source) or parse_python(transformed(self.shell, source))
-    if tree is not None: self._in_place.before_block(tree, self.theirs)
+    def _prepare(self, source: str) -> None:
+        super()._prepare(source)
+        self._own_before = dict(self.namespace)
+        if not self.mode.reads: return
+        found = self._fixed["__builtins__"]
+        found |= vars(builtins) | self.helpers | {"get_ipython": find_shell}
+        for name in (vars(builtins).keys() | {"answer"}) & self.user_ns.keys():
+            if name in self.theirs: found.pop(name, None)
 
-# %% ../../nbs/environments/09_jupyter.ipynb #5089b8f6
-@patch
-def _prepare(self: PrivateNamespace, source: str) -> None:
-    super(PrivateNamespace, self)._prepare(source)
-    self._own_before = dict(self.namespace)
-    if not self.mode.reads: return
-    found = self._fixed["__builtins__"]
-    found |= vars(builtins) | self.helpers | {"get_ipython": find_shell}
-    for name in (vars(builtins).keys() | {"answer"}) & self.user_ns.keys():
-        if name in self.theirs: found.pop(name, None)
-
-@patch
-def _put_back(self: PrivateNamespace) -> list[str]:
-    restored = super(PrivateNamespace, self)._put_back()
-    fewer = len(self.user_ns) < len(self._users_before)
-    lost = {n: x for n, x in self._users_before.items() if n not in self.user_ns} if fewer else {}
-    self.user_ns.update(lost)
-    if self.mode.writes: self._give_back()
-    return restored + list(lost)[:20]
+    def _put_back(self) -> list[str]:
+        restored = super()._put_back()
+        fewer = len(self.user_ns) < len(self._users_before)
+        lost = {n: x for n, x in self._users_before.items() if n not in self.user_ns} if fewer else {}
+        self.user_ns.update(lost)
+        if self.mode.writes: self._give_back()
+        return restored + list(lost)[:20]
 
 # %% ../../nbs/environments/09_jupyter.ipynb #1e0ea3e8
 @patch
@@ -155,29 +149,28 @@ class UserNamespace(InKernel, BaseEnvironment):
     @property
     def own(self) -> dict[str, Any]: return self._brought  # all others are the user's, and go back by `Changes.undo`
 
+    def _bring(self, data: dict[str, Any]) -> dict[str, str]:
+        "Make a run's data and functions available; data goes by another name where the user has that one."
+        for name in sorted(self._guarded & self.user_ns.keys()):
+            if self.user_ns[name] is self.helpers[name]: continue
+            raise ConfigurationError(f"Your notebook has a {name} of its own, and in the mode share all it would hide "
+                                     f"the model's {name}. Rename yours, or list what the model should read: "
+                                     f"{RIGHT_CALL}.")
+        for here, value in data.items():
+            while here in self.user_ns: here = f"rlm_{here}"
+            self._brought[here] = value
+        self._builtins |= self.helpers | self._brought
+        self._guarded = (self._guarded | self._brought.keys()) - self.user_ns.keys()
+        self._takes_answer = "answer" not in self.user_ns
+        self._names_before = dict(self.user_ns)
+        return {name: here for name, here in zip(data, self._brought) if name != here}
+
     def _take_away(self) -> None:
         for name in self._brought: self._builtins.pop(name, None)
         self._brought.clear()
 
     def _take_answer_dict(self, succeeded: bool) -> None:
         if self._takes_answer: super()._take_answer_dict(succeeded)
-
-# %% ../../nbs/environments/09_jupyter.ipynb #cf01ea06
-@patch
-def _bring(self: UserNamespace, data: dict[str, Any]) -> dict[str, str]:
-    "Make a run's data and functions available; data goes by another name where the user has that one."
-    for name in sorted(self._guarded & self.user_ns.keys()):
-        if self.user_ns[name] is self.helpers[name]: continue
-        raise ConfigurationError(f"Your notebook has a {name} of its own, and in the mode share all it would hide the "
-                                 f"model's {name}. Rename yours, or list what the model should read: {RIGHT_CALL}.")
-    for here, value in data.items():
-        while here in self.user_ns: here = f"rlm_{here}"
-        self._brought[here] = value
-    self._builtins |= self.helpers | self._brought
-    self._guarded = (self._guarded | self._brought.keys()) - self.user_ns.keys()
-    self._takes_answer = "answer" not in self.user_ns
-    self._names_before = dict(self.user_ns)
-    return {name: here for name, here in zip(data, self._brought) if name != here}
 
 # %% ../../nbs/environments/09_jupyter.ipynb #605c50ed
 _builtins_in_use: WeakKeyDictionary = WeakKeyDictionary()  # shell -> the `__builtins__` of its blocks, the latest last
@@ -199,7 +192,6 @@ def _prepare(self: UserNamespace, source: str) -> None:
     self.user_ns["__builtins__"] = self._builtins
     for name in ("exit", "quit"): self.user_ns.pop(name, None)  # the helpers of these names end the block only
 
-# %% ../../nbs/environments/09_jupyter.ipynb #323ce538
 @patch
 def _put_back(self: UserNamespace) -> list[str]:
     in_use = _builtins_in_use[self.shell]
@@ -215,12 +207,11 @@ def _put_back(self: UserNamespace) -> list[str]:
 def end(self: UserNamespace, keep: bool = True) -> Changes:
     changes = super(UserNamespace, self).end(keep)
     before, after = self._names_before, dict(self.user_ns)
-    changed = [n for n, x in before.items() if after.get(n, MISSING) is not x] + [n for n in after if n not in before]
-    for name in changed:
-        if name[:1] == "_" or name in self.shell.user_ns_hidden: continue
+    given = self._given.objects
+    for name in before | after:
         old, new = before.get(name, MISSING), after.get(name, MISSING)
+        if old is new or name[:1] == "_" or name in self.shell.user_ns_hidden: continue
         changes.note(name, old, new)
-        given = self._given.objects
         if name in given and given[name] is old and new is not MISSING: given[name] = new
     return changes
 
