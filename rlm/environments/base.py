@@ -5,6 +5,7 @@
 # %% ../../nbs/environments/03_base.ipynb #80bdb9be
 from __future__ import annotations
 import ast, builtins, linecache, sys, time, weakref
+from collections import ChainMap
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import CodeType, ModuleType
@@ -17,11 +18,14 @@ from ..text import bounded_repr, clip, parse_python, type_name
 from ..types import Answer, CodeResult, RunEndedError
 
 # %% auto #0
-__all__ = ['RESERVED', 'MAY_COVER', 'Task', 'Surroundings', 'Environment', 'visible_names', 'Steps', 'BaseEnvironment',
-           'notebook_output', 'AnswerGiven', 'AnswerSlot', 'unknown_name', 'repl_helpers', 'parse_answer',
-           'is_meant_as_code']
+__all__ = ['RESERVED', 'MAY_COVER', 'Task', 'Surroundings', 'Environment', 'visible_names', 'BaseEnvironment', 'AnswerGiven',
+           'AnswerSlot', 'unknown_name', 'repl_helpers', 'parse_answer', 'is_meant_as_code']
 
 # %% ../../nbs/environments/03_base.ipynb #ce83f6c7
+RESERVED = ("context", "context_history", "session_history", "llm_query", "llm_query_batched", "rlm_query",
+            "rlm_query_batched", "SHOW_VARS", "FINAL", "FINAL_VAR", "answer")
+MAY_COVER = frozenset({"answer", "display", "input", "exit", "quit"})  # a variable of the code's may take such a name
+
 @dataclass(frozen=True)
 class Task:
     "What a run brings into an environment."
@@ -31,7 +35,6 @@ class Task:
     label: str = "run"                                   # the run's name, the first word in its tracebacks
     stop: Stop = field(default_factory=Stop)             # ends its blocks from outside
 
-# %% ../../nbs/environments/03_base.ipynb #060b7ecf
 @dataclass(frozen=True)
 class Surroundings:
     "What the code of a run finds in an environment."
@@ -65,34 +68,21 @@ def visible_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
     found = {n: v for n, v in found.items() if not issubclass(type(v), ModuleType)}
     return {n: found[n] for n in sorted(found, key=lambda n: n != "context")}
 
-class Steps:
-    "What each kind of environment may do in its own way."
-    def _all_names(self) -> Mapping[str, Any]: return self.namespace  # those that the code can use
-    def _bring(self, task: Task) -> None: self.data = task.data  # make a run's data available
-    def _take_away(self) -> None: self.data = {}  # and unavailable again
-    def _surroundings(self, question: str) -> Surroundings:  # what the code finds
-        return Surroundings(own={n: v for n, v in visible_names(self.namespace).items() if n not in self.data})
-    def _report_changes(self) -> Any: return None  # what the run changed of the user's
-    def _snapshot(self) -> dict[str, Any]: return dict(self.namespace)  # the code's own names
-    def _restore(self, names: dict[str, Any]) -> None:  # put them back
-        self.namespace.clear()
-        self.namespace.update(names)
-    def _compile(self, source: str, filename: str) -> list[CodeType]: return compile_block(source, filename)
-    def _put_back(self) -> tuple[str, ...]: return ()  # undo what a block must not do, and name what it had changed
-
 # %% ../../nbs/environments/03_base.ipynb #2aeb717b
-class BaseEnvironment(Steps):
+class BaseEnvironment:
     "Runs blocks in one namespace and remembers what tracebacks need."
+    theirs: Mapping[str, Any] = {}  # variables of the user's that the code can read
+    own = property(lambda self: self.namespace, doc="The names that are the code's alone.")
+    _capture = property(lambda self: self._captures[0])  # of the run under way
+
     def __init__(self, namespace: dict[str, Any],  # what the code sees and binds
                  show_values: bool = True):        # show in tracebacks what names stood for
         self.namespace, self.show_values = namespace, show_values
-        self.names = self._all_names()
-        self.task = Task()              # that of the run under way
-        self.data: dict[str, Any] = {}  # its data, by the names they have here
+        self.names = ChainMap(self.own, self.theirs)
+        self.task = Task()  # that of the run under way
         self._slot, self._loop = AnswerSlot(), EventLoop()
         self.helpers = repl_helpers(self.names, self._slot)
-        self._capture, self._files = Capture(), set()
-        self._captures = [self._capture]
+        self._captures, self._files = [Capture()], set()
         self._cleanup = ExitStack()  # refers to nothing that refers to this object, so that it can be collected
         self._cleanup.callback(_shut_down, self._captures, self._loop, self._files)
         self._finalizer = weakref.finalize(self, self._cleanup.close)
@@ -104,6 +94,10 @@ class BaseEnvironment(Steps):
     def close(self) -> None:
         "Let go of everything."
         self._finalizer()
+
+    def _bring(self, data: dict[str, Any]) -> dict[str, str]: return {}  # names of data that goes by another one here
+    def _take_away(self) -> None: ...
+    def _compile(self, source: str, filename: str) -> list[CodeType]: return compile_block(source, filename)
 
 def _shut_down(captures: list[Capture], loop: EventLoop, files: set[str] = frozenset()) -> None:
     for name in files: linecache.cache.pop(name, None)
@@ -118,22 +112,23 @@ def begin(self: BaseEnvironment, task: Task) -> Surroundings:
     "Get ready for a run. The namespace is as the run before left it."
     if not self._finalizer.alive: raise RunEndedError("this environment is closed")
     self.task = task
-    self._capture = Capture()
-    self._captures[:] = [self._capture]
-    self._before_run = self._snapshot()
+    self._captures[:] = [Capture()]
+    self._before_run = dict(self.own)
     self.helpers |= task.tools
-    self._bring(task)
-    return self._surroundings(task.question)
+    self._guarded = self.helpers.keys() - MAY_COVER | task.tools.keys()  # names that the code may bind, but not keep
+    own = {n: x for n, x in visible_names(self.own).items() if n not in task.data}
+    return Surroundings(self._bring(task.data), own)
 
 @patch
 def end(self: BaseEnvironment, keep: bool = True) -> Any:
-    "Finish a run; what still runs writes to nobody. Returns what it changed of the user's."
+    "Finish a run; what still runs writes to nobody."
     try: _shut_down(self._captures, self._loop)
     except SystemExit: pass  # a task of the model's code that was still pending
-    changes = self._report_changes()
     self._take_away()
-    if not keep: self._restore(self._before_run)
-    return changes
+    self.task = replace(self.task, data={})
+    if not keep:
+        self.own.clear()
+        self.own.update(self._before_run)
 
 # %% ../../nbs/environments/03_base.ipynb #f671c96f
 @patch
@@ -149,11 +144,14 @@ def _perform(self: BaseEnvironment, source: str,  # the code
             self._prepare(source)
             try:
                 with self._capture: tried = self._attempt(source, name, use, gate)
-            finally: left = self._clear_up()
-            answer = None if tried.interrupted else left.answer
-            result = replace(
-                left, outputs=left.outputs + tried.outputs, error=None if answer else tried.error, answer=answer,
-                interrupted=tried.interrupted, execution_time=time.perf_counter() - began)
+            finally:
+                self._slot.open = False
+                restored, written = tuple(self._put_back()), self._capture.take()
+                outputs, answer = self._capture.take_outputs(), self._slot.answer
+            if tried.interrupted: answer = None
+            result = CodeResult(*written, outputs + tried.outputs, None if answer else tried.error, answer=answer,
+                                interrupted=tried.interrupted, restored=restored,
+                                execution_time=time.perf_counter() - began)
     except KeyboardInterrupt: result = replace(result, interrupted=True)
     except Stopped as e: result = replace(result, error=f"Stopped: {e}")
     return result
@@ -187,11 +185,11 @@ def _prepare(self: BaseEnvironment, source: str) -> None:
     self._slot.answer, self._slot.open = None, True
 
 @patch
-def _clear_up(self: BaseEnvironment) -> CodeResult:
-    "Put things in order after a block, and collect what it left."
-    self._slot.open = False
-    restored, (stdout, stderr) = self._put_back(), self._capture.take()
-    return CodeResult(stdout, stderr, self._capture.take_outputs(), answer=self._slot.answer, restored=restored)
+def _put_back(self: BaseEnvironment) -> list[str]:
+    "Undo what a block must not do, and name what it had changed."
+    bound = [name for name in self._guarded if name in self.namespace]
+    for name in bound: del self.namespace[name]
+    return sorted(bound)
 
 # %% ../../nbs/environments/03_base.ipynb #d77dbca7
 @patch
@@ -202,11 +200,9 @@ def run(self: BaseEnvironment, code: str, name: str) -> CodeResult:
 @patch
 def _echo(self: BaseEnvironment, value) -> tuple[dict, ...]:
     "A last expression's value as a notebook output."
-    return () if value is None else (notebook_output(bounded_repr(value)),)
-
-def notebook_output(text: str) -> dict:
-    "A value's text as the output of a notebook cell."
-    return {"output_type": "execute_result", "data": {"text/plain": text}, "metadata": {}, "execution_count": None}
+    if value is None: return ()
+    data = {"text/plain": bounded_repr(value)}
+    return ({"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": None},)
 
 @patch
 def _take_answer_dict(self: BaseEnvironment, succeeded: bool) -> None:
@@ -236,10 +232,6 @@ class AnswerSlot:
         raise AnswerGiven
 
 # %% ../../nbs/environments/03_base.ipynb #197cee39
-RESERVED = ("context", "context_history", "session_history", "llm_query", "llm_query_batched", "rlm_query",
-            "rlm_query_batched", "SHOW_VARS", "FINAL", "FINAL_VAR", "answer")
-MAY_COVER = frozenset({"answer", "display", "input", "exit", "quit"})  # a variable of the code's may take such a name
-
 class _Text(str):
     "Text that is echoed as it is."
     def __repr__(self) -> str: return str(self)
@@ -250,7 +242,6 @@ def unknown_name(name: str, namespace: Mapping[str, Any]) -> str:
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return f"no variable named {clip(name, 50, 50)}; there are: {', '.join(names[:20]) or 'none'}{more}"
 
-# %% ../../nbs/environments/03_base.ipynb #9dd3cddd
 def repl_helpers(namespace: Mapping[str, Any],  # where the block's names are
                  slot: AnswerSlot,              # where its answer goes
                 ) -> dict[str, Any]:

@@ -25,19 +25,7 @@ class OutputLimit(BlockEnd):
 capture_lock = threading.RLock()
 if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=capture_lock._at_fork_reinit)
 
-# %% ../../nbs/environments/01_capture.ipynb #f62a7144
-class _Stdout(io.TextIOBase):
-    "What programs ask of `sys.stdout` beside writing."
-    encoding = "utf-8"
-    errors = "strict"
-    def close(self) -> None: pass
-    def reconfigure(self, **options) -> None: pass
-    def writable(self) -> bool: return True
-    def fileno(self) -> int:
-        raise io.UnsupportedOperation("captured output has no file; for a subprocess use capture_output=True")
-
 class _Bytes:
-    "The `buffer` of a captured stream: what is written as UTF-8 bytes arrives as text."
     def __init__(self, stream: CapturedStream):
         self._stream, self._decode = stream, codecs.getincrementaldecoder("utf-8")("replace").decode
     def write(self, data: bytes) -> int:
@@ -46,8 +34,16 @@ class _Bytes:
     def flush(self) -> None: pass
 
 # %% ../../nbs/environments/01_capture.ipynb #7010f217
-class CapturedStream(_Stdout):
+class CapturedStream(io.TextIOBase):
     "A text stream that keeps the two ends of what is written to it."
+    encoding = "utf-8"
+    errors = "strict"
+    def close(self) -> None: pass
+    def reconfigure(self, **options) -> None: pass
+    def writable(self) -> bool: return True
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("captured output has no file; for a subprocess use capture_output=True")
+
     def __init__(self):
         self.dropping = False  # True once nobody will read it any more
         self.buffer = _Bytes(self)
@@ -111,11 +107,6 @@ class StreamProxy:
 # %% ../../nbs/environments/01_capture.ipynb #917b17e9
 _proxies: dict[str, StreamProxy] = {}  # kept for good: `print` in another thread may be using one that has left `sys`
 
-def _proxy_of(name: str, stream) -> StreamProxy:
-    "The proxy for this stream; the same one each time, as long as the stream stays."
-    if name not in _proxies or _proxies[name]._original is not stream: _proxies[name] = StreamProxy(name, stream)
-    return _proxies[name]
-
 def _hold() -> list[StreamProxy]:
     "The proxies now in `sys`, put there where needed, with one more holder each."
     with capture_lock:
@@ -123,7 +114,9 @@ def _hold() -> list[StreamProxy]:
         for name in _STREAMS:
             stream = getattr(sys, name)
             if not isinstance(stream, StreamProxy):
-                stream = _proxy_of(name, stream)
+                known = _proxies.get(name)
+                stream = known if known and known._original is stream else StreamProxy(name, stream)
+                _proxies[name] = stream
                 setattr(sys, name, stream)
             stream._holders += 1
             proxies.append(stream)
@@ -152,28 +145,24 @@ def _route_threads(step: int) -> None:
         threading.Thread.start = _threads["original"]
 
 def _routed_start(original):
-    "A `Thread.start` that lets the thread inherit the context of a block."
     def start(thread: threading.Thread) -> None:
         with undisturbed():
             if current_capture.get() is None: original(thread)
             else: _start_in_context(thread, original)
     return start
 
-# %% ../../nbs/environments/01_capture.ipynb #47858710
 def _start_in_context(thread: threading.Thread, original) -> None:
     "Start a thread that inherits this context, and holds the proxies for as long as it lives."
     run, context = thread.run, copy_context()
     held = _hold()
-    def report_errors():
+    def routed():
+        vars(thread).pop("run", None)
         try: run()
         except BlockEnd: pass
         except BaseException as e:
             threading.__excepthook__(threading.ExceptHookArgs((type(e), e, e.__traceback__.tb_next, thread)))
-    def routed():
-        vars(thread).pop("run", None)
-        try: context.run(report_errors)
         finally: _release(held)
-    thread.run = routed
+    thread.run = lambda: context.run(routed)
     try: original(thread)
     except Exception:  # it could not start; after Ctrl-C it has, and releases what it holds itself
         _release(held)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 import ast, html
 from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from textwrap import indent
 from typing import Any
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -48,34 +49,31 @@ class Changes:
         first, _ = self._bindings.pop(name, (before, after))
         if first is not after: self._bindings[name] = first, after
 
-# %% ../../nbs/environments/08_changes.ipynb #576a3cd2
-@patch
-def _looks(self: Changes, kind: str) -> dict[str, tuple[str, str]]:
-    "Names that were `kind`, and how their values look, before and after."
-    kind_of = lambda before, after: "added" if before is MISSING else "deleted" if after is MISSING else "rebound"
-    return {name: (_look(name, b), _look(name, a)) for name, (b, a) in self._bindings.items() if kind_of(b, a) == kind}
+    def _looks(self, kind: str) -> dict[str, tuple[str, str]]:
+        kind_of = lambda old, new: "added" if old is MISSING else "deleted" if new is MISSING else "rebound"
+        return {n: (_look(n, a), _look(n, b)) for n, (a, b) in self._bindings.items() if kind_of(a, b) == kind}
 
-@patch(as_prop=True)
-def added(self: Changes) -> dict[str, str]:
-    "New names, and how their values look."
-    return {name: after for name, (_, after) in self._looks("added").items()}
+    @property
+    def added(self) -> dict[str, str]:
+        "New names, and how their values look."
+        return {name: after for name, (_, after) in self._looks("added").items()}
 
-@patch(as_prop=True)
-def rebound(self: Changes) -> dict[str, tuple[str, str]]:
-    "Names that stand for another object now: how both look."
-    return self._looks("rebound")
+    @property
+    def rebound(self) -> dict[str, tuple[str, str]]:
+        "Names that stand for another object now: how both look."
+        return self._looks("rebound")
 
-@patch(as_prop=True)
-def deleted(self: Changes) -> dict[str, str]:
-    "Names that are gone, and how what they stood for looks."
-    return {name: before for name, (before, _) in self._looks("deleted").items()}
+    @property
+    def deleted(self) -> dict[str, str]:
+        "Names that are gone, and how what they stood for looks."
+        return {name: before for name, (before, _) in self._looks("deleted").items()}
 
 # %% ../../nbs/environments/08_changes.ipynb #a94a9575
+@dataclass(repr=False)
 class Undone:
     "What `undo` did."
-    def __init__(self, restored: list[str], left: dict[str, str]):
-        self.restored = restored  # names that are again what they were before the run
-        self.left = left          # the others, and why
+    restored: list[str]   # names that are again what they were before the run
+    left: dict[str, str]  # the others, and why
     def __repr__(self):
         lines = [f"restored: {', '.join(self.restored)}" if self.restored else "nothing to restore"]
         return "\n".join(lines + [f"left {name}: {why}" for name, why in self.left.items()])
@@ -191,4 +189,4 @@ class InPlaceChanges:
             if name not in self._in_danger: continue
             after = _look(name, value)
             if after != before: changes.modified[name] = before, after
-            elif name not in changes.possibly_modified: changes.possibly_modified.append(name)
+            else: changes.possibly_modified.append(name)

@@ -5,6 +5,7 @@
 # %% ../../nbs/environments/02_execution.ipynb #861da004
 from __future__ import annotations
 import ast, builtins, itertools, linecache, os, threading, traceback
+from concurrent import futures
 from contextlib import contextmanager
 from inspect import CO_COROUTINE
 from types import CodeType
@@ -104,7 +105,6 @@ def _explain(error: BaseException) -> str:
     only = traceback.TracebackException(type(error), error, None, limit=0, compact=True)
     return "".join(only.format_exception_only())
 
-# %% ../../nbs/environments/02_execution.ipynb #b734e379
 _DATA = (str, bytes, int, float, list, tuple, dict, set, type(None))
 
 def _values(frame, number: int) -> str:
@@ -130,39 +130,34 @@ class EventLoop:
                 task.cancel()
                 self._drive(self._loop.create_task(asyncio.wait([task], timeout=1)))
 
+    def close(self) -> None:
+        "Cancel what is still pending, and close the loop."
+        if self._loop is None or self._loop.is_running(): return
+        import asyncio
+        if tasks := asyncio.all_tasks(self._loop):
+            for task in tasks: task.cancel()
+            self.run(asyncio.wait(tasks, timeout=1))
+        self._loop.close()
+        self._loop = None
+
 # %% ../../nbs/environments/02_execution.ipynb #5046bfb5
 @patch
 def _drive(self: EventLoop, task) -> Any:
     if running_loop() is None: return self._loop.run_until_complete(task)
-    results, errors = [], []
-    finished = threading.Event()
+    finished = futures.Future()
     def finish():
-        try: results.append(self._loop.run_until_complete(task))
-        except BaseException as e: errors.append(e)
-        finally: finished.set()
+        try: finished.set_result(self._loop.run_until_complete(task))
+        except BaseException as e: finished.set_exception(e)
     thread = threading.Thread(target=finish, daemon=True)
     thread.start()
-    try: finished.wait()  # an interrupted `join()` can't be repeated
+    try: futures.wait([finished])  # an interrupted `join()` can't be repeated
     except BaseException:
         self._loop.call_soon_threadsafe(task.cancel)
-        finished.wait(1)
+        futures.wait([finished], 1)
         raise
     finally:
-        if finished.is_set(): thread.join()
-    if errors: raise errors[0]
-    return results[0]
-
-# %% ../../nbs/environments/02_execution.ipynb #afa82936
-@patch
-def close(self: EventLoop) -> None:
-    "Cancel what is still pending, and close the loop."
-    if self._loop is None or self._loop.is_running(): return
-    import asyncio
-    if tasks := asyncio.all_tasks(self._loop):
-        for task in tasks: task.cancel()
-        self.run(asyncio.wait(tasks, timeout=1))
-    self._loop.close()
-    self._loop = None
+        if finished.done(): thread.join()
+    return finished.result()
 
 # %% ../../nbs/environments/02_execution.ipynb #0bca9077
 @contextmanager
@@ -178,7 +173,6 @@ def _child_ends_here():
     finally:
         if os.getpid() != parent: os._exit(status & 0xFF)
 
-# %% ../../nbs/environments/02_execution.ipynb #2661f316
 async def _await_block(codes: list[CodeType], namespace: dict) -> Any:
     with _child_ends_here():
         for code in codes:

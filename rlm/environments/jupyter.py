@@ -5,7 +5,6 @@
 # %% ../../nbs/environments/09_jupyter.ipynb #7c6f01ae
 from __future__ import annotations
 import builtins, threading
-from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from contextvars import ContextVar
@@ -48,7 +47,20 @@ class InKernel(InShell):
         self._given = GivenNames(self.shell)
         self._in_place = InPlaceChanges()
         self._changes = Changes(self.user_ns, self._given.objects)
-        return super().begin(task)
+        return replace(super().begin(task), shared=self._shared(task.question), listed=self.listed,
+                       hint=self._hint(task.question), calling_thread=True, inputs=self._inputs)
+
+    def _prepare(self, source: str) -> None:
+        super()._prepare(source)
+        self._users_before = dict(self.user_ns)
+        tree = self.mode.reads and (parse_python(source) or parse_python(transformed(self.shell, source)))
+        if tree: self._in_place.before_block(tree, self.theirs)
+
+    def end(self, keep: bool = True) -> Changes:
+        "Finish the run. Returns the account."
+        super().end(keep)
+        self._in_place.report(self._changes)
+        return self._changes
 
 # %% ../../nbs/environments/09_jupyter.ipynb #9ed4f8f9
 def check_listed(names: Iterable[str], tools: Mapping[str, Any]) -> None:
@@ -63,21 +75,7 @@ def check_listed(names: Iterable[str], tools: Mapping[str, Any]) -> None:
         advice = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Run the cell that defines it first."
         raise ConfigurationError(f"sync_vars names {name!r}, which is not defined in this notebook. {advice}")
 
-# %% ../../nbs/environments/09_jupyter.ipynb #e579844e
-class PrivateNamespace(InKernel, LocalEnvironment):
-    "The model's names are its own; some of the user's are shared, and some of its own are given back."
-    def _new_builtins(self) -> dict[str, Any]:
-        return ReadThrough(vars(builtins) | {"get_ipython": find_shell}, self.theirs)
-
-    def _all_names(self) -> Mapping[str, Any]: return ChainMap(self.namespace, self.theirs)
-
 # %% ../../nbs/environments/09_jupyter.ipynb #eaff46b5
-@patch
-def _surroundings(self: InKernel, question: str) -> Surroundings:
-    found = super(InKernel, self)._surroundings(question)
-    return replace(found, shared=self._shared(question), listed=self.listed, hint=self._hint(question),
-                   calling_thread=True, inputs=self._inputs)
-
 @patch
 def _shared(self: InKernel, question: str) -> dict[str, Any]:
     "The variables of the user that the model is told about: those first that the question names."
@@ -89,73 +87,56 @@ def _shared(self: InKernel, question: str) -> dict[str, Any]:
 def _inputs(self: InKernel, code: str) -> dict[str, Any]:
     "Variables of the user's that this block or an earlier one names, and that the code does not have itself."
     self._words |= dict.fromkeys(names_in(code) if self.mode.reads else ())
-    own = {} if self.namespace is self.user_ns else self.namespace
-    return {n: self.theirs[n] for n in self._words if n in self.theirs and n not in own}
+    return {n: self.theirs[n] for n in self._words if n in self.theirs and n not in self.own}
 
-# %% ../../nbs/environments/09_jupyter.ipynb #379227ed
 @patch
 def _hint(self: InKernel, question: str) -> str:
     "How to share the variables that the question names and the code can't see; empty where there are none."
     yours, words = SharedNames(self.shell), dict.fromkeys(n for n in names_in(question) if len(n) > 1)
-    found = [n for n in words if n in yours and n not in self.names and not hasattr(builtins, n)]
-    found = [n for n in found if not is_library(yours[n]) and not looks_secret(n, yours[n])]
+    found = [n for n in words if n in yours and n not in self.names and not hasattr(builtins, n)
+             and not is_library(yours[n]) and not looks_secret(n, yours[n])]
     if not found: return ""
     flags = {"sync_from_user_ns": True} | ({"sync_to_user_ns": True} if self.mode.writes else {})
     call = flags | {"sync_vars": [*(self.mode.names or ()), *found]}
     return f"The model can't see your {', '.join(found)}. To share: environment_kwargs={call}"
 
-# %% ../../nbs/environments/09_jupyter.ipynb #d882cbcc
-@patch
-def _prepare(self: InKernel, source: str) -> None:
-    super(InKernel, self)._prepare(source)
-    self._users_before = dict(self.user_ns)
-    if not self.mode.reads: return
-    tree = parse_python(source) or parse_python(transformed(self.shell, source))
-    if tree is not None: self._in_place.before_block(tree, self.theirs)
+# %% ../../nbs/environments/09_jupyter.ipynb #e579844e
+class PrivateNamespace(InKernel, LocalEnvironment):
+    "The model's names are its own; some of the user's are shared, and some of its own are given back."
+    def _new_builtins(self) -> dict[str, Any]:
+        return ReadThrough(vars(builtins) | {"get_ipython": find_shell}, self.theirs)
 
-@patch
-def _report_changes(self: InKernel) -> Changes:
-    self._in_place.report(self._changes)
-    return self._changes
+    def _prepare(self, source: str) -> None:
+        super()._prepare(source)
+        self._own_before = dict(self.namespace)
+        if not self.mode.reads: return
+        found = self._fixed["__builtins__"]
+        found |= vars(builtins) | self.helpers | {"get_ipython": find_shell}
+        for name in (vars(builtins).keys() | {"answer"}) & self.user_ns.keys():
+            if name in self.theirs: found.pop(name, None)
 
-# %% ../../nbs/environments/09_jupyter.ipynb #5089b8f6
-@patch
-def _prepare(self: PrivateNamespace, source: str) -> None:
-    super(PrivateNamespace, self)._prepare(source)
-    self._own_before = dict(self.namespace)
-    if not self.mode.reads: return
-    found = self._fixed["__builtins__"]
-    found |= vars(builtins) | self.helpers | {"get_ipython": find_shell}
-    for name in (vars(builtins).keys() | {"answer"}) & self.user_ns.keys():
-        if name in self.theirs: found.pop(name, None)
-
-@patch
-def _put_back(self: PrivateNamespace) -> tuple[str, ...]:
-    restored = super(PrivateNamespace, self)._put_back()
-    fewer = len(self.user_ns) < len(self._users_before)
-    lost = {n: x for n, x in self._users_before.items() if n not in self.user_ns} if fewer else {}
-    self.user_ns.update(lost)
-    if self.mode.writes: self._give_back()
-    return restored + tuple(lost)[:20]
+    def _put_back(self) -> list[str]:
+        restored = super()._put_back()
+        fewer = len(self.user_ns) < len(self._users_before)
+        lost = {n: x for n, x in self._users_before.items() if n not in self.user_ns} if fewer else {}
+        self.user_ns.update(lost)
+        if self.mode.writes: self._give_back()
+        return restored + list(lost)[:20]
 
 # %% ../../nbs/environments/09_jupyter.ipynb #1e0ea3e8
 @patch
 def _give_back(self: PrivateNamespace) -> None:
     "Bind for the user what the block bound, and delete what it deleted."
     for name, value in list(self.namespace.items()):
-        if self._own_before.get(name, MISSING) is not value and name not in self._fixed: self._give_to_user(name, value)
+        if self._own_before.get(name, MISSING) is value or name in self._fixed: continue
+        listed, before = name in self.listed, self.user_ns.get(name, MISSING)
+        if not (listed or can_be_given(self.shell, name, value)): continue
+        if self._given.give(name, value, listed): self._changes.note(name, before, value)
+        else: self._changes.withheld[name] = value
+        if listed: del self.namespace[name]
     for name in self._own_before.keys() - self.namespace.keys() - self.listed:
         before = self.user_ns.get(name, MISSING)
         if self._given.take_back(name): self._changes.note(name, before, MISSING)
-
-@patch
-def _give_to_user(self: PrivateNamespace, name: str, value: Any) -> None:
-    listed = name in self.listed
-    if not (listed or can_be_given(self.shell, name, value)): return
-    before = self.user_ns.get(name, MISSING)
-    if self._given.give(name, value, listed): self._changes.note(name, before, value)
-    else: self._changes.withheld[name] = value
-    if listed: del self.namespace[name]
 
 # %% ../../nbs/environments/09_jupyter.ipynb #84cc21ac
 class UserNamespace(InKernel, BaseEnvironment):
@@ -165,38 +146,31 @@ class UserNamespace(InKernel, BaseEnvironment):
         self._builtins = dict(vars(builtins))
         super().__init__(mode, approve, show_values, namespace=find_shell().user_ns)
 
-    def _all_names(self) -> Mapping[str, Any]: return ChainMap(self._brought, self.theirs)
+    @property
+    def own(self) -> dict[str, Any]: return self._brought  # all others are the user's, and go back by `Changes.undo`
 
-    def _surroundings(self, question: str) -> Surroundings:
-        names = {n: here for n, here in self._names_here.items() if n != here}
-        return replace(super()._surroundings(question), names=names, own={})
+    def _bring(self, data: dict[str, Any]) -> dict[str, str]:
+        "Make a run's data and functions available; data goes by another name where the user has that one."
+        for name in sorted(self._guarded & self.user_ns.keys()):
+            if self.user_ns[name] is self.helpers[name]: continue
+            raise ConfigurationError(f"Your notebook has a {name} of its own, and in the mode share all it would hide "
+                                     f"the model's {name}. Rename yours, or list what the model should read: "
+                                     f"{RIGHT_CALL}.")
+        for here, value in data.items():
+            while here in self.user_ns: here = f"rlm_{here}"
+            self._brought[here] = value
+        self._builtins |= self.helpers | self._brought
+        self._guarded = (self._guarded | self._brought.keys()) - self.user_ns.keys()
+        self._takes_answer = "answer" not in self.user_ns
+        self._names_before = dict(self.user_ns)
+        return {name: here for name, here in zip(data, self._brought) if name != here}
 
     def _take_away(self) -> None:
         for name in self._brought: self._builtins.pop(name, None)
         self._brought.clear()
 
-    def _restore(self, names: dict[str, Any]) -> None: ...  # every name is the user's, and goes back by `Changes.undo`
-
     def _take_answer_dict(self, succeeded: bool) -> None:
         if self._takes_answer: super()._take_answer_dict(succeeded)
-
-# %% ../../nbs/environments/09_jupyter.ipynb #cf01ea06
-@patch
-def _bring(self: UserNamespace, task: Task) -> None:
-    "Make a run's data and functions available; data goes by another name where the user has that one."
-    needed = {n: x for n, x in self.helpers.items() if n not in MAY_COVER or n in task.tools}
-    for name, helper in needed.items():
-        if self.user_ns.get(name, helper) is helper: continue
-        raise ConfigurationError(f"Your notebook has a {name} of its own, and in the mode share all it would hide the "
-                                 f"model's {name}. Rename yours, or list what the model should read: {RIGHT_CALL}.")
-    for name, value in task.data.items():
-        here = name
-        while here in self.user_ns: here = f"rlm_{here}"
-        self._brought[here] = value
-    self._names_here = dict(zip(task.data, self._brought))
-    self._builtins |= self.helpers | self._brought
-    self._guarded = [n for n in [*needed, *self._brought] if n not in self.user_ns]
-    self._takes_answer = "answer" not in self.user_ns
 
 # %% ../../nbs/environments/09_jupyter.ipynb #605c50ed
 _builtins_in_use: WeakKeyDictionary = WeakKeyDictionary()  # shell -> the `__builtins__` of its blocks, the latest last
@@ -218,31 +192,28 @@ def _prepare(self: UserNamespace, source: str) -> None:
     self.user_ns["__builtins__"] = self._builtins
     for name in ("exit", "quit"): self.user_ns.pop(name, None)  # the helpers of these names end the block only
 
-# %% ../../nbs/environments/09_jupyter.ipynb #323ce538
 @patch
-def _put_back(self: UserNamespace) -> tuple[str, ...]:
+def _put_back(self: UserNamespace) -> list[str]:
     in_use = _builtins_in_use[self.shell]
     in_use[:] = [b for b in in_use if b is not self._builtins]
     self.user_ns["__builtins__"] = in_use[-1] if in_use else builtins
     restored = super(UserNamespace, self)._put_back()
     for name in {"__name__", "__builtin__", *self.shell.user_ns_hidden} - {"__builtins__"}:
         if name in self._users_before: self.user_ns[name] = self._users_before[name]
-    changed = [name for name in self._guarded if name in self.user_ns]
-    for name in changed: del self.user_ns[name]
-    return restored + tuple(sorted(changed))
+    return restored
 
 # %% ../../nbs/environments/09_jupyter.ipynb #f69a208b
 @patch
-def _report_changes(self: UserNamespace) -> Changes:
-    before, after = self._before_run, dict(self.user_ns)
-    changed = [n for n, x in before.items() if after.get(n, MISSING) is not x] + [n for n in after if n not in before]
-    for name in changed:
-        if name[:1] == "_" or name in self.shell.user_ns_hidden: continue
+def end(self: UserNamespace, keep: bool = True) -> Changes:
+    changes = super(UserNamespace, self).end(keep)
+    before, after = self._names_before, dict(self.user_ns)
+    given = self._given.objects
+    for name in before | after:
         old, new = before.get(name, MISSING), after.get(name, MISSING)
-        self._changes.note(name, old, new)
-        given = self._given.objects
+        if old is new or name[:1] == "_" or name in self.shell.user_ns_hidden: continue
+        changes.note(name, old, new)
         if name in given and given[name] is old and new is not MISSING: given[name] = new
-    return super(UserNamespace, self)._report_changes()
+    return changes
 
 # %% ../../nbs/environments/09_jupyter.ipynb #8a87234d
 def configure(

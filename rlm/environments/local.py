@@ -8,7 +8,7 @@ import builtins, itertools, sys
 from types import ModuleType
 from typing import Any
 from fastcore.basics import patch
-from .base import MAY_COVER, BaseEnvironment, Task
+from .base import BaseEnvironment
 
 # %% auto #0
 __all__ = ['new_namespace', 'LocalEnvironment']
@@ -28,34 +28,25 @@ class LocalEnvironment(BaseEnvironment):
         super().__init__(vars(module), show_values)
         self._cleanup.callback(sys.modules.pop, module.__name__, None)
         self._fixed = {"__name__": module.__name__, "__builtins__": self._new_builtins()}
-        self._guarded: set[str] = set()  # names that the code may bind, but not keep
         self.namespace |= self._fixed
 
     def _new_builtins(self) -> dict[str, Any]: return dict(vars(builtins))
 
-# %% ../../nbs/environments/04_local.ipynb #dfae482a
-@patch
-def _bring(self: LocalEnvironment, task: Task) -> None:
-    self.data = task.data
-    self._guarded = self.helpers.keys() - MAY_COVER | task.tools.keys()
-    self._fixed |= self.data
-    self._fixed["__builtins__"] |= self.helpers
-    self.namespace |= self._fixed
+    def _bring(self, data: dict[str, Any]) -> dict[str, str]:
+        self._fixed |= data
+        self._fixed["__builtins__"] |= self.helpers
+        self.namespace |= self._fixed
+        return {}
 
-@patch
-def _take_away(self: LocalEnvironment) -> None:
-    for name in self.data:
-        for names in (self._fixed, self.namespace): names.pop(name, None)
-    self.data = {}
+    def _take_away(self) -> None:
+        for name in self.task.data:
+            for names in (self._fixed, self.namespace): names.pop(name, None)
 
 # %% ../../nbs/environments/04_local.ipynb #8d5219a3
 @patch
-def _put_back(self: LocalEnvironment) -> tuple[str, ...]:
-    "Restore helpers, tools and the data; those of them that the block had bound or deleted."
-    names = self.namespace
-    changed = [name for name in self._guarded if name in names]
-    for name in changed: del names[name]
-    changed += [name for name, value in self.data.items() if name not in names or names[name] is not value]
+def _put_back(self: LocalEnvironment) -> list[str]:
+    names, changed = self.namespace, super(LocalEnvironment, self)._put_back()
+    changed += [name for name, value in self.task.data.items() if name not in names or names[name] is not value]
     self._fixed["__builtins__"] |= self.helpers
     names |= self._fixed
-    return tuple(sorted(changed))
+    return sorted(changed)

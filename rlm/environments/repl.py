@@ -47,21 +47,16 @@ class Repl:
         if self._environment is not None: self._environment.close()
         self._environment = None
 
-# %% ../../nbs/environments/05_repl.ipynb #60151e7c
-@patch(as_prop=True)
-def _held_here(self: Repl) -> bool:
-    "Whether a run of this thread holds it."
-    return self._lock.locked() and self._thread == threading.get_ident()
+    @property
+    def _held_here(self) -> bool: return self._lock.locked() and self._thread == threading.get_ident()
 
-@patch
-def refuse_to_wait(self: Repl) -> None:
-    "Raise where waiting would never end."
-    if not self._lock.locked(): return
-    if self._loop is not None and self._loop is running_loop():
-        raise RLMError("An awaited run is at work in this REPL. Await it first, or await this one too.")
-    if self._held_here:
-        raise RLMError("A stream of this RLM has not come to its end. Go through it, or call its close(), "
-                       "before you ask the next question.")
+    def refuse_to_wait(self) -> None:
+        "Raise where waiting would never end."
+        if self._lock.locked() and self._loop is not None and self._loop is running_loop():
+            raise RLMError("An awaited run is at work in this REPL. Await it first, or await this one too.")
+        if self._held_here:
+            raise RLMError("A stream of this RLM has not come to its end. Go through it, or call its close(), "
+                           "before you ask the next question.")
 
 # %% ../../nbs/environments/05_repl.ipynb #0f4ea22c
 @patch

@@ -111,7 +111,6 @@ def can_be_given(shell: Any, name: Any, value: Any) -> bool:
     if not isinstance(name, str) or name[:1] == "_" or name in shell.user_ns_hidden: return False
     return not hasattr(builtins, name) and not issubclass(type(value), ModuleType)
 
-# %% ../../nbs/environments/07_sharing.ipynb #d7a271db
 def is_library(value: Any) -> bool:
     "True for what belongs to rlm itself, and for functions and classes from elsewhere."
     kind = type(value)

@@ -17,7 +17,7 @@ from ..text import bounded_repr, clip, plain
 from ..types import CodeResult, ConfigurationError
 
 # %% auto #0
-__all__ = ['find_shell', 'transformed', 'rich_output', 'Door', 'routed', 'open_figures', 'show_figures', 'figures_aside',
+__all__ = ['find_shell', 'transformed', 'rich_output', 'door', 'routed', 'open_figures', 'show_figures', 'figures_aside',
            'InShell', 'magics_on']
 
 # %% ../../nbs/environments/06_shell.ipynb #4bfd8391
@@ -60,45 +60,39 @@ def _show_page(original: Callable, capture: Capture, text, *args, **kw):
     print(plain(text["text/plain"] if isinstance(text, dict) else text))
 
 # %% ../../nbs/environments/06_shell.ipynb #825f4d00
-class Door:
-    "A method that leads into the user's cell, and lets no block's output through."
-    def __init__(self, obj: Any, name: str, instead: Callable):
-        self.obj, self.name = obj, name
-        self.original = original = getattr(obj, name)
-        self.on_object = name in vars(obj) or not hasattr(type(obj), name)
-        def method(*args, **kw):
-            capture = current_capture.get()
-            return original(*args, **kw) if capture is None else instead(original, capture, *args, **kw)
-        self.method = method
-        setattr(obj, name, method)
+@contextmanager
+def door(obj: Any, name: str, instead: Callable):
+    "Inside, a method that leads into the user's cell lets no block's output through."
+    original = getattr(obj, name)
+    on_object = name in vars(obj) or not hasattr(type(obj), name)
+    def method(*args, **kw):
+        capture = current_capture.get()
+        return original(*args, **kw) if capture is None else instead(original, capture, *args, **kw)
+    setattr(obj, name, method)
+    try: yield
+    finally:
+        if getattr(obj, name) is method:  # nobody else has replaced it since
+            setattr(obj, name, original) if on_object else delattr(obj, name)
 
-    def put_back(self) -> None:
-        "Let the original in again, unless somebody else has replaced the method since."
-        if getattr(self.obj, self.name) is not self.method: return
-        if self.on_object: setattr(self.obj, self.name, self.original)
-        else: delattr(self.obj, self.name)
-
-# %% ../../nbs/environments/06_shell.ipynb #f6d3b441
-_watched: dict[int, tuple[int, list[Door]]] = {}  # id of a shell -> how many blocks it is running, and its doors
-
-def _replace_doors(shell: Any) -> list[Door]:
-    return [Door(shell.display_pub, "publish", _publish), Door(shell.display_pub, "clear_output", _clear_output),
-            Door(shell, "showtraceback", _show_error), Door(shell, "showsyntaxerror", _show_error),
-            Door(shell.hooks, "show_in_pager", _show_page)]
+_watched: dict[int, tuple[int, ExitStack]] = {}  # id of a shell -> how many blocks it is running, and its doors
 
 @contextmanager
 def routed(shell: Any):
     "Inside, what a block displays through `shell` goes to its capture."
     with capture_lock:
-        blocks, doors = _watched.get(id(shell)) or (0, _replace_doors(shell))
+        blocks, doors = _watched.get(id(shell)) or (0, ExitStack())
+        if not blocks:
+            doors.enter_context(door(shell.display_pub, "publish", _publish))
+            doors.enter_context(door(shell.display_pub, "clear_output", _clear_output))
+            doors.enter_context(door(shell.hooks, "show_in_pager", _show_page))
+            for name in ("showtraceback", "showsyntaxerror"): doors.enter_context(door(shell, name, _show_error))
         _watched[id(shell)] = blocks + 1, doors
     try: yield
     finally:
         with capture_lock:
             blocks, doors = _watched.pop(id(shell))
             if blocks > 1: _watched[id(shell)] = blocks - 1, doors
-            else:
-                for door in doors: door.put_back()
+            else: doors.close()
 
 # %% ../../nbs/environments/06_shell.ipynb #db45358d
 def open_figures(inline: bool = True) -> dict:
@@ -130,22 +124,19 @@ class InShell:
     shell: Any                                         # IPython's shell
     approve: Callable[[str], str | None] | None = None # from the code of a block to the code to run, None to refuse it
 
-# %% ../../nbs/environments/06_shell.ipynb #b7452a9b
-@patch
-def _prepare(self: InShell, source: str) -> None:
-    self._around = ExitStack()
-    self._around.enter_context(routed(self.shell))
-    self._around.enter_context(figures_aside(inline="inline" not in source))
-    super(InShell, self)._prepare(source)
+    def _prepare(self, source: str) -> None:
+        self._around = ExitStack()
+        self._around.enter_context(routed(self.shell))
+        self._around.enter_context(figures_aside(inline="inline" not in source))
+        super()._prepare(source)
 
-@patch
-def _put_back(self: InShell) -> tuple[str, ...]:
-    with self._around:
-        try:
-            with self._capture: show_figures()
-        except (Exception, BlockEnd) as e:
-            self._capture.stderr.write(f"A figure could not be shown. {type(e).__name__}: {e}\n")
-    return super(InShell, self)._put_back()
+    def _put_back(self) -> list[str]:
+        with self._around:
+            try:
+                with self._capture: show_figures()
+            except (Exception, BlockEnd) as e:
+                self._capture.stderr.write(f"A figure could not be shown. {type(e).__name__}: {e}\n")
+        return super()._put_back()
 
 # %% ../../nbs/environments/06_shell.ipynb #3351f962
 @patch

@@ -12,7 +12,7 @@ from weakref import WeakSet
 from fastcore.basics import patch
 
 # %% auto #0
-__all__ = ['BlockEnd', 'Stopped', 'InterruptGate', 'running_loop', 'raise_in', 'undisturbed', 'Stop']
+__all__ = ['BlockEnd', 'Stopped', 'running_loop', 'InterruptGate', 'raise_in', 'undisturbed', 'Stop']
 
 # %% ../../nbs/environments/00_stopping.ipynb #68cdb70c
 class BlockEnd(BaseException):
@@ -22,6 +22,12 @@ class Stopped(BlockEnd):
     "The run has no more time, or was cancelled."
 
 # %% ../../nbs/environments/00_stopping.ipynb #1cff88f2
+def running_loop():
+    "The asyncio event loop that runs on this thread, if one does."
+    if "asyncio" not in sys.modules: return None
+    try: return sys.modules["asyncio"].get_running_loop()
+    except RuntimeError: return None
+
 def _on_main() -> bool: return threading.current_thread() is threading.main_thread()
 
 class InterruptGate:
@@ -45,19 +51,11 @@ class InterruptGate:
         signal.signal(signal.SIGINT, self._previous)
         if self._pending: self._previous(signal.SIGINT, None)
 
-# %% ../../nbs/environments/00_stopping.ipynb #d35d751d
-def running_loop():
-    "The asyncio event loop that runs on this thread, if one does."
-    if "asyncio" not in sys.modules: return None
-    try: return sys.modules["asyncio"].get_running_loop()
-    except RuntimeError: return None
-
-@patch
-def _on_interrupt(self: InterruptGate, signum, frame) -> None:
-    self.interrupted = True
-    if not self.open: self._pending = True
-    elif running_loop() is not None: signal.default_int_handler(signum, frame)
-    else: self._previous(signum, frame)
+    def _on_interrupt(self, signum, frame) -> None:
+        self.interrupted = True
+        if not self.open: self._pending = True
+        elif running_loop() is not None: signal.default_int_handler(signum, frame)
+        else: self._previous(signum, frame)
 
 # %% ../../nbs/environments/00_stopping.ipynb #044d8f98
 _undisturbed: set[int] = set()  # threads in which nothing may be raised now
@@ -70,7 +68,6 @@ def raise_in(thread: int, kind: type[BaseException]) -> None:
         if thread in _undisturbed: return
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
 
-# %% ../../nbs/environments/00_stopping.ipynb #459d66ce
 @contextmanager
 def undisturbed():
     "Inside, nothing is raised in this thread by `raise_in`."
@@ -108,18 +105,16 @@ class Stop:
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
 # %% ../../nbs/environments/00_stopping.ipynb #563aca8a
+def _has_alarm() -> bool: return _on_main() and hasattr(signal, "setitimer")
+
 @patch
 def _end(self: Stop, block: tuple[int, InterruptGate]) -> None:
-    "Raise `Stopped` in the thread of a block, as long as the block is there."
     thread, gate = block
     while True:
         with self._lock:
             if block not in self._watched: return
             if gate.open: raise_in(thread, Stopped)
         time.sleep(self.patience)
-
-# %% ../../nbs/environments/00_stopping.ipynb #e98df653
-def _has_alarm() -> bool: return _on_main() and hasattr(signal, "setitimer")
 
 @patch
 @contextmanager
@@ -158,7 +153,6 @@ def _by_alarm(self: Stop, gate: InterruptGate):
         signal.signal(signal.SIGALRM, handler)
         if left: signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - began)), every)
 
-# %% ../../nbs/environments/00_stopping.ipynb #4f4d84ba
 @patch
 @contextmanager
 def watch(self: Stop, gate: InterruptGate):
