@@ -69,16 +69,11 @@ class Slots:
     def start(self, f: Callable[[], Any]) -> futures.Future:
         "Run `f()` when a place is free."
         future = futures.Future()
-        with uncaptured(): job = partial(contextvars.copy_context().run, f)
-        with self._lock:
-            self._jobs.append((future, job))
-            if not self._free: return future
-            self._free -= 1
-        try:
-            with uncaptured(): threading.Thread(target=self._work, daemon=True).start()
-        except BaseException:
-            with self._lock: self._free += 1
-            raise
+        with uncaptured(), self._lock:
+            self._jobs.append((future, partial(contextvars.copy_context().run, f)))
+            if self._free:
+                threading.Thread(target=self._work, daemon=True).start()
+                self._free -= 1
         return future
 
     def _work(self) -> None:
@@ -133,7 +128,6 @@ def check(self: Ledger) -> None:
     self._reached = self._reached or self.limits.reached(self.spent, self._errors, self.stop.left)
     if self._reached: raise type(self._reached)(*self._reached.args)
 
-# %% ../nbs/05_limits.ipynb #6684dc2d
 @patch
 def start(self: Ledger, f: Callable, *args, level: int = 0) -> futures.Future:
     "Run `f(*args)` in a place for requests or, above level 0, in one for children of that level."
