@@ -56,7 +56,7 @@ def describe_event(event: Event, max_iterations: int | None = None) -> str:
 # %% ../nbs/10_display.ipynb #2a0dba6d
 def _writer() -> Callable[[str], None] | None:
     "Writes the line over itself, in the running cell or on stderr; None where neither can show it."
-    ipython, err, shown = sys.modules.get("IPython"), sys.stderr, []
+    err, shown = sys.stderr, []
     def to_cell(line):
         from IPython.display import display
         if shown: shown[0].update({"text/plain": line}, raw=True)
@@ -64,7 +64,8 @@ def _writer() -> Callable[[str], None] | None:
     def to_terminal(line):
         err.write(f"\r\x1b[K{line[:shutil.get_terminal_size().columns - 1]}")
         err.flush()
-    if ipython and getattr(ipython.get_ipython(), "kernel", None) is not None: return to_cell
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if getattr(shell, "kernel", None) is not None: return to_cell
     return to_terminal if err is not None and err.isatty() else None
 
 # %% ../nbs/10_display.ipynb #6c6b9632
