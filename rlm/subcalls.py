@@ -26,8 +26,7 @@ class SubCalls:
                  emit: Callable[[Event], None] = Listeners(),  # hears of each
                  child: Callable[[str, LM], RLMChatCompletion] | None = None,  # answers in a REPL of its own
                 ):
-        self.first = lms[0]
-        self.lms = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]}
+        self.lms = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]} | {None: lms[0]}
         self.ledger, self.emit = ledger, emit
         self.child, self.depth = child, ledger.depth + 1  # how many REPLs are above whoever answers
         self._numbers = itertools.count()  # a number for each question, in the order of asking
@@ -57,9 +56,8 @@ class SubCalls:
 # %% ../nbs/21_subcalls.ipynb #0aecaaae
 @patch
 def _choose(self: SubCalls, model: str | None) -> LM:
-    if model is None: return self.first
     if model in self.lms: return self.lms[model]
-    names = " or ".join(map(repr, self.lms))
+    names = " or ".join(repr(name) for name in self.lms if name)
     raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {names}")
 
 @patch
