@@ -54,20 +54,17 @@ def _check_object(lm: Any, options: dict) -> LM:
     if isinstance(lm, type) or not callable(getattr(lm, "complete", None)):
         raise ConfigurationError(f"{lm!r} is no backend. Give one of {', '.join(BACKENDS)}, or an object with a "
                                  "complete(messages) method.")
-    if options:
-        raise ConfigurationError(f"backend_kwargs are for a backend that is named; this {type(lm).__name__} "
-                                 "is ready as it is.")
-    return lm
+    if not options: return lm
+    raise ConfigurationError(f"backend_kwargs are for a named backend; this {type(lm).__name__} is ready as it is.")
 
 # %% ../nbs/08_backends.ipynb #3322237d
 def create_others(backends: Any, kwargs: Any) -> list[LM]:
     "The models that `other_backends` and `other_backend_kwargs` name."
-    right = 'other_backends=["openai"], other_backend_kwargs=[{"model_name": "gpt-4o-mini"}]'
-    if not isinstance(backends, (list, tuple, type(None))):
-        raise ConfigurationError(f"other_backends is a list. Write {right}.")
-    backends = backends or ()
-    if kwargs is None: kwargs = [None] * len(backends)
-    if not isinstance(kwargs, (list, tuple)) or len(kwargs) != len(backends):
-        raise ConfigurationError("other_backend_kwargs is a list with one dict for each of other_backends. "
-                                 f"Write {right}.")
-    return [create_lm(backend, options) for backend, options in zip(backends, kwargs)]
+    if backends is None: backends = ()
+    if isinstance(backends, (list, tuple)):
+        if kwargs is None: kwargs = [None] * len(backends)
+        if isinstance(kwargs, (list, tuple)) and len(kwargs) == len(backends):
+            return [create_lm(backend, options) for backend, options in zip(backends, kwargs)]
+    raise ConfigurationError(
+        "other_backends is a list, and other_backend_kwargs a list with one dict for each of them. Write "
+        'other_backends=["openai"], other_backend_kwargs=[{"model_name": "gpt-4o-mini"}].')
