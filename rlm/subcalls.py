@@ -55,23 +55,22 @@ class SubCalls:
 
 # %% ../nbs/21_subcalls.ipynb #0aecaaae
 @patch
-def _choose(self: SubCalls, model: str | None) -> LM:
-    if model in self.lms: return self.lms[model]
-    names = " or ".join(repr(name) for name in self.lms if name)
-    raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {names}")
-
-@patch
-def _child_level(self: SubCalls, name: str, lm: LM) -> int:
-    "The level of the child that answers a call of this function; 0 where it is a plain request."
-    return self.depth if name == "rlm_query" and self.child and not trait(lm, "recorded") else 0
+def _choose(self: SubCalls, name: str, model: str | None) -> tuple[LM, int]:
+    "The model that answers a call of the function `name`, and the level of its child; 0 where the call is plain."
+    if model not in self.lms:
+        names = " or ".join(repr(name) for name in self.lms if name)
+        raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {names}")
+    lm = self.lms[model]
+    opens_repl = name == "rlm_query" and self.child and not trait(lm, "recorded")
+    return lm, self.depth if opens_repl else 0
 
 def _sub_call_of(prompt: str, run: RLMChatCompletion) -> SubCall:
     return SubCall(prompt, run.response, run.root_model, run.usage, run.execution_time, run=run)
 
 @patch
-def _answer(self: SubCalls, name: str, prompt: str, lm: LM, on_this_thread: bool) -> SubCall:
-    "`prompt`, answered by `lm` or by a child."
-    if level := self._child_level(name, lm):
+def _answer(self: SubCalls, prompt: str, lm: LM, level: int, on_this_thread: bool) -> SubCall:
+    "`prompt`, answered by `lm` or by a child of that level."
+    if level:
         if on_this_thread: return _sub_call_of(prompt, self.child(prompt, lm))
         return _sub_call_of(prompt, self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=level)))
     reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}], on_this_thread)
@@ -96,10 +95,10 @@ def take(self: SubCalls) -> tuple[SubCall, ...]:
 def _ask(self: SubCalls, name: str, prompt: str, model: str | None, number: int, on_this_thread: bool = False) -> str:
     "The reply to question `number`, which the code asked by the function `name`."
     if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
-    lm = self._choose(model)
+    lm, level = self._choose(name, model)
     asked = name_of(sub_lm_of(lm))
     self.emit(SubCallStarted(prompt, asked, self.ledger.spent, self.depth))
-    try: call = self._answer(name, prompt, lm, on_this_thread)
+    try: call = self._answer(prompt, lm, level, on_this_thread)
     except RunEndedError: raise
     except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
         run = getattr(e, "result", None)
@@ -117,7 +116,7 @@ def _ask(self: SubCalls, name: str, prompt: str, model: str | None, number: int,
 def _batch(self: SubCalls, name: str, prompts: Iterable[str], model: str | None) -> list[str]:
     "The replies to many questions."
     if isinstance(prompts, str): raise TypeError(f"{name}_batched takes a list of strings; for one string use {name}")
-    level = self._child_level(name, self._choose(model))
+    level = self._choose(name, model)[1]
     def one(prompt, number):
         try: return self._ask(name, prompt, model, number, on_this_thread=True)
         except (SubcallError, TypeError) as e: return e
