@@ -62,7 +62,7 @@ def stream(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str |
     return Stream(make_call(self, prompt, context, root_prompt, output_type), partial(answer_once, self))
 
 # %% ../nbs/04_async.ipynb #8ae725d9
-class Stream:
+class Stream(Iterator):
     "The events of a run, which happens while they are taken."
     def __init__(self, call: Call, steps: Callable[[Call], Generator]):
         self._call, self._steps = call, steps
@@ -74,7 +74,6 @@ class Stream:
         "The run, once it is over, however it ended."
         return self._results[0] if self._results else None
 
-    def __iter__(self) -> Iterator[Event]: return self._events
     def __next__(self) -> Event: return next(self._events)
 
     def close(self) -> None:
