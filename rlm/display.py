@@ -82,8 +82,7 @@ class StatusLine:
     def line(self) -> str:
         "The line as it reads now."
         sub = f", {self.sub_calls:,} sub-calls" if self.sub_calls else ""
-        seconds = time.monotonic() - self.began
-        return f"rlm: {self.doing}{sub} · {self.spent.total_tokens:,} tokens · {seconds:.0f} s"
+        return f"rlm: {self.doing}{sub} · {self.spent.total_tokens:,} tokens · {time.monotonic() - self.began:.0f} s"
 
 # %% ../nbs/10_display.ipynb #b269dabe
 @patch
