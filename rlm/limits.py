@@ -9,7 +9,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent import futures
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from fastcore.basics import patch
 from .environments.capture import uncaptured
@@ -70,7 +69,7 @@ class Slots:
         "Run `f()` when a place is free."
         future = futures.Future()
         with uncaptured(), self._lock:
-            self._jobs.append((future, partial(contextvars.copy_context().run, f)))
+            self._jobs.append((future, contextvars.copy_context(), f))
             if self._free:
                 threading.Thread(target=self._work, daemon=True).start()
                 self._free -= 1
@@ -82,8 +81,8 @@ class Slots:
                 if not self._jobs:
                     self._free += 1
                     return
-                future, job = self._jobs.popleft()
-            try: future.set_result(job())
+                future, context, f = self._jobs.popleft()
+            try: future.set_result(context.run(f))
             except BaseException as e: future.set_exception(e)
 
 # %% ../nbs/05_limits.ipynb #ca519091
