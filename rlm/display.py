@@ -62,8 +62,7 @@ def _writer() -> Callable[[str], None] | None:
         if shown: shown[0].update({"text/plain": line}, raw=True)
         else: shown.append(display({"text/plain": line}, raw=True, display_id=True))
     def to_terminal(line):
-        err.write(f"\r\x1b[K{line[:shutil.get_terminal_size().columns - 1]}")
-        err.flush()
+        print(f"\r\x1b[K{line[:shutil.get_terminal_size().columns - 1]}", end="", file=err, flush=True)
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if getattr(shell, "kernel", None) is not None: return to_cell
     return to_terminal if err is not None and err.isatty() else None
@@ -87,11 +86,10 @@ class StatusLine:
 # %% ../nbs/10_display.ipynb #b269dabe
 @patch
 def _renew(self: StatusLine) -> None:
-    shown = False
-    while not self._over.wait(0.5):
-        self.write(self.line)
-        shown = True
-    if shown: self.write("")
+    if self._over.wait(0.5): return
+    self.write(self.line)
+    while not self._over.wait(0.5): self.write(self.line)
+    self.write("")
 
 @patch
 def __call__(self: StatusLine, event: Event) -> None:
