@@ -85,10 +85,9 @@ def reset(self: Session) -> None:
 @patch
 def make_call(self: Session, prompt: Any, root_prompt: str | None, context: Any, output_type: Any) -> Call:
     "The arguments of `chat` as one question."
-    messages = isinstance(prompt, list) and prompt and all(isinstance(m, dict) and "role" in m for m in prompt)
+    messages = isinstance(prompt, list) and any(isinstance(m, dict) and "role" in m for m in prompt)
     if messages and root_prompt is None:
-        raise ConfigurationError("chat takes the next question, not a list of messages: the session has the earlier "
-                                 "ones itself.")
+        raise ConfigurationError("chat takes one question, not a list of messages: the session has the earlier ones.")
     return call_for(self.rlm, prompt, context, root_prompt, output_type, all_or_nothing=True)
 
 # %% ../nbs/02_session.ipynb #0e03c29a
