@@ -39,15 +39,14 @@ def create_lm(backend: str | LM = "openai",       # one of `BACKENDS`, or any ob
     "The language model that a run's `backend` and `backend_kwargs` name."
     options = dict(backend_kwargs or {})
     if not isinstance(backend, str): return _check_object(backend, options)
-    if backend not in BACKENDS:
-        near = get_close_matches(backend.lower(), BACKENDS, 1)
-        raise ConfigurationError(
-            f"There is no backend {backend!r}" + (f"; did you mean {near[0]!r}?" if near else ".") +
-            f" The backends are {', '.join(BACKENDS)}.\nAny other OpenAI-compatible server is backend='openai' with "
-            "backend_kwargs={'base_url': ...}; any object with a complete(messages) method is a backend too.")
     if backend == "local": return LocalLM(**options)
     if backend in _ENDPOINTS: options = _with_endpoint(backend, options)
-    return OpenAILM(options.pop("model_name", None), **options)
+    if backend in BACKENDS: return OpenAILM(options.pop("model_name", None), **options)
+    hint = "".join(f"; did you mean {name!r}?" for name in get_close_matches(backend.lower(), BACKENDS, 1))
+    raise ConfigurationError(
+        f"There is no backend {backend!r}{hint or '.'} The backends are {', '.join(BACKENDS)}.\n"
+        "Any other OpenAI-compatible server is backend='openai' with backend_kwargs={'base_url': ...}; "
+        "any object with a complete(messages) method is a backend too.")
 
 def _check_object(lm: Any, options: dict) -> LM:
     "A backend that is an object; raises if it is none."
