@@ -22,23 +22,17 @@ from .types import RLMChatCompletion
 __all__ = ['Stream']
 
 # %% ../nbs/04_async.ipynb #054f1a94
-def _start(call: Call, steps: Callable[[Call], Generator]) -> tuple[Any, Future]:
-    "Start a run on a thread of its own; a future of its event loop that is done when the run is, and the outcome."
-    over, outcome = call.loop.create_future(), Future()
+async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCompletion:
+    "The result of a run that works on a thread of its own."
+    import asyncio
+    loop = asyncio.get_running_loop()
+    over, outcome = loop.create_future(), Future()
     def work():
-        try: outcome.set_result(result_of(steps(call)))
+        try: outcome.set_result(result_of(steps(replace(call, loop=loop))))
         except BaseException as e: outcome.set_exception(e)
-        try: call.loop.call_soon_threadsafe(over.set_result, None)
+        try: loop.call_soon_threadsafe(over.set_result, None)
         except RuntimeError: pass  # the loop was closed meanwhile: nobody waits any more
     threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
-    return over, outcome
-
-# %% ../nbs/04_async.ipynb #b140a7ba
-async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCompletion:
-    "What a run comes to that works on a thread of its own."
-    import asyncio
-    call = replace(call, loop=asyncio.get_running_loop())
-    over, outcome = _start(call, steps)
     try:
         while not over.done(): await asyncio.wait([over], timeout=0.1)
     except BaseException as e:
@@ -61,8 +55,14 @@ async def achat(self: Session, prompt: Any, root_prompt: str | None = None, *, c
     "Like `chat`, and the event loop stays free. Cancelling the task takes the turn back."
     return await _awaited(self.make_call(prompt, root_prompt, context, output_type), self.turn)
 
+@patch
+def stream(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
+           output_type: Any = None) -> Stream:
+    "The events of a run, for `for` or `async for`. Takes what `completion` takes."
+    return Stream(make_call(self, prompt, context, root_prompt, output_type), partial(answer_once, self))
+
 # %% ../nbs/04_async.ipynb #8ae725d9
-class Stream:
+class Stream(Iterator):
     "The events of a run, which happens while they are taken."
     def __init__(self, call: Call, steps: Callable[[Call], Generator]):
         self._call, self._steps = call, steps
@@ -74,7 +74,6 @@ class Stream:
         "The run, once it is over, however it ended."
         return self._results[0] if self._results else None
 
-    def __iter__(self) -> Iterator[Event]: return self._events
     def __next__(self) -> Event: return next(self._events)
 
     def close(self) -> None:
@@ -114,12 +113,5 @@ async def __aiter__(self: Stream) -> AsyncIterator[Event]:
         while (event := await heard.get()) is not None: yield event
         await run
     finally:
-        if not run.done():
-            run.cancel()
-            await asyncio.wait([run])
-
-@patch
-def stream(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
-           output_type: Any = None) -> Stream:
-    "The events of a run, for `for` or `async for`. Takes what `completion` takes."
-    return Stream(make_call(self, prompt, context, root_prompt, output_type), partial(answer_once, self))
+        run.cancel()
+        await asyncio.wait([run])

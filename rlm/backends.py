@@ -39,35 +39,31 @@ def create_lm(backend: str | LM = "openai",       # one of `BACKENDS`, or any ob
     "The language model that a run's `backend` and `backend_kwargs` name."
     options = dict(backend_kwargs or {})
     if not isinstance(backend, str): return _check_object(backend, options)
-    if backend not in BACKENDS:
-        near = get_close_matches(backend.lower(), BACKENDS, 1)
-        raise ConfigurationError(
-            f"There is no backend {backend!r}" + (f"; did you mean {near[0]!r}?" if near else ".") +
-            f" The backends are {', '.join(BACKENDS)}.\nAny other OpenAI-compatible server is backend='openai' with "
-            "backend_kwargs={'base_url': ...}; any object with a complete(messages) method is a backend too.")
     if backend == "local": return LocalLM(**options)
     if backend in _ENDPOINTS: options = _with_endpoint(backend, options)
-    return OpenAILM(options.pop("model_name", None), **options)
+    if backend in BACKENDS: return OpenAILM(options.pop("model_name", None), **options)
+    hint = "".join(f"; did you mean {name!r}?" for name in get_close_matches(backend.lower(), BACKENDS, 1))
+    raise ConfigurationError(
+        f"There is no backend {backend!r}{hint or '.'} The backends are {', '.join(BACKENDS)}.\n"
+        "Any other OpenAI-compatible server is backend='openai' with backend_kwargs={'base_url': ...}; "
+        "any object with a complete(messages) method is a backend too.")
 
 def _check_object(lm: Any, options: dict) -> LM:
     "A backend that is an object; raises if it is none."
     if isinstance(lm, type) or not callable(getattr(lm, "complete", None)):
         raise ConfigurationError(f"{lm!r} is no backend. Give one of {', '.join(BACKENDS)}, or an object with a "
                                  "complete(messages) method.")
-    if options:
-        raise ConfigurationError(f"backend_kwargs are for a backend that is named; this {type(lm).__name__} "
-                                 "is ready as it is.")
-    return lm
+    if not options: return lm
+    raise ConfigurationError(f"backend_kwargs are for a named backend; this {type(lm).__name__} is ready as it is.")
 
 # %% ../nbs/08_backends.ipynb #3322237d
 def create_others(backends: Any, kwargs: Any) -> list[LM]:
     "The models that `other_backends` and `other_backend_kwargs` name."
-    right = 'other_backends=["openai"], other_backend_kwargs=[{"model_name": "gpt-4o-mini"}]'
-    if not isinstance(backends, (list, tuple, type(None))):
-        raise ConfigurationError(f"other_backends is a list. Write {right}.")
-    backends = backends or ()
-    if kwargs is None: kwargs = [None] * len(backends)
-    if not isinstance(kwargs, (list, tuple)) or len(kwargs) != len(backends):
-        raise ConfigurationError("other_backend_kwargs is a list with one dict for each of other_backends. "
-                                 f"Write {right}.")
-    return [create_lm(backend, options) for backend, options in zip(backends, kwargs)]
+    if backends is None: backends = ()
+    if isinstance(backends, (list, tuple)):
+        if kwargs is None: kwargs = [None] * len(backends)
+        if isinstance(kwargs, (list, tuple)) and len(kwargs) == len(backends):
+            return [create_lm(backend, options) for backend, options in zip(backends, kwargs)]
+    raise ConfigurationError(
+        "other_backends is a list, and other_backend_kwargs a list with one dict for each of them. Write "
+        'other_backends=["openai"], other_backend_kwargs=[{"model_name": "gpt-4o-mini"}].')

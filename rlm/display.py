@@ -22,10 +22,9 @@ def _indented(text: str, mark: str) -> str:
 
 def _block_text(block: CodeBlock) -> str:
     "What a block did, as a person wants to see it."
-    r = block.result
-    parts = [r.stdout.rstrip("\n"), r.shown, r.stderr.rstrip("\n"), (r.error or "").rstrip("\n")]
-    if r.rlm_calls: parts.append(f"({len(r.rlm_calls)} sub-call{'s' * (len(r.rlm_calls) > 1)})")
-    return "\n".join(p for p in parts if p) or "(no output)"
+    r, calls = block.result, len(block.result.rlm_calls)
+    parts = [r.stdout, r.shown, r.stderr, r.error or "", f"({calls} sub-call{'s' * (calls > 1)})" if calls else ""]
+    return "\n".join(filter(None, (part.rstrip("\n") for part in parts))) or "(no output)"
 
 # %% ../nbs/10_display.ipynb #0c44ffe2
 def print_steps(event: Event):
@@ -55,53 +54,42 @@ def describe_event(event: Event, max_iterations: int | None = None) -> str:
     return ""
 
 # %% ../nbs/10_display.ipynb #2a0dba6d
-def _notebook_writer() -> Callable[[str], None] | None:
-    "Writes the line into a display of the running cell, if this is a kernel with a front end."
-    if "IPython" not in sys.modules: return None
-    from IPython import get_ipython
-    if getattr(get_ipython(), "kernel", None) is None: return None
-    from IPython.display import display
-    handles = []
-    def write(line):
-        if handles: handles[0].update({"text/plain": line}, raw=True)
-        else: handles.append(display({"text/plain": line}, raw=True, display_id=True))
-    return write
-
-def _terminal_writer() -> Callable[[str], None] | None:
-    "Writes the line over itself on stderr, if that is a terminal."
-    err = sys.stderr
-    if not (err is not None and err.isatty()): return None
-    def write(line):
-        err.write(f"\r\x1b[K{line[:shutil.get_terminal_size().columns - 1]}")
-        err.flush()
-    return write
+def _writer() -> Callable[[str], None] | None:
+    "Writes the line over itself, in the running cell or on stderr; None where neither can show it."
+    err, shown = sys.stderr, []
+    def to_cell(line):
+        from IPython.display import display
+        if shown: shown[0].update({"text/plain": line}, raw=True)
+        else: shown.append(display({"text/plain": line}, raw=True, display_id=True))
+    def to_terminal(line):
+        print(f"\r\x1b[K{line[:shutil.get_terminal_size().columns - 1]}", end="", file=err, flush=True)
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if getattr(shell, "kernel", None) is not None: return to_cell
+    return to_terminal if err is not None and err.isatty() else None
 
 # %% ../nbs/10_display.ipynb #6c6b9632
 class StatusLine:
     "The listener behind the default `verbose=None`."
     def __init__(self, write: Callable[[str], None] | None = None):  # where to; by default the notebook or the terminal
-        self.write = write or _notebook_writer() or _terminal_writer()
+        self.write = write or _writer()
         self.doing, self.max_iterations = "starting", None
         self.sub_calls, self.spent = 0, Usage()
         self.began = time.monotonic()
-        self._over, self._shown = threading.Event(), False
-        self._writing = threading.Lock()
+        self._over, self._renewing = threading.Event(), None
 
     @property
     def line(self) -> str:
         "The line as it reads now."
         sub = f", {self.sub_calls:,} sub-calls" if self.sub_calls else ""
-        seconds = time.monotonic() - self.began
-        return f"rlm: {self.doing}{sub} · {self.spent.total_tokens:,} tokens · {seconds:.0f} s"
+        return f"rlm: {self.doing}{sub} · {self.spent.total_tokens:,} tokens · {time.monotonic() - self.began:.0f} s"
 
 # %% ../nbs/10_display.ipynb #b269dabe
 @patch
 def _renew(self: StatusLine) -> None:
-    while not self._over.wait(0.5):
-        with self._writing:
-            if self._over.is_set(): return
-            self.write(self.line)
-            self._shown = True
+    if self._over.wait(0.5): return
+    self.write(self.line)
+    while not self._over.wait(0.5): self.write(self.line)
+    self.write("")
 
 @patch
 def __call__(self: StatusLine, event: Event) -> None:
@@ -109,17 +97,16 @@ def __call__(self: StatusLine, event: Event) -> None:
     match event:
         case RunStarted():
             self.max_iterations = event.max_iterations
-            threading.Thread(target=self._renew, daemon=True).start()
+            self._renewing = threading.Thread(target=self._renew, daemon=True)
+            self._renewing.start()
         case SubCallEnded(): self.sub_calls += 1
         case Notice(text=text): print(f"rlm: {text}")
         case RunEnded():
-            with self._writing:
-                self._over.set()
-                if self._shown: self.write("")
+            self._over.set()
+            if self._renewing: self._renewing.join()
     self.doing = describe_event(event, self.max_iterations) or self.doing
     self.spent = getattr(event, "spent", self.spent)
 
-# %% ../nbs/10_display.ipynb #ac772f4e
 def listener_for(verbose: bool | None) -> list[Callable[[Event], None]]:
     "The listeners that `verbose` stands for: the status line, every step, or nothing."
     if verbose is None: return [StatusLine()]

@@ -32,8 +32,8 @@ class Limits:
     def __post_init__(self):
         for name, value in vars(self).items():
             whole = name in ("max_tokens", "max_errors")
-            kinds = (int,) if whole else (int, float)
-            if value is None or (type(value) in kinds and 0 < value < float("inf")): continue
+            number = type(value) is int or type(value) is float and not whole
+            if value is None or number and 0 < value < float("inf"): continue
             raise ConfigurationError(f"{name} must be a {'whole ' * whole}number above 0, or None for no limit, "
                                      f"not {value!r:.80}.")
 
@@ -68,16 +68,11 @@ class Slots:
     def start(self, f: Callable[[], Any]) -> futures.Future:
         "Run `f()` when a place is free."
         future = futures.Future()
-        with uncaptured(): context = contextvars.copy_context()
-        with self._lock:
-            self._jobs.append((future, context, f))
-            if not self._free: return future
-            self._free -= 1
-        try:
-            with uncaptured(): threading.Thread(target=self._work, daemon=True).start()
-        except BaseException:
-            with self._lock: self._free += 1
-            raise
+        with uncaptured(), self._lock:
+            self._jobs.append((future, contextvars.copy_context(), f))
+            if self._free:
+                threading.Thread(target=self._work, daemon=True).start()
+                self._free -= 1
         return future
 
     def _work(self) -> None:
@@ -91,49 +86,37 @@ class Slots:
             except BaseException as e: future.set_exception(e)
 
 # %% ../nbs/05_limits.ipynb #ca519091
-class _Family:
-    "What a run has in common with all its descendants."
-    def __init__(self, limits: Limits, places: int):
-        self.limits = limits
-        self.stop = Stop(limits.max_timeout)  # ends their code
-        self.lock = threading.Lock()
-        self.slots = defaultdict(lambda: Slots(places))  # for requests at level 0, for children at theirs
-        self.errors, self.reached = 0, None   # in a row; the first limit that was
-
 class Ledger:
     "What a run spends, on whatever thread, and whether it may go on."
     def __init__(self, limits: Limits = Limits(),
                  places: int = 16,              # requests at a time, and children of one level at a time
-                 parent: Ledger | None = None,  # of whom this run is a child, in whose family it is
+                 parent: Ledger | None = None,  # of whom this run is a child, whose limits and places hold for it
                 ):
-        self.parent, self.ended = parent, False
+        self.limits, self.parent = limits, parent
+        self.ended = False
         self.by_model: dict[str, Usage] = defaultdict(Usage)
         self.depth = parent.depth + 1 if parent else 0
-        self.family = parent.family if parent else _Family(limits, places)
-        self.lock, self.stop = self.family.lock, self.family.stop
+        self.stop = parent.stop if parent else Stop(limits.max_timeout)  # ends the code of the family
+        self.lock = parent.lock if parent else threading.Lock()
+        self.slots = parent.slots if parent else defaultdict(lambda: Slots(places))  # of level 0 for requests
+        self._errors, self._reached = 0, None  # in a row; the first limit that was
 
-# %% ../nbs/05_limits.ipynb #7ab9f68d
-@patch(as_prop=True)
-def spent(self: Ledger) -> Usage:
-    "All usage so far."
-    with self.lock: return sum(self.by_model.values(), start=Usage())
+    @property
+    def spent(self) -> Usage:
+        "All usage so far."
+        with self.lock: return sum(self.by_model.values(), start=Usage())
 
-@patch
-def _ask_now(self: Ledger, lm: LM, messages: Sequence[dict]) -> Reply:
-    "`lm`'s reply, with its usage written down."
-    reply, book = ask_model(lm, messages), self
-    with self.lock:
-        while book:
-            book.by_model[reply.model] += reply.usage
-            book = book.parent
-    return reply
+    def note(self, failed: bool) -> None:
+        "Count a block or a sub-call that failed; one that did not ends the row."
+        if self.parent: return self.parent.note(failed)
+        with self.lock: self._errors = self._errors + 1 if failed else 0
+
+    def close(self) -> None:
+        "Let nothing more out. The root's end stops all descendants."
+        self.ended = True
+        if self.parent is None: self.stop.ask()
 
 # %% ../nbs/05_limits.ipynb #a1899f65
-@patch
-def note(self: Ledger, failed: bool) -> None:
-    "Count a block or a sub-call that failed; one that did not ends the row."
-    with self.lock: self.family.errors = self.family.errors + 1 if failed else 0
-
 @patch
 def check(self: Ledger) -> None:
     "Raise if the run is over: `RunEndedError`, `Stopped`, or the `LimitError` that it has come to."
@@ -141,19 +124,17 @@ def check(self: Ledger) -> None:
         raise RunEndedError("The run that this function belonged to has ended; call it from the model's code only.")
     if self.parent: return self.parent.check()
     if self.stop.asked.done(): raise Stopped("the run was cancelled")
-    family = self.family
-    family.reached = family.reached or family.limits.reached(self.spent, family.errors, self.stop.left)
-    if family.reached: raise type(family.reached)(*family.reached.args)
+    self._reached = self._reached or self.limits.reached(self.spent, self._errors, self.stop.left)
+    if self._reached: raise type(self._reached)(*self._reached.args)
 
-# %% ../nbs/05_limits.ipynb #6684dc2d
 @patch
 def start(self: Ledger, f: Callable, *args, level: int = 0) -> futures.Future:
     "Run `f(*args)` in a place for requests or, above level 0, in one for children of that level."
     self.check()
-    with self.lock: slots = self.family.slots[level]
     def job():
         self.check()
         return f(*args)
+    with self.lock: slots = self.slots[level]
     return slots.start(job)
 
 @patch
@@ -168,11 +149,11 @@ def wait(self: Ledger, future: futures.Future) -> Any:
 @patch
 def ask(self: Ledger, lm: LM, messages: Sequence[dict], on_this_thread: bool = True) -> Reply:
     "`lm`'s reply to `messages`, with its usage written down."
+    if not on_this_thread: return self.wait(self.start(self.ask, lm, messages))
     self.check()
-    return self._ask_now(lm, messages) if on_this_thread else self.wait(self.start(self._ask_now, lm, messages))
-
-@patch
-def close(self: Ledger) -> None:
-    "Let nothing more out. The root's end stops all descendants."
-    self.ended = True
-    if self.parent is None: self.stop.ask()
+    reply, book = ask_model(lm, messages), self
+    with self.lock:
+        while book:
+            book.by_model[reply.model] += reply.usage
+            book = book.parent
+    return reply

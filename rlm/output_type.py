@@ -37,7 +37,6 @@ def _schema(adapter) -> str:
     telling = any(f'"{k}"' in text for k in ("properties", "enum", "$defs", "prefixItems"))
     return f"\nAs JSON schema: {text}" if telling else ""
 
-# %% ../nbs/03_output_type.ipynb #64d0fa9b
 def _adapter(type_: Any):
     "pydantic's adapter for a type; raises `ConfigurationError` for what is no type."
     from pydantic import ConfigDict, PydanticUserError, TypeAdapter
@@ -65,13 +64,11 @@ def _forms(answer: Answer) -> Iterator[Any]:
 def fit(self: OutputType, answer: Answer) -> Answer:
     "The answer with a value of this type; raises `ValueError` with the reasons if it can't be one."
     from pydantic import ValidationError
-    misfit = None
+    errors = []  # of the first form
     try:
         for form in _forms(answer):
             try: return replace(answer, value=self._adapter.validate_python(form))
-            except ValidationError as e: misfit = misfit or e
-    except Exception as e:  # a validator, and the value itself, may raise anything
-        raise ValueError(f"it must be of type {self.name}. {type(e).__name__}: {e}.") from None
-    errors = misfit.errors(include_url=False)[:3]
-    reasons = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in errors]
-    raise ValueError(f"it must be of type {self.name}. {'; '.join(reasons)}.")
+            except ValidationError as e: errors = errors or e.errors(include_url=False)[:3]
+        why = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in errors)
+    except Exception as e: why = f"{type(e).__name__}: {e}"  # a validator, and the value itself, may raise anything
+    raise ValueError(f"it must be of type {self.name}. {why}.")

@@ -134,7 +134,7 @@ class Run:
         self.emit = Listeners(listeners, self.id)
         child = self._child if opens_repls(rlm, self.ledger) else None
         self.emit_subcalls = call.emit_above or self.emit
-        self.subcalls = SubCalls(rlm.lms, self.ledger, self.emit_subcalls, child, self.ledger.depth + 1)
+        self.subcalls = SubCalls(rlm.lms, self.ledger, self.emit_subcalls, child)
 
     @property
     def task(self) -> Task:

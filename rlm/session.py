@@ -27,6 +27,15 @@ class Session:
         self._contexts: list[Any] = []  # the data of each turn
         self._lock = threading.Lock()   # that of the turn which is under way
 
+    def chat(self,
+             prompt: Any,                     # the question; or the data, if `root_prompt` has the question
+             root_prompt: str | None = None,  # the question, where `prompt` is the data
+             *, context: Any = NO_CONTEXT,    # the data, where `prompt` is the question
+             output_type: Any = None,         # the type of the answer
+            ) -> RLMChatCompletion:
+        "Answer the next question. Raises what `RLM.completion` raises, and then the turn has not happened."
+        return result_of(self.turn(self.make_call(prompt, root_prompt, context, output_type)))
+
     def __len__(self) -> int: return len(self._results)
     def __getitem__(self, i): return self._results[i]
     def __iter__(self) -> Iterator[RLMChatCompletion]: return iter(list(self._results))
@@ -42,10 +51,9 @@ def start_session(self: RLM) -> Session:
 @patch
 def _past(self: Session, contexts: list[Any]) -> Past:
     "What the next turn is given; `contexts` has the data of all turns, its own included."
-    names = {f"session_context_{i}": data for i, data in enumerate(contexts)}
-    said = [{"prompt": r.prompt, "response": r.response} for r in self._results]
-    names |= {"context_history": contexts, "session_history": said}
-    if not self._results: return Past((), names)
+    names = {f"session_context_{i}": data for i, data in enumerate(contexts)} | {"context_history": contexts}
+    names["session_history"] = [{"prompt": r.prompt, "response": r.response} for r in self._results]
+    if not self._results: return Past(names=names)
     last = self._results[-1]
     reminder = f"Your answer was: {clip(last.response, 2_000, 500)}" if last.computed else ""
     return Past(last.messages, names, reminder, last)
@@ -64,27 +72,6 @@ def turn(self: Session, call: Call) -> Generator[None, None, RLMChatCompletion]:
         return result
 
 @patch
-def make_call(self: Session, prompt: Any, root_prompt: str | None, context: Any, output_type: Any) -> Call:
-    "The arguments of `chat` as one question."
-    messages = isinstance(prompt, list) and prompt and all(isinstance(m, dict) and "role" in m for m in prompt)
-    if messages and root_prompt is None:
-        raise ConfigurationError("chat takes the next question, not a list of messages: the session has the earlier "
-                                 "ones itself.")
-    return call_for(self.rlm, prompt, context, root_prompt, output_type, all_or_nothing=True)
-
-# %% ../nbs/02_session.ipynb #2900e893
-@patch
-def chat(self: Session,
-         prompt: Any,                     # the question; or the data, if `root_prompt` has the question
-         root_prompt: str | None = None,  # the question, where `prompt` is the data
-         *, context: Any = NO_CONTEXT,    # the data, where `prompt` is the question
-         output_type: Any = None,         # the type of the answer
-        ) -> RLMChatCompletion:
-    "Answer the next question. Raises what `RLM.completion` raises, and then the turn has not happened."
-    return result_of(self.turn(self.make_call(prompt, root_prompt, context, output_type)))
-
-# %% ../nbs/02_session.ipynb #7d54c071
-@patch
 def reset(self: Session) -> None:
     "Start over: nothing was said, and the REPL is empty, unless it belongs to a persistent `RLM`."
     refuse_own_code(self.rlm)
@@ -95,14 +82,22 @@ def reset(self: Session) -> None:
         self._repl.close()
         self._repl = self.rlm.new_repl()
 
+@patch
+def make_call(self: Session, prompt: Any, root_prompt: str | None, context: Any, output_type: Any) -> Call:
+    "The arguments of `chat` as one question."
+    messages = isinstance(prompt, list) and any(isinstance(m, dict) and "role" in m for m in prompt)
+    if messages and root_prompt is None:
+        raise ConfigurationError("chat takes one question, not a list of messages: the session has the earlier ones.")
+    return call_for(self.rlm, prompt, context, root_prompt, output_type, all_or_nothing=True)
+
 # %% ../nbs/02_session.ipynb #0e03c29a
 class History(list):
     "What was asked and answered, as dicts with `role` and `content`."
     def __repr__(self): return "\n\n".join(f"{m['role']}: {m['content']}" for m in self) or "nothing said yet"
     def _repr_html_(self):
-        shown = [(m["role"], html.escape(clip(m["content"], 4_000, 1_000))) for m in self]
-        rows = "".join(f"<dt>{role}</dt><dd style='white-space: pre-wrap'>{text}</dd>" for role, text in shown)
-        return f"<dl>{rows}</dl>" if self else "<p>nothing said yet</p>"
+        row = "<dt>{}</dt><dd style='white-space: pre-wrap'>{}</dd>"
+        rows = [row.format(m["role"], html.escape(clip(m["content"], 4_000, 1_000))) for m in self]
+        return f"<dl>{''.join(rows)}</dl>" if self else "<p>nothing said yet</p>"
 
 @patch(as_prop=True)
 def history(self: Session) -> History:

@@ -25,40 +25,56 @@ class SubCalls:
                  ledger: Ledger,           # writes down what they cost
                  emit: Callable[[Event], None] = Listeners(),  # hears of each
                  child: Callable[[str, LM], RLMChatCompletion] | None = None,  # answers in a REPL of its own
-                 depth: int = 1,           # how many REPLs are above whoever answers
                 ):
-        self.first = lms[0]
-        self.lms = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]}
+        self.lms = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]} | {None: lms[0]}
         self.ledger, self.emit = ledger, emit
-        self.child, self.depth = child, depth
+        self.child, self.depth = child, ledger.depth + 1  # how many REPLs are above whoever answers
         self._numbers = itertools.count()  # a number for each question, in the order of asking
         self._ended: dict[int, SubCall] = {}
 
-    def _choose(self, model: str | None) -> LM:
-        if model is None: return self.first
-        if model in self.lms: return self.lms[model]
-        names = " or ".join(map(repr, self.lms))
-        raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {names}")
+    def llm_query(self, prompt: str, model: str | None = None) -> str:
+        "Ask a language model; its reply as a string."
+        return self._ask("llm_query", prompt, model, next(self._numbers))
+
+    def rlm_query(self, prompt: str, model: str | None = None) -> str:
+        "Ask a model that has a REPL of its own, in which the prompt is `context`; its answer as a string."
+        return self._ask("rlm_query", prompt, model, next(self._numbers))
+
+    def llm_query_batched(self, prompts: Iterable[str], model: str | None = None) -> list[str]:
+        "Ask a language model many things at once; its replies in the order of `prompts`."
+        return self._batch("llm_query", prompts, model)
+
+    def rlm_query_batched(self, prompts: Iterable[str], model: str | None = None) -> list[str]:
+        "Ask models that have REPLs of their own many things at once; their answers in the order of `prompts`."
+        return self._batch("rlm_query", prompts, model)
+
+    @property
+    def functions(self) -> dict[str, Callable]:
+        "The functions by name."
+        return {f.__name__: f for f in (self.llm_query, self.llm_query_batched, self.rlm_query, self.rlm_query_batched)}
 
 # %% ../nbs/21_subcalls.ipynb #0aecaaae
+@patch
+def _choose(self: SubCalls, name: str, model: str | None) -> tuple[LM, int]:
+    "The model that answers a call of the function `name`, and the level of its child; 0 where the call is plain."
+    if model not in self.lms:
+        names = " or ".join(repr(name) for name in self.lms if name)
+        raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {names}")
+    lm = self.lms[model]
+    opens_repl = name == "rlm_query" and self.child and not trait(lm, "recorded")
+    return lm, self.depth if opens_repl else 0
+
 def _sub_call_of(prompt: str, run: RLMChatCompletion) -> SubCall:
-    "A child's run as a sub-call of its parent."
     return SubCall(prompt, run.response, run.root_model, run.usage, run.execution_time, run=run)
 
 @patch
-def _child_level(self: SubCalls, name: str, lm: LM) -> int:
-    "The level of the child that answers a call of this function; 0 where it is a plain request."
-    return self.depth if name == "rlm_query" and self.child and not trait(lm, "recorded") else 0
-
-@patch
-def _answer(self: SubCalls, name: str, prompt: str, lm: LM, on_this_thread: bool) -> SubCall:
-    "`prompt`, answered by `lm` or by a child."
-    level = self._child_level(name, lm)
-    if not level:
-        reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}], on_this_thread)
-        return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)
-    if on_this_thread: return _sub_call_of(prompt, self.child(prompt, lm))
-    return _sub_call_of(prompt, self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=level)))
+def _answer(self: SubCalls, prompt: str, lm: LM, level: int, on_this_thread: bool) -> SubCall:
+    "`prompt`, answered by `lm` or by a child of that level."
+    if level:
+        if on_this_thread: return _sub_call_of(prompt, self.child(prompt, lm))
+        return _sub_call_of(prompt, self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=level)))
+    reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}], on_this_thread)
+    return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)
 
 # %% ../nbs/21_subcalls.ipynb #68115d08
 @patch
@@ -75,22 +91,19 @@ def take(self: SubCalls) -> tuple[SubCall, ...]:
     return tuple(ended[number] for number in sorted(ended))
 
 # %% ../nbs/21_subcalls.ipynb #f33b4b36
-def _failed_call(prompt: str, lm: LM, error: BaseException) -> SubCall:
-    "A sub-call that came to no reply."
-    call, run = SubCall(prompt, "", name_of(sub_lm_of(lm))), getattr(error, "result", None)
-    if isinstance(run, RLMChatCompletion): call = _sub_call_of(prompt, run)
-    return replace(call, response="", error=f"{type(error).__name__}: {error}")
-
 @patch
 def _ask(self: SubCalls, name: str, prompt: str, model: str | None, number: int, on_this_thread: bool = False) -> str:
     "The reply to question `number`, which the code asked by the function `name`."
     if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
-    lm = self._choose(model)
-    self.emit(SubCallStarted(prompt, name_of(sub_lm_of(lm)), self.ledger.spent, self.depth))
-    try: call = self._answer(name, prompt, lm, on_this_thread)
+    lm, level = self._choose(name, model)
+    asked = name_of(sub_lm_of(lm))
+    self.emit(SubCallStarted(prompt, asked, self.ledger.spent, self.depth))
+    try: call = self._answer(prompt, lm, level, on_this_thread)
     except RunEndedError: raise
     except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
-        self._record(number, _failed_call(prompt, lm, e))
+        run = getattr(e, "result", None)
+        call = _sub_call_of(prompt, run) if isinstance(run, RLMChatCompletion) else SubCall(prompt, "", asked)
+        self._record(number, replace(call, response="", error=f"{type(e).__name__}: {e}"))
         if isinstance(e, Stopped): raise
         try: self.ledger.check()
         except LimitError as limit: raise Stopped(str(limit)) from None  # nothing in the block may go on
@@ -98,23 +111,12 @@ def _ask(self: SubCalls, name: str, prompt: str, model: str | None, number: int,
     self._record(number, call)
     return call.response
 
-# %% ../nbs/21_subcalls.ipynb #01ec96da
-@patch
-def llm_query(self: SubCalls, prompt: str, model: str | None = None) -> str:
-    "Ask a language model; its reply as a string."
-    return self._ask("llm_query", prompt, model, next(self._numbers))
-
-@patch
-def rlm_query(self: SubCalls, prompt: str, model: str | None = None) -> str:
-    "Ask a model that has a REPL of its own, in which the prompt is `context`; its answer as a string."
-    return self._ask("rlm_query", prompt, model, next(self._numbers))
-
 # %% ../nbs/21_subcalls.ipynb #1b4eae25
 @patch
 def _batch(self: SubCalls, name: str, prompts: Iterable[str], model: str | None) -> list[str]:
     "The replies to many questions."
     if isinstance(prompts, str): raise TypeError(f"{name}_batched takes a list of strings; for one string use {name}")
-    level = self._child_level(name, self._choose(model))
+    level = self._choose(name, model)[1]
     def one(prompt, number):
         try: return self._ask(name, prompt, model, number, on_this_thread=True)
         except (SubcallError, TypeError) as e: return e
@@ -125,18 +127,3 @@ def _batch(self: SubCalls, name: str, prompts: Iterable[str], model: str | None)
     failed = [r for r in replies if isinstance(r, Exception)]
     if failed: print(f"{len(failed)} of {len(replies)} sub-calls failed; the first: {failed[0]}", file=sys.stderr)
     return [f"[failed: {r}]" if isinstance(r, Exception) else r for r in replies]
-
-@patch
-def llm_query_batched(self: SubCalls, prompts: Iterable[str], model: str | None = None) -> list[str]:
-    "Ask a language model many things at once; its replies in the order of `prompts`."
-    return self._batch("llm_query", prompts, model)
-
-@patch
-def rlm_query_batched(self: SubCalls, prompts: Iterable[str], model: str | None = None) -> list[str]:
-    "Ask models that have REPLs of their own many things at once; their answers in the order of `prompts`."
-    return self._batch("rlm_query", prompts, model)
-
-@patch(as_prop=True)
-def functions(self: SubCalls) -> dict[str, Callable]:
-    "The functions by name."
-    return {f.__name__: f for f in (self.llm_query, self.llm_query_batched, self.rlm_query, self.rlm_query_batched)}

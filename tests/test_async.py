@@ -1,7 +1,7 @@
 """`acompletion`, `achat` and `stream`: in event loops, threads and real kernels, and when they are given up."""
 import asyncio, contextlib, gc, threading, time
 
-import pytest
+import openai, pytest  # the client takes longer to import than some tests wait
 from rlm import RLM
 from rlm.events import *
 from rlm.lm import ScriptedLM
