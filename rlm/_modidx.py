@@ -770,7 +770,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                          'rlm.run.Run._tell_iterations': ('run.html#run._tell_iterations', 'rlm/run.py'),
                          'rlm.run.Run._tell_start': ('run.html#run._tell_start', 'rlm/run.py'),
                          'rlm.run.Run._with_subcalls': ('run.html#run._with_subcalls', 'rlm/run.py'),
-                         'rlm.run.Run.announce': ('run.html#run.announce', 'rlm/run.py'),
                          'rlm.run.Run.begin': ('run.html#run.begin', 'rlm/run.py'),
                          'rlm.run.Run.finish': ('run.html#run.finish', 'rlm/run.py'),
                          'rlm.run.Run.perform': ('run.html#run.perform', 'rlm/run.py'),
