@@ -84,7 +84,8 @@ class Call:
 def make_call(rlm: RLM, prompt: Any, context: Any, root_prompt: str | None, output_type: Any, **more) -> Call:
     "The question and all that comes with it. Raises `ConfigurationError` where the arguments are no question."
     question, context = split_prompt(prompt, context, root_prompt)
-    return Call(question, context, rlm.new_ledger(), None if output_type is None else OutputType(output_type), **more)
+    wanted = None if output_type is None else OutputType(output_type)
+    return Call(question, context, Ledger(rlm.limits, rlm.max_concurrent_subcalls), wanted, **more)
 
 # %% ../nbs/13_run.ipynb #b38ef27d
 def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
