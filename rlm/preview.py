@@ -101,7 +101,6 @@ def _first_line(name: str, x: Any) -> str:
     doc = (inspect.getdoc(x) or "").strip().split("\n")[0]
     return f"{name}{signature(x)}: function" + (f". {doc[:200]}" if doc else "")
 
-# %% ../nbs/18_preview.ipynb #6cd4e80b
 def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
     "What follows the first line: some of the value, or all of it."
     if isinstance(x, (ModuleType, type)) or inspect.isroutine(x): return ""
