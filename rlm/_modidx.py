@@ -702,7 +702,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'rlm.preview._first_line': ('preview.html#_first_line', 'rlm/preview.py'),
                              'rlm.preview._json_keys': ('preview.html#_json_keys', 'rlm/preview.py'),
                              'rlm.preview._records': ('preview.html#_records', 'rlm/preview.py'),
-                             'rlm.preview._shape': ('preview.html#_shape', 'rlm/preview.py'),
                              'rlm.preview._size': ('preview.html#_size', 'rlm/preview.py'),
                              'rlm.preview._taste': ('preview.html#_taste', 'rlm/preview.py'),
                              'rlm.preview.describe': ('preview.html#describe', 'rlm/preview.py'),

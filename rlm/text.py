@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Any
 
 # %% auto #0
-__all__ = ['join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'bounded_repr', 'fenced', 'plain', 'sendable',
-           'names_in', 'parse_python']
+__all__ = ['BRIEF', 'join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'bounded_repr', 'fenced', 'plain',
+           'sendable', 'names_in', 'parse_python']
 
 # %% ../nbs/17_text.ipynb #b2a771a4
 def join_ends(head: str, cut: int, tail: str) -> str:
@@ -42,6 +42,7 @@ _SECRET_NAME = re.compile(r"(?<![a-z])(api|private|access|auth)?_?"
 _SECRET_VALUE = re.compile(r"\s*((sk|pk|rk|gsk|gh[opsu]|github_pat|xox[a-z]|hf|r8|glpat)[-_]|AKIA|ASIA|AIza|eyJ"
                            r"|Bearer |-----BEGIN [A-Z ]*PRIVATE KEY)[\w\-.=/+\s]{12,}")
 _CONTAINERS = (list, tuple, dict, set, frozenset)
+BRIEF = (type(None), bool, int, float, complex, *_CONTAINERS)  # the types whose values `brief` shows, beside texts
 
 def looks_secret(name: Any,   # a variable's name or a dict's key
                  value: Any,  # what it holds
@@ -78,7 +79,7 @@ class _Brief(reprlib.Repr):
         if type(x) in (bytes, bytearray):
             text = repr(x[:200])
             return text if len(text) <= self.maxother else text[:self.maxother - 3] + "..."
-        if type(x) in (type(None), bool, int, float, complex, str, *_CONTAINERS): return super().repr1(x, level)
+        if type(x) in (str, *BRIEF): return super().repr1(x, level)
         return f"<{type_name(x)}>"
 
     def repr_dict(self, x, level):
