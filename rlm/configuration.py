@@ -15,12 +15,12 @@ from .environments.base import RESERVED, Environment
 from .environments.jupyter import configure as configure_jupyter
 from .environments.local import LocalEnvironment
 from .environments.repl import Repl
-from .limits import Ledger, Limits
+from .limits import Limits
 from .lm import LM, name_of, trait
 from .types import ConfigurationError, RLMChatCompletion, RLMError
 
 # %% auto #0
-__all__ = ['ENVIRONMENTS', 'answering', 'RLM', 'check_keywords', 'check_count', 'check_choice', 'check_tools',
+__all__ = ['ENVIRONMENTS', 'answering', 'RLM', 'check', 'check_count', 'check_keywords', 'check_choice', 'check_tools',
            'named_environment', 'own_environment', 'refuse_own_code']
 
 # %% ../nbs/23_configuration.ipynb #9457c64a
@@ -58,11 +58,23 @@ class RLM:
         self._set_words(custom_system_prompt, custom_tools, custom_sub_tools)
         self._set_environment(environment, environment_kwargs, persistent)
         self._set_models(backend, backend_kwargs, other_backends, other_backend_kwargs)
-        if not (logger is None or callable(logger)):
-            raise ConfigurationError("logger must be an RLMLogger, or a function that takes an event.")
-        self.logger, self.verbose = logger, verbose
+        hears = logger is None or callable(logger)
+        self.logger = check("logger", logger, hears, "an RLMLogger, or a function that takes an event")
+        self.verbose = verbose
+
+    def __enter__(self) -> RLM: return self
+    def __exit__(self, *error) -> None: self.close()
 
 # %% ../nbs/23_configuration.ipynb #906dc039
+def check(name: str, given: Any, good: bool, what: str) -> Any:
+    "What was given, if it is good; `what` says what is."
+    if good: return given
+    raise ConfigurationError(f"{name} must be {what}, not {given!r:.80}.")
+
+def check_count(name: str, number: Any) -> int:
+    "`number`, if it can count something."
+    return check(name, number, type(number) is int and number >= 1, "a whole number of at least 1")
+
 _ELSEWHERE = {"sampling_args": "backend_kwargs", "user_prologue": "custom_system_prompt",
               "orchestrator": "custom_system_prompt"}
 
@@ -73,12 +85,6 @@ def check_keywords(given: Mapping[str, Any], valid) -> None:
         hint = f"Did you mean {place!r}? " if place else "An option of the model goes into backend_kwargs. "
         raise TypeError(f"RLM() has no keyword {name!r}. {hint}Valid: {', '.join(valid)}.")
 
-def check_count(name: str, number: Any) -> int:
-    "`number`, if it can count something."
-    if type(number) is int and number >= 1: return number
-    raise ConfigurationError(f"{name} must be a whole number of at least 1, not {number!r:.80}.")
-
-# %% ../nbs/23_configuration.ipynb #c7e79ea6
 def check_choice(what: str, name: Any, valid) -> Any:
     "`name`, if it is one of the valid ones."
     if name in valid: return name
@@ -88,20 +94,18 @@ def check_choice(what: str, name: Any, valid) -> Any:
 # %% ../nbs/23_configuration.ipynb #38f0d3ec
 def check_tools(tools: Mapping[str, Any] | None) -> dict[str, Any]:
     "The user's tools, if their names can be used in the REPL."
-    if not isinstance(tools, (Mapping, type(None))):
-        raise ConfigurationError('custom_tools must be a dict, such as {"exchange_rate": exchange_rate}.')
-    for name in tools or {}:
+    tools = {} if tools is None else tools
+    check("custom_tools", tools, isinstance(tools, Mapping), 'a dict, such as {"exchange_rate": exchange_rate}')
+    for name in tools:
         if name in RESERVED:
             raise ConfigurationError(f"A tool can't be called {name!r}: the REPL has its own. Give it another name.")
         if not (isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)):
             raise ConfigurationError(f"A tool's name must be a Python name, {name!r} is none.")
-    return dict(tools or {})
+    return dict(tools)
 
 @patch
-def _set_words(self: RLM, system_prompt, tools, sub_tools):
-    if not isinstance(system_prompt, (str, type(None))):
-        raise ConfigurationError("custom_system_prompt must be a text.")
-    self.custom_system_prompt = system_prompt
+def _set_words(self: RLM, prompt, tools, sub_tools):
+    self.custom_system_prompt = check("custom_system_prompt", prompt, isinstance(prompt, str | None), "a text")
     self.tools = check_tools(tools)
     self.sub_tools = self.tools if sub_tools is None else check_tools(sub_tools)
 
@@ -112,8 +116,7 @@ def named_environment(name: str, options: dict[str, Any], show_values: bool) -> 
     "What makes the environment of that name. Raises `ConfigurationError` for options that it does not have."
     configure = ENVIRONMENTS[check_choice("environment", name, tuple(ENVIRONMENTS))]
     own = tuple(inspect.signature(configure).parameters)
-    for option in options:
-        if option in own: continue
+    for option in [o for o in options if o not in own]:
         if option in inspect.signature(configure_jupyter).parameters:
             raise ConfigurationError(f'{option} belongs to environment="jupyter". '
                                      'Write RLM(environment="jupyter", environment_kwargs=...).')
@@ -137,20 +140,17 @@ def own_environment(given: Any, options: dict[str, Any]) -> Callable[[], Environ
 # %% ../nbs/23_configuration.ipynb #68ffd750
 @patch
 def _set_environment(self: RLM, environment, options, persistent):
-    if not isinstance(persistent, bool):
-        raise ConfigurationError(f"persistent must be True or False, not {persistent!r:.80}.")
-    if not isinstance(options, (dict, type(None))):
-        raise ConfigurationError('environment_kwargs must be a dict, such as {"preview": "schema"}.')
-    self.environment_kwargs = dict(options or {})
-    preview = check_choice("preview", self.environment_kwargs.get("preview", "values"), ("values", "schema"))
+    check("environment_kwargs", options, isinstance(options, dict | None), 'a dict, such as {"preview": "schema"}')
+    options = dict(options or {})
+    self.environment_kwargs = dict(options)
+    preview = check_choice("preview", options.pop("preview", "values"), ("values", "schema"))
     self.show_values = preview == "values"  # to the model
-    options = {name: x for name, x in self.environment_kwargs.items() if name != "preview"}
     named = isinstance(environment, str)
     if named: self._create = named_environment(environment, options, self.show_values)
     else: self._create = own_environment(environment, options)
     self.environment = environment if named else getattr(environment, "__name__", type(environment).__name__)
-    self.persistent, self.closed = persistent, False
-    self._repls = weakref.WeakSet()
+    self.persistent = check("persistent", persistent, isinstance(persistent, bool), "True or False")
+    self.closed, self._repls = False, weakref.WeakSet()
     self.repl = self.new_repl() if persistent or not (named or isinstance(environment, type)) else None
 
 @patch
@@ -160,7 +160,6 @@ def new_repl(self: RLM) -> Repl:
     self._repls.add(repl)
     return repl
 
-# %% ../nbs/23_configuration.ipynb #71d2b673
 @patch
 def _set_models(self: RLM, backend, backend_kwargs, other_backends, other_backend_kwargs):
     self.lm = create_lm(backend, backend_kwargs)
@@ -178,11 +177,6 @@ def __repr__(self: RLM):
     return f"RLM({self.lm!r}, max_iterations={self.max_iterations}{', persistent=True' * self.persistent})"
 
 # %% ../nbs/23_configuration.ipynb #f1886b6a
-@patch
-def new_ledger(self: RLM) -> Ledger:
-    "A ledger for one run."
-    return Ledger(self.limits, self.max_concurrent_subcalls)
-
 @patch
 def child(self: RLM, lm: LM) -> RLM:
     "The configuration of a child that `lm` answers for."
@@ -204,15 +198,9 @@ def refuse_own_code(rlm: RLM) -> None:
     if any(r is rlm for r in answering.get()):
         raise RLMError("This RLM is running the code that calls it. Make another RLM for that, or use llm_query.")
 
-# %% ../nbs/23_configuration.ipynb #89dcde3b
 @patch
 def close(self: RLM) -> None:
     "Let go of the REPL, and of those of all sessions. A run that is under way is waited for."
     refuse_own_code(self)
     self.closed = True
     for repl in list(self._repls): repl.close()
-
-@patch
-def __enter__(self: RLM) -> RLM: return self
-@patch
-def __exit__(self: RLM, *error) -> None: self.close()

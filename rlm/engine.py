@@ -35,7 +35,6 @@ class Resolve:
     source: str     # what stood between the brackets
     variable: bool  # True for `FINAL_VAR`
 
-# %% ../nbs/14_engine.ipynb #bf604a68
 @dataclass
 class Trajectory:
     "A run so far."
@@ -129,7 +128,6 @@ def _ask(t: Trajectory, number: int) -> Generator:
     t.say("assistant", parsed.text.strip() or "(empty reply)")
     return reply, parsed
 
-# %% ../nbs/14_engine.ipynb #d312e3c9
 def _run_code(code: tuple[str, ...], number: int, blocks: list[CodeBlock]) -> Generator:
     "Run code and add it to `blocks`, until one block raises or answers; returns how many did not run."
     for i, source in enumerate(code, 1):
@@ -179,7 +177,6 @@ def _best_answer(t: Trajectory, number: int) -> Generator:
     if found.error or _missing_name(t, final, []): return Answer(None, "")
     return Answer(final.value, final.text)
 
-# %% ../nbs/14_engine.ipynb #1556b1e6
 def run_loop(t: Trajectory,             # starts with the first request's messages
              max_iterations: int = 30,  # replies before the model is asked for its best answer
             ) -> Generator:

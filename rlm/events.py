@@ -29,7 +29,6 @@ class RunStarted:
     settings: RunSettings = RunSettings()  # environment, sampling options and the like
     secrets: tuple[str, ...] = field(default=(), repr=False)  # credentials, for listeners that must not write them
 
-# %% ../nbs/20_events.ipynb #e5ea996d
 @dataclass(frozen=True)
 class RunEnded:
     "The run is over; `result.stop_reason` says why."
@@ -54,7 +53,6 @@ class ModelReplied:
     reply: Reply
     spent: Usage
 
-# %% ../nbs/20_events.ipynb #9f5f670c
 @dataclass(frozen=True)
 class BlockStarted:
     "A block of code is about to run."
@@ -109,7 +107,6 @@ class Listeners:
         self.context.run(current_run.set, run)
 
     def __call__(self, event: Event):
-        if not self.listeners: return
         with self.lock:
             for listener in list(self.listeners):
                 try: self.context.run(listener, event)

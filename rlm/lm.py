@@ -4,7 +4,7 @@
 
 # %% ../nbs/07_lm.ipynb #9f732465
 from __future__ import annotations
-import json, os, threading, time
+import json, os, re, threading, time
 from dataclasses import replace
 from difflib import get_close_matches
 from textwrap import shorten
@@ -27,7 +27,6 @@ class LM(Protocol):
     def complete(self, messages: list[dict]) -> Reply | str:
         "What the model says after `messages`."
 
-# %% ../nbs/07_lm.ipynb #b3f1c7d4
 class Traits:
     "What else a run asks of a model. All of it may be left out; these are the defaults."
     priced: bool = False           # its replies say what they cost, so that `max_budget` can be kept
@@ -122,8 +121,8 @@ def to_reply(completion: dict,            # a chat completion, as the server sen
     message = choice.get("message")
     if not isinstance(message, dict):
         raise LMResponseError(f"a completion without a message: {shorten(str(completion), 200)}")
-    sent = {k: v for k, v in {**completion, **choice, **message}.items() if k not in _READ and v is not None}
-    extra = {k: v for k, v in sent.items() if k not in _TEXTS or not isinstance(v, str)}
+    known = lambda k, v: v is None or k in _READ or (k in _TEXTS and isinstance(v, str))
+    extra = {k: v for k, v in {**completion, **choice, **message}.items() if not known(k, v)}
     if len(choices) > 1: extra["choices"] = choices[1:]
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     return Reply(_text(message.get("content")) or _text(message.get("refusal")), completion.get("model") or model,
@@ -150,10 +149,15 @@ class OpenAILM:
         self._lock = threading.Lock()
         self._limit_name = "max_tokens"  # of the option that limits a reply's length
         self._client, self._brought = client, client is not None
-        if self._brought: self._use_client(base_url, api_key)
-        else: self._use_server(base_url, api_key)
+        (self._use_client if self._brought else self._use_server)(base_url, api_key)
+        self._host = urlsplit(self.base_url).hostname or ""
+        self._address = re.sub(r"(?<=//)[^/?#]*@|/*([?#].*)?$", "", self.base_url)  # without what may be secret in it
         if not isinstance(model_name, str) or not model_name:
             raise ConfigurationError('Which model? Give its name: backend_kwargs={"model_name": "gpt-4o-mini"}')
+
+    def __repr__(self):
+        options = "".join(f", {k}={'...' if k.endswith('headers') else repr(v)}" for k, v in self.sampling.items())
+        return f"OpenAILM({self.model!r}, {self._address!r}{options})"
 
 # %% ../nbs/07_lm.ipynb #80d3e2ba
 _OPTIONS = ("model_name", "base_url", "api_key", "client", "timeout", "max_retries", "prices")
@@ -208,17 +212,6 @@ def _use_client(self: OpenAILM, *connection):
 
 # %% ../nbs/07_lm.ipynb #a96d1f37
 @patch(as_prop=True)
-def _address(self: OpenAILM) -> str:
-    "The server's address, without what may be secret in it."
-    u = urlsplit(self.base_url)
-    return f"{u.scheme}://{u.netloc.rpartition('@')[2]}{u.path}".rstrip("/") if u.netloc else self.base_url
-
-@patch
-def __repr__(self: OpenAILM):
-    options = "".join(f", {k}={'...' if k.endswith('headers') else repr(v)}" for k, v in self.sampling.items())
-    return f"OpenAILM({self.model!r}, {self._address!r}{options})"
-
-@patch(as_prop=True)
 def secrets(self: OpenAILM) -> tuple[str, ...]:
     "The key, and whatever is sent in headers: they belong into no log."
     headers = [h for option, h in self.sampling.items() if option.endswith("headers") and isinstance(h, dict)]
@@ -234,12 +227,11 @@ def _connect(self: OpenAILM):
         if self._client is None:
             import openai
             options = {k: getattr(self, k) for k in ("timeout", "max_retries") if getattr(self, k) is not None}
-            if urlsplit(self.base_url).hostname in ("localhost", "127.0.0.1", "::1"):
+            if self._host in ("localhost", "127.0.0.1", "::1"):
                 options["http_client"] = openai.DefaultHttpxClient(trust_env=False)
             self._client = openai.OpenAI(base_url=self.base_url, api_key=self._api_key or "no-key", **options)
     return self._client
 
-# %% ../nbs/07_lm.ipynb #36e06459
 @patch
 def _send(self: OpenAILM, body: dict) -> Any:
     "The server's answer to one request; a dict if all is well."
@@ -303,18 +295,18 @@ def _not_found(self: OpenAILM, reason: str) -> LMError:
         return self._error(ModelNotFoundError, f"{self._address} has no such thing (404): {reason}",
                            f"Check base_url (most end in /v1) and model_name, which is {self.model!r}.")
     near = get_close_matches(self.model, models, 3)
-    listed = (near + [m for m in models if m not in near])[:8]
-    more = f" and {len(models) - len(listed)} more" if len(models) > len(listed) else ""
-    what = f"{self._address} has no model {self.model!r}. It has {', '.join(listed)}{more}."
+    listed = ", ".join(list(dict.fromkeys(near + models))[:8])
+    more = f" and {len(models) - 8} more" if len(models) > 8 else ""
+    what = f"{self._address} has no model {self.model!r}. It has {listed}{more}."
     return self._error(ModelNotFoundError, what, f"Did you mean {near[0]!r}?" if near else "")
 
 # %% ../nbs/07_lm.ipynb #f3b61d09
-_TOO_LONG = ("context length", "context size", "context window", "context_length", "too long", "too many tokens")
+_TOO_LONG = re.compile("context[ _](length|size|window)|too long|too many tokens", re.I)
 
 @patch
 def _status_error(self: OpenAILM, status: int, reason: str, messages: list[dict]) -> LMError:
     "The error for an HTTP status and the server's reason; `messages` are what it was sent."
-    if status != 429 and any(words in reason.lower() for words in _TOO_LONG):
+    if status != 429 and _TOO_LONG.search(reason):
         size = sum(len(str(m.get("content"))) for m in messages)
         return self._error(
             ContextWindowExceededError, f"{self._address} refused the request as too long ({status}): {reason}",
@@ -327,7 +319,6 @@ def _status_error(self: OpenAILM, status: int, reason: str, messages: list[dict]
     if row == 401 and not self._api_key: todo = 'It wants a key: give backend_kwargs={"api_key": ...}.'
     return self._error(kind, f"{self._address} {did} ({status}): {reason}", todo)
 
-# %% ../nbs/07_lm.ipynb #67d9016f
 @patch
 def _failure(self: OpenAILM, e: Exception, messages: list[dict]) -> LMError:
     "The error for an exception of the `openai` package."
@@ -346,7 +337,7 @@ def _failure(self: OpenAILM, e: Exception, messages: list[dict]) -> LMError:
 @patch(as_prop=True)
 def priced(self: OpenAILM) -> bool:
     "Whether it is known what a request costs: by `prices`, or because the endpoint reports it."
-    return self.prices is not None or (urlsplit(self.base_url).hostname or "").endswith("openrouter.ai")
+    return self.prices is not None or self._host.endswith("openrouter.ai")
 
 @patch
 def _with_cost(self: OpenAILM, reply: Reply) -> Reply:
@@ -371,7 +362,6 @@ def _read(self: OpenAILM, completion: Any, messages: list[dict], seconds: float)
     try: return self._with_cost(to_reply(completion, self.model, seconds))
     except LMResponseError as e: raise self._error(LMResponseError, f"{self._address} sent {e}") from None
 
-# %% ../nbs/07_lm.ipynb #e088a2b9
 @patch
 def complete(self: OpenAILM,
              messages: list[dict], # the conversation so far

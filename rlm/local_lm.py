@@ -28,7 +28,6 @@ final ::= "FINAL(" item{1,200} ")"
 item  ::= [^`\n()] | "(" [^`\n()]{0,60} ")"
 '''
 
-# %% ../nbs/09_local_lm.ipynb #9ba5150d
 def grammar_for(messages: list[dict], # the conversation so far
                ) -> str:              # in llama.cpp's notation, GBNF
     "What the next reply may look like: code first; then code or an answer; an answer when it repeats itself."
@@ -120,7 +119,6 @@ def _start(path: Path, n_ctx: int) -> _Server:
     raise ConfigurationError(f"llama.cpp could not serve {path} with a window of {n_ctx} tokens: "
                              f"{errors[:500] or 'it did not say why'}")
 
-# %% ../nbs/09_local_lm.ipynb #eb1a0646
 _servers: dict[tuple[Path, int], _Server] = {}
 _starting = threading.Lock()
 
@@ -153,6 +151,14 @@ class LocalLM:
         self._server = self._lm = None
         self.sub_lms = (LocalLM(model_path, n_ctx, max_tokens, temperature, False, **sampling),) if constrained else ()
 
+    def complete(self, messages: list[dict]) -> Reply:
+        "What the model says after `messages`; the first call starts the server."
+        server = _serve(self.path, self.n_ctx)
+        if server is not self._server:
+            self._lm = OpenAILM(self.model, server.url, server.key, prices={"input": 0, "output": 0}, **self._sampling)
+            self._server = server
+        return self._lm.complete(messages, **({"grammar": grammar_for(messages)} if self.constrained else {}))
+
     def __repr__(self): return f"LocalLM({self.model!r}, n_ctx={self.n_ctx})"
 
 # %% ../nbs/09_local_lm.ipynb #1e5a83cf
@@ -168,13 +174,3 @@ def _check_file(model_path) -> Path:
     with path.open("rb") as f: magic = f.read(4)
     if magic != b"GGUF": raise ConfigurationError(f"{path} is no GGUF file.")
     return path
-
-# %% ../nbs/09_local_lm.ipynb #08faefb6
-@patch
-def complete(self: LocalLM, messages: list[dict]) -> Reply:
-    "What the model says after `messages`; the first call starts the server."
-    server = _serve(self.path, self.n_ctx)
-    if server is not self._server:
-        self._lm = OpenAILM(self.model, server.url, server.key, prices={"input": 0, "output": 0}, **self._sampling)
-        self._server = server
-    return self._lm.complete(messages, **({"grammar": grammar_for(messages)} if self.constrained else {}))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from types import ModuleType
 from typing import Any
-from .text import bounded_repr, brief, clip, fenced, looks_secret, type_name
+from .text import BRIEF, bounded_repr, brief, clip, fenced, looks_secret, type_name
 
 # %% auto #0
 __all__ = ['signature', 'describe', 'shows_whole', 'describe_all']
@@ -23,13 +23,6 @@ def _columns(x: Any, most: int = 40) -> str:
     except Exception as e: return f"columns unknown: {type(e).__name__}"  # a table of somebody else's making
     more = len(x.columns) - len(pairs)
     return "columns " + ", ".join(clip(pair, 60, 10) for pair in pairs) + (f", … {more:,} more" if more > 0 else "")
-
-def _shape(x: Any) -> str:
-    "The size of a table or an array; an empty string for anything else."
-    shape = getattr(x, "shape", None)
-    if not isinstance(shape, tuple): return ""
-    if hasattr(x, "columns"): return f"{_count(shape[0], 'row')}; {_columns(x)}"
-    return f"shape {shape}" + (f", {x.dtype}" if hasattr(x, "dtype") else "")
 
 # %% ../nbs/18_preview.ipynb #19d07e5b
 def _json_keys(lines: list[str]) -> str:
@@ -65,7 +58,10 @@ def _size(x: Any) -> str:
         kinds = list(dict.fromkeys(type_name(o) for o in islice(x, 20)))
         return _count(len(x), "item") + (f" of {'/'.join(kinds[:3])}" if kinds else "")
     if isinstance(x, Mapping): return _count(len(x), "key")
-    return _shape(x)
+    shape = getattr(x, "shape", None)
+    if not isinstance(shape, tuple): return ""
+    if hasattr(x, "columns"): return f"{_count(shape[0], 'row')}; {_columns(x)}"
+    return f"shape {shape}" + (f", {x.dtype}" if hasattr(x, "dtype") else "")
 
 # %% ../nbs/18_preview.ipynb #d7e0924a
 def signature(f: Callable) -> str:
@@ -80,8 +76,6 @@ def signature(f: Callable) -> str:
     return clip(re.sub(r"(: |-> )'([^']*)'", r"\1\2", text), 300, 0)  # annotations kept as strings lose their quotes
 
 # %% ../nbs/18_preview.ipynb #804b07ae
-_SHORT = (int, float, complex, bool, type(None), list, tuple, dict, set, frozenset)  # what `brief` can show
-
 def describe(name: str,                # what the model calls it
              x: Any,                   # the object
              show_values: bool = True, # show values, or only names, types and sizes
@@ -101,7 +95,6 @@ def _first_line(name: str, x: Any) -> str:
     doc = (inspect.getdoc(x) or "").strip().split("\n")[0]
     return f"{name}{signature(x)}: function" + (f". {doc[:200]}" if doc else "")
 
-# %% ../nbs/18_preview.ipynb #6cd4e80b
 def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
     "What follows the first line: some of the value, or all of it."
     if isinstance(x, (ModuleType, type)) or inspect.isroutine(x): return ""
@@ -109,13 +102,13 @@ def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
     if isinstance(x, str):
         return "\n" + fenced(x if len(x) <= head + tail else f"{x[:head]}\n…\n{x[len(x) - tail:]}")
     if isinstance(x, (bytes, bytearray)): return f"\n{clip(repr(bytes(x[:head])), head, 0)}"
-    if type(x) in _SHORT: return f" = {brief(x)}"
+    if type(x) in BRIEF: return f" = {brief(x)}"
     return "\n" + fenced(clip(bounded_repr(x), head, tail)) if own_repr else ""
 
 # %% ../nbs/18_preview.ipynb #a7ff425a
 def shows_whole(x: Any) -> bool:
     "True if `describe` with values shows all of `x`."
-    return len(x) <= 650 if type(x) is str else type(x) in _SHORT and not re.search(r"\.\.\.|<", brief(x))
+    return len(x) <= 650 if type(x) is str else type(x) in BRIEF and not re.search(r"\.\.\.|<", brief(x))
 
 # %% ../nbs/18_preview.ipynb #6948c995
 def describe_all(variables: Mapping[str, Any],       # name -> object, the most important first

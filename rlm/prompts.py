@@ -129,7 +129,6 @@ OUT_OF_ITERATIONS = ("There are no iterations left and no more code will be run.
 LOOK_FIRST = ("You answered without having computed anything from the data. Write a ```repl block that finds the "
               "answer in it and prints it.")
 
-# %% ../nbs/19_prompts.ipynb #6548b4c2
 def confirm(answer: str) -> str:
     "Ask for an answer again that was given before its evidence was seen."
     return (f"You answered {clip(answer, 100, 20)!r} before you saw this output. "

@@ -4,7 +4,7 @@
 
 # %% ../nbs/13_run.ipynb #d0b8933f
 from __future__ import annotations
-import contextvars, itertools, re, secrets, time
+import contextvars, itertools, secrets, time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ from .types import Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCom
 
 # %% auto #0
 __all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'make_call', 'first_messages', 'opens_repls', 'told_all', 'Run',
-           'stop_reason_of', 'answer_in', 'answer_once', 'result_of']
+           'result_of', 'stop_reason_of', 'answer_in', 'answer_once']
 
 # %% ../nbs/13_run.ipynb #1127309e
 class _NoContext:
@@ -81,29 +81,28 @@ class Call:
         "What it brings to the REPL, by name."
         return {"context": self.question if self.context is NO_CONTEXT else self.context} | self.past.names
 
-# %% ../nbs/13_run.ipynb #ac5db16a
 def make_call(rlm: RLM, prompt: Any, context: Any, root_prompt: str | None, output_type: Any, **more) -> Call:
     "The question and all that comes with it. Raises `ConfigurationError` where the arguments are no question."
     question, context = split_prompt(prompt, context, root_prompt)
-    return Call(question, context, rlm.new_ledger(), None if output_type is None else OutputType(output_type), **more)
+    wanted = None if output_type is None else OutputType(output_type)
+    return Call(question, context, Ledger(rlm.limits, rlm.max_concurrent_subcalls), wanted, **more)
 
 # %% ../nbs/13_run.ipynb #b38ef27d
 def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     "The first request of a run."
     question, past = call.question, call.past
-    name = found.names.get("context", "context")
-    there = found.own | found.shared
-    if past.messages: there = {n: v for n, v in there.items() if re.search(rf"\b{re.escape(n)}\b", question)}
+    name, asked = found.names.get("context", "context"), set(names_in(question))
+    there = {n: v for n, v in (found.own | found.shared).items() if n in asked or not past.messages}
     data = {} if call.context is NO_CONTEXT else {name: call.context}
-    previews = describe_all(data | {n: v for n, v in there.items() if n not in data}, rlm.show_values, found.listed)
+    previews = describe_all(data | there | data, rlm.show_values, found.listed)
     if data: task = prompts.task_message(question, previews)
     else: task = prompts.prompt_message(question, name, previews)
     told = [past.reminder, task["content"], call.output_type.told if call.output_type else ""]
-    task = {**task, "content": sendable("\n\n".join(t for t in told if t))}
+    task["content"] = sendable("\n\n".join(filter(None, told)))
     if past.messages: return [*past.messages, task]
     template = found.system_prompt if rlm.custom_system_prompt is None else rlm.custom_system_prompt
-    system = prompts.system_prompt(rlm.tools, template, rlm.show_values, bool(past.names),
-                                   opens_repls(rlm, call.ledger))
+    recursion = opens_repls(rlm, call.ledger)
+    system = prompts.system_prompt(rlm.tools, template, rlm.show_values, bool(past.names), recursion)
     example = prompts.EXAMPLE if found.system_prompt is None else ()  # it is Python
     return [{"role": "system", "content": sendable(system)}, *map(dict, example), task]
 
@@ -111,7 +110,6 @@ def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
     "Whether `rlm_query` opens another REPL there."
     return ledger.depth + 1 < rlm.max_depth
 
-# %% ../nbs/13_run.ipynb #a14af58d
 def told_all(rlm: RLM, call: Call, found: Surroundings) -> bool:
     "True if the first request holds all of the data, and the question is about no other."
     if set(names_in(call.question)) & found.shared.keys(): return False
@@ -130,8 +128,7 @@ class Run:
         self.label = f"run {next(_numbers)}"
         self.id = secrets.token_hex(6)
         self.iteration = 0
-        listeners = [*([rlm.logger] if rlm.logger else []), *listener_for(rlm.verbose), *call.listeners]
-        self.emit = Listeners(listeners, self.id)
+        self.emit = Listeners(filter(None, (rlm.logger, *listener_for(rlm.verbose), *call.listeners)), self.id)
         child = self._child if opens_repls(rlm, self.ledger) else None
         self.emit_subcalls = call.emit_above or self.emit
         self.subcalls = SubCalls(rlm.lms, self.ledger, self.emit_subcalls, child)
@@ -151,31 +148,43 @@ class Run:
 @patch
 def begin(self: Run, held: Held, repl: str) -> None:
     "Start to work in an environment that this run holds; `repl` is its REPL's name."
-    self.held, self.environment = held, held.environment
-    self.repl = repl
+    self.held, self.repl = held, repl
     if self.ledger.parent is None: self.ledger.stop.begin()
-    messages = first_messages(self.rlm, self.call, held.surroundings)
-    self.trajectory = Trajectory(messages, fit=self.call.output_type and self.call.output_type.fit,
-                                 unseen=not told_all(self.rlm, self.call, held.surroundings))
+    call, found = self.call, held.surroundings
+    messages = first_messages(self.rlm, call, found)
+    unseen = not told_all(self.rlm, call, found)
+    self.trajectory = Trajectory(messages, unseen=unseen, fit=call.output_type and call.output_type.fit)
     self._said, self._told = len(messages), 0  # messages and iterations that were announced
 
 # %% ../nbs/13_run.ipynb #3060ee8b
 @patch
-def perform(self: Run, request: AskModel | RunCode | Resolve) -> Any:
-    "Do what the loop asks for."
+def perform(self: Run, request: AskModel | RunCode | Resolve) -> Generator[None, None, Any]:
+    "Announce what the loop asks for, pause, and do it."
     match request:
-        case AskModel(messages=messages):
+        case AskModel(messages, number):
+            self.iteration = number
+            self.emit(ModelAsked(number, self.ledger.spent))
+            yield
             on_this_thread = not (self.call.loop or self.ledger.parent or self.ledger.stop.deadline)
             reply = self.ledger.ask(self.rlm.lm, messages, on_this_thread)
-            if self.emit.listeners: self.emit(ModelReplied(self.iteration, reply, self.ledger.spent))
+            self.emit(ModelReplied(number, reply, self.ledger.spent))
             return reply
-        case RunCode(code=code, name=name):
-            result = self._in_repl(self.environment.run, code, name)
+        case RunCode(code, name):
+            self.emit(BlockStarted(self.iteration, code, self.ledger.spent, self.held.surroundings.inputs(code)))
+            yield
+            result = self._in_repl(self.held.environment.run, code, name)
             self.ledger.note(failed=bool(result.error))
-            if self.emit.listeners: self.emit(BlockEnded(self.iteration, CodeBlock(code, result), self.ledger.spent))
+            self.emit(BlockEnded(self.iteration, CodeBlock(code, result), self.ledger.spent))
             return result
-        case Resolve(source=source, variable=variable):
-            return self._in_repl(self.environment.resolve, source, variable)
+        case Resolve(source, variable):
+            yield
+            return self._in_repl(self.held.environment.resolve, source, variable)
+
+def result_of(steps: Generator) -> Any:
+    "What comes of all the steps together."
+    while True:
+        try: next(steps)
+        except StopIteration as end: return end.value
 
 # %% ../nbs/13_run.ipynb #57a52f6e
 @patch
@@ -189,7 +198,6 @@ def _in_repl(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
     self.call.loop.call_soon_threadsafe(there, context=contextvars.copy_context())
     return self.ledger.wait(future)
 
-# %% ../nbs/13_run.ipynb #4cc9ab99
 @patch
 def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
     "What `run(*args)` did, with the sub-calls that it made. The code in it must not call this `RLM`."
@@ -210,28 +218,6 @@ def _child(self: Run, prompt: str, lm: LM) -> RLMChatCompletion:
 
 # %% ../nbs/13_run.ipynb #53fff0cc
 @patch
-def announce(self: Run, request: AskModel | RunCode | Resolve) -> None:
-    "Say what is going to happen."
-    if isinstance(request, AskModel): self.iteration = request.iteration
-    if not self.emit.listeners: return
-    match request:
-        case AskModel(iteration=number): self.emit(ModelAsked(number, self.ledger.spent))
-        case RunCode(code=code):
-            inputs = self.held.surroundings.inputs(code)
-            self.emit(BlockStarted(self.iteration, code, self.ledger.spent, inputs))
-
-@patch
-def _tell_iterations(self: Run) -> None:
-    "Announce the iterations that are over."
-    t = self.trajectory
-    while self._told < len(t.iterations):
-        said = tuple(t.messages[self._said:])
-        self._said = len(t.messages)
-        self._told += 1
-        self.emit(IterationEnded(self._told, t.iterations[self._told - 1], said))
-
-# %% ../nbs/13_run.ipynb #a5418815
-@patch
 def _tell_start(self: Run) -> None:
     "Announce the run, and what the user may want to know before it."
     rlm, call = self.rlm, self.call
@@ -245,21 +231,28 @@ def _tell_start(self: Run) -> None:
         len(past.messages), call.context if has_context else None, has_context, settings, self.secrets))
     if hint := self.held.surroundings.hint: self.emit(Notice(hint))
 
+@patch
+def _tell_iterations(self: Run) -> None:
+    "Announce the iterations that are over."
+    t = self.trajectory
+    while self._told < len(t.iterations):
+        said = tuple(t.messages[self._said:])
+        self._said = len(t.messages)
+        self._told += 1
+        self.emit(IterationEnded(self._told, t.iterations[self._told - 1], said))
+
 # %% ../nbs/13_run.ipynb #53818ed1
 @patch
 def steps(self: Run) -> Generator[None, None, tuple[Answer, str]]:
     "Perform one request after the other, until the loop has an answer. Pauses before each."
-    loop = run_loop(self.trajectory, self.rlm.max_iterations)
+    loop, done = run_loop(self.trajectory, self.rlm.max_iterations), None
     self._tell_start()
     try:
-        request = next(loop)
         while True:
-            self.announce(request)
-            yield
-            done = self.perform(request)
             try: request = loop.send(done)
             except StopIteration as end: return end.value
             self._tell_iterations()
+            done = yield from self.perform(request)
     finally:
         loop.close()
         self._tell_iterations()
@@ -302,16 +295,9 @@ def answer_in(repl: Repl, rlm: RLM, call: Call) -> Generator[None, None, RLMChat
             raise
         return run.finish(answer, stop_reason)
 
-# %% ../nbs/13_run.ipynb #0fdc720a
 def answer_once(rlm: RLM, call: Call) -> Generator[None, None, RLMChatCompletion]:
     "A run in the REPL that `rlm` keeps, or in one of its own, step by step."
     repl = rlm.repl or rlm.new_repl()
     try: return (yield from answer_in(repl, rlm, call))
     finally:
         if repl is not rlm.repl: repl.close()
-
-def result_of(steps: Generator[None, None, RLMChatCompletion]) -> RLMChatCompletion:
-    "The result of a run, after all its steps."
-    while True:
-        try: next(steps)
-        except StopIteration as end: return end.value

@@ -7,11 +7,10 @@ from __future__ import annotations
 import ast, json, re, reprlib
 from itertools import islice
 from typing import Any
-from fastcore.basics import patch
 
 # %% auto #0
-__all__ = ['join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'bounded_repr', 'fenced', 'plain', 'sendable',
-           'names_in', 'parse_python']
+__all__ = ['BRIEF', 'join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'bounded_repr', 'fenced', 'plain',
+           'sendable', 'names_in', 'parse_python']
 
 # %% ../nbs/17_text.ipynb #b2a771a4
 def join_ends(head: str, cut: int, tail: str) -> str:
@@ -43,6 +42,7 @@ _SECRET_NAME = re.compile(r"(?<![a-z])(api|private|access|auth)?_?"
 _SECRET_VALUE = re.compile(r"\s*((sk|pk|rk|gsk|gh[opsu]|github_pat|xox[a-z]|hf|r8|glpat)[-_]|AKIA|ASIA|AIza|eyJ"
                            r"|Bearer |-----BEGIN [A-Z ]*PRIVATE KEY)[\w\-.=/+\s]{12,}")
 _CONTAINERS = (list, tuple, dict, set, frozenset)
+BRIEF = (type(None), bool, int, float, complex, *_CONTAINERS)  # the types whose values `brief` shows, beside texts
 
 def looks_secret(name: Any,   # a variable's name or a dict's key
                  value: Any,  # what it holds
@@ -79,16 +79,14 @@ class _Brief(reprlib.Repr):
         if type(x) in (bytes, bytearray):
             text = repr(x[:200])
             return text if len(text) <= self.maxother else text[:self.maxother - 3] + "..."
-        if type(x) in (type(None), bool, int, float, complex, str, *_CONTAINERS): return super().repr1(x, level)
+        if type(x) in (str, *BRIEF): return super().repr1(x, level)
         return f"<{type_name(x)}>"
 
-# %% ../nbs/17_text.ipynb #9a410d9b
-@patch
-def repr_dict(self: _Brief, x, level):
-    if level <= 0 and x: return "{...}"
-    value = lambda k, v: "<hidden>" if looks_secret(k, v) else self.repr1(v, level - 1)
-    pairs = [f"{self.repr1(k, level - 1)}: {value(k, v)}" for k, v in islice(x.items(), self.maxdict)]
-    return "{" + ", ".join(pairs + ["..."] * (len(x) > self.maxdict)) + "}"
+    def repr_dict(self, x, level):
+        if level <= 0 and x: return "{...}"
+        value = lambda k, v: "<hidden>" if looks_secret(k, v) else self.repr1(v, level - 1)
+        pairs = [f"{self.repr1(k, level - 1)}: {value(k, v)}" for k, v in islice(x.items(), self.maxdict)]
+        return "{" + ", ".join(pairs + ["..."] * (len(x) > self.maxdict)) + "}"
 
 def brief(x: Any,            # any object
           name: Any = None,  # the variable that holds it, or the key
@@ -119,7 +117,6 @@ def _pieces(x: Any, limit: int, above: tuple[int, ...] = ()):
                 yield from _pieces(x[item], limit, (*above, id(x)))
         yield ",)" if kind is tuple and len(x) == 1 else last
 
-# %% ../nbs/17_text.ipynb #57ca9d8a
 def bounded_repr(x: Any,              # any object
                  limit: int = 40_000, # characters
                 ) -> str:
@@ -142,14 +139,12 @@ def fenced(text: str, language: str = "") -> str:
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
-# %% ../nbs/17_text.ipynb #a03be9bc
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
 
 def plain(text: str) -> str:
     "`text` without terminal colors and control characters."
     return _CONTROL.sub("", text.replace("\r\n", "\n"))
 
-# %% ../nbs/17_text.ipynb #e7bd17aa
 def sendable(text: str) -> str:
     "`text` as UTF-8 can carry it."
     return text.encode("utf-8", "replace").decode("utf-8")

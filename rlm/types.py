@@ -37,14 +37,12 @@ class Usage:
         cost = "cost unknown" if self.cost is None else f"${self.cost:.4f}"
         return f"{self.input_tokens:,} tokens in{cached}, {self.output_tokens:,} out, {calls}, {cost}"
 
-# %% ../nbs/15_types.ipynb #9edb5127
-@patch
-def __add__(self: Usage, other: Usage) -> Usage:
-    "Both usages as one. A sum with an unknown cost in it is unknown."
-    costs = [usage.cost for usage in (self, other) if usage.calls]
-    cost = sum(costs) if costs and None not in costs else None
-    return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens,
-                 self.calls + other.calls, cost, self.cached_tokens + other.cached_tokens)
+    def __add__(self, other: Usage) -> Usage:
+        "Both usages as one. A sum with an unknown cost in it is unknown."
+        costs = [usage.cost for usage in (self, other) if usage.calls]
+        cost = sum(costs) if costs and None not in costs else None
+        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens,
+                     self.calls + other.calls, cost, self.cached_tokens + other.cached_tokens)
 
 # %% ../nbs/15_types.ipynb #35ea7161
 @dataclass(frozen=True)
@@ -131,7 +129,6 @@ class Iteration:
     code_blocks: tuple[CodeBlock, ...] = ()  # in the order they ran
     execution_time: float = 0.0              # seconds, model and code together
 
-# %% ../nbs/15_types.ipynb #c854caf0
 @dataclass(frozen=True)
 class RunSettings:
     "How a run was set up, as its log has it."
@@ -175,6 +172,16 @@ class RLMChatCompletion:
         return (f"RLMChatCompletion({self.response[:200]!r}, {n} iteration{'s' * (n != 1)}, {self.usage}, "
                 f"{self.execution_time:.1f} s, stop_reason={self.stop_reason!r})")
 
+    def undo(self) -> Any:
+        "Put back the names in your notebook that the run bound; what was done, and what was left and why."
+        if self.changes is None:
+            raise RLMError('There is nothing to undo: only environment="jupyter" changes names of yours.')
+        return self.changes.undo()
+
+    def __getstate__(self) -> dict:
+        "Without credentials, and without what belongs to this process."
+        return self.__dict__ | {"changes": None, "previous": None, "secrets": ()}
+
 # %% ../nbs/15_types.ipynb #137e37e1
 def _as_json(x: Any) -> Any:
     "`x` as JSON types: records become dicts, objects that JSON does not know become their `repr`."
@@ -190,19 +197,6 @@ def to_dict(self: RLMChatCompletion) -> dict:
     "The run as plain JSON types."
     return _as_json(self) | {"usage": _as_json(self.usage)}
 
-@patch
-def __getstate__(self: RLMChatCompletion) -> dict:
-    "Without credentials, and without what belongs to this process."
-    return self.__dict__ | {"changes": None, "previous": None, "secrets": ()}
-
-# %% ../nbs/15_types.ipynb #3ad5f426
-@patch
-def undo(self: RLMChatCompletion) -> Any:
-    "Put back the names in your notebook that the run bound; what was done, and what was left and why."
-    if self.changes is None:
-        raise RLMError('There is nothing to undo: only environment="jupyter" changes names of yours.')
-    return self.changes.undo()
-
 # %% ../nbs/15_types.ipynb #45227fa9
 class RLMError(Exception):
     "A run could not go on. `.result` is the `RLMChatCompletion` so far, or None where no run had begun."
@@ -213,30 +207,19 @@ class ConfigurationError(RLMError, ValueError):
     "What was asked for can't be done as it was asked; the message says what can."
 
 # %% ../nbs/15_types.ipynb #05f67973
-class LMError(RLMError):
-    "A language model gave no usable reply."
-class LMConnectionError(LMError):
-    "No server answers at that address."
-class LMTimeoutError(LMError):
-    "The server did not answer in time."
-class LMAuthenticationError(LMError):
-    "The server refused the key (401 or 403)."
-class ModelNotFoundError(LMError):
-    "The server does not have that model, or that address (404)."
-class LMRateLimitError(LMError):
-    "Too many requests, or a used-up quota (429), also after the retries."
-class LMServerError(LMError):
-    "The server failed (5xx), also after the retries."
-class LMRequestError(LMError):
-    "The server refused the request itself (any other 4xx)."
-class ContextWindowExceededError(LMRequestError):
-    "The request is longer than the model's window."
-class LMResponseError(LMError):
-    "The server answered with something that is no chat completion."
+class LMError(RLMError): "A language model gave no usable reply."
+class LMConnectionError(LMError): "No server answers at that address."
+class LMTimeoutError(LMError): "The server did not answer in time."
+class LMAuthenticationError(LMError): "The server refused the key (401 or 403)."
+class ModelNotFoundError(LMError): "The server does not have that model, or that address (404)."
+class LMRateLimitError(LMError): "Too many requests, or a used-up quota (429), also after the retries."
+class LMServerError(LMError): "The server failed (5xx), also after the retries."
+class LMRequestError(LMError): "The server refused the request itself (any other 4xx)."
+class ContextWindowExceededError(LMRequestError): "The request is longer than the model's window."
+class LMResponseError(LMError): "The server answered with something that is no chat completion."
 
 # %% ../nbs/15_types.ipynb #b5fd4c40
-class LimitError(RLMError):
-    "A limit of the run was reached. `.result` holds everything up to then."
+class LimitError(RLMError): "A limit of the run was reached. `.result` holds everything up to then."
 class TimeoutExceededError(LimitError):
     "The run took longer than `max_timeout`."
     stop_reason = "max_timeout"
@@ -252,9 +235,5 @@ class ErrorThresholdExceededError(LimitError):
 class OutputTypeError(RLMError):
     "The last answer that could be had is not of the type that was asked for."
     stop_reason = "max_iterations"
-
-# %% ../nbs/15_types.ipynb #ecb51b6e
-class SubcallError(RLMError):
-    "Raised in the model's own code: its `llm_query` failed."
-class RunEndedError(RLMError):
-    "A function that belonged to a run was called after that run had ended."
+class SubcallError(RLMError): "Raised in the model's own code: its `llm_query` failed."
+class RunEndedError(RLMError): "A function that belonged to a run was called after that run had ended."
