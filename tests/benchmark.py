@@ -146,8 +146,9 @@ def fanning_out(peers: str | None):
         print(f"{name:5} 200 sub-calls of 50 ms   {t['batch'] * 1e3:8.0f} ms   {t['batch'] / 0.2:5.2f} x the ideal 200 ms" + "   bar 1.6" * (name == "rlm"))
         print(f"{name:5} fifty runs at once       {t['fifty'] * 1e3:8.0f} ms   {t['fifty'] / t['one']:5.2f} x one run ({t['one'] * 1e3:.0f} ms)")
 
-MODES = {1: {}, 2: dict(sync_to_user_ns=True), 3: dict(sync_from_user_ns=True, sync_vars=["df"]), 4: dict(sync_from_user_ns=True),
-         5: dict(sync_from_user_ns=True, sync_to_user_ns=True), 6: dict(sync_from_user_ns=True, sync_to_user_ns=True, sync_vars=["df"])}
+READ, BACK, LISTED = dict(sync_from_user_ns=True), dict(sync_to_user_ns=True), dict(sync_vars=["df"])
+MODES = {"private": {}, "publish": BACK, "read listed": READ | LISTED, "read all": READ, "share all": READ | BACK,
+         "share listed": READ | BACK | LISTED}
 
 def namespaces(names: int = 100_000, blocks: int = 200):
     "A block in each sync mode, in a user's namespace of 100,000 names and in an empty one. In a process of its own."
@@ -162,11 +163,11 @@ def namespaces(names: int = 100_000, blocks: int = 200):
         environment.close()
         return st.median(times)
     shell.user_ns["df"] = 1
-    empty = {row: per_block(kw) for row, kw in MODES.items()}
+    empty = {mode: per_block(kw) for mode, kw in MODES.items()}
     shell.user_ns.update({f"name_{i}": i for i in range(names)})
-    for row, small in empty.items():
-        large = per_block(MODES[row])
-        print(f"a block among {names:,} names, row {row}   {small * 1e3:5.2f} ms in an empty namespace, {(large - small) * 1e3:+5.2f} ms   bar 2")
+    for mode, small in empty.items():
+        large = per_block(MODES[mode])
+        print(f"a block among {names:,} names, {mode:12}   {small * 1e3:5.2f} ms in an empty namespace, {(large - small) * 1e3:+5.2f} ms   bar 2")
 
 def blocks(runs: int = 5, n: int = 300):
     "A small block among 100,000 names beside one in an empty namespace, and how long large values take to be shown."

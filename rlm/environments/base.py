@@ -64,9 +64,9 @@ class Environment(Protocol):
 # %% ../../nbs/environments/03_base.ipynb #a9c581d6
 def visible_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
     "The public names and their values, `context` first; no modules."
-    found = {n: namespace[n] for n in list(namespace) if isinstance(n, str) and not n.startswith("_")}
-    found = {n: v for n, v in found.items() if not issubclass(type(v), ModuleType)}
-    return {n: found[n] for n in sorted(found, key=lambda n: n != "context")}
+    found = {n: namespace[n] for n in list(namespace) if isinstance(n, str) and n[:1] != "_"}
+    order = sorted(found, key=lambda n: n != "context")
+    return {n: found[n] for n in order if not issubclass(type(found[n]), ModuleType)}
 
 # %% ../../nbs/environments/03_base.ipynb #2aeb717b
 class BaseEnvironment:
@@ -78,8 +78,10 @@ class BaseEnvironment:
     def __init__(self, namespace: dict[str, Any],  # what the code sees and binds
                  show_values: bool = True):        # show in tracebacks what names stood for
         self.namespace, self.show_values = namespace, show_values
+        self._answers = namespace  # where an `answer` of the code's may be
         self.names = ChainMap(self.own, self.theirs)
-        self.task = Task()  # that of the run under way
+        self.task = Task()               # that of the run under way
+        self._guarded: set[str] = set()  # names that its code may bind, but not keep
         self._slot, self._loop = AnswerSlot(), EventLoop()
         self.helpers = repl_helpers(self.names, self._slot)
         self._captures, self._files = [Capture()], set()
@@ -91,6 +93,10 @@ class BaseEnvironment:
         "Public names and their values, `context` first."
         return visible_names(self.names)
 
+    def run(self, code: str, name: str) -> CodeResult:
+        "What running `code` did; its last expression is echoed."
+        return self._perform(code, name, self._echo)
+
     def close(self) -> None:
         "Let go of everything."
         self._finalizer()
@@ -98,13 +104,6 @@ class BaseEnvironment:
     def _bring(self, data: dict[str, Any]) -> dict[str, str]: return {}  # names of data that goes by another one here
     def _take_away(self) -> None: ...
     def _compile(self, source: str, filename: str) -> list[CodeType]: return compile_block(source, filename)
-
-def _shut_down(captures: list[Capture], loop: EventLoop, files: set[str] = frozenset()) -> None:
-    for name in files: linecache.cache.pop(name, None)
-    for capture in captures: capture.close()
-    with InterruptGate(), Capture() as nobody:
-        nobody.close()
-        loop.close()
 
 # %% ../../nbs/environments/03_base.ipynb #52c56f35
 @patch
@@ -115,7 +114,7 @@ def begin(self: BaseEnvironment, task: Task) -> Surroundings:
     self._captures[:] = [Capture()]
     self._before_run = dict(self.own)
     self.helpers |= task.tools
-    self._guarded = self.helpers.keys() - MAY_COVER | task.tools.keys()  # names that the code may bind, but not keep
+    self._guarded = self.helpers.keys() - MAY_COVER | task.tools.keys()
     own = {n: x for n, x in visible_names(self.own).items() if n not in task.data}
     return Surroundings(self._bring(task.data), own)
 
@@ -129,6 +128,13 @@ def end(self: BaseEnvironment, keep: bool = True) -> Any:
     if not keep:
         self.own.clear()
         self.own.update(self._before_run)
+
+def _shut_down(captures: list[Capture], loop: EventLoop, files: set[str] = frozenset()) -> None:
+    for name in files: linecache.cache.pop(name, None)
+    for capture in captures: capture.close()
+    with InterruptGate(), Capture() as nobody:
+        nobody.close()
+        loop.close()
 
 # %% ../../nbs/environments/03_base.ipynb #f671c96f
 @patch
@@ -176,7 +182,6 @@ def _attempt(self: BaseEnvironment, source: str, name: str, use: Callable, gate:
             return CodeResult(error=format_error(e, self._files, self.show_values))
     finally: gate.open = False
 
-# %% ../../nbs/environments/03_base.ipynb #192b9919
 @patch
 def _prepare(self: BaseEnvironment, source: str) -> None:
     "Get ready for a block. An interrupt waits until it is done."
@@ -193,13 +198,7 @@ def _put_back(self: BaseEnvironment) -> list[str]:
 
 # %% ../../nbs/environments/03_base.ipynb #d77dbca7
 @patch
-def run(self: BaseEnvironment, code: str, name: str) -> CodeResult:
-    "What running `code` did; its last expression is echoed."
-    return self._perform(code, name, self._echo)
-
-@patch
 def _echo(self: BaseEnvironment, value) -> tuple[dict, ...]:
-    "A last expression's value as a notebook output."
     if value is None: return ()
     data = {"text/plain": bounded_repr(value)}
     return ({"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": None},)
@@ -207,7 +206,7 @@ def _echo(self: BaseEnvironment, value) -> tuple[dict, ...]:
 @patch
 def _take_answer_dict(self: BaseEnvironment, succeeded: bool) -> None:
     "An `answer` that is marked ready is the block's answer, once, and only if the block did not fail."
-    answer = self.namespace.get("answer", self.helpers["answer"])
+    answer = self._answers.get("answer", self.helpers["answer"])
     ready = type(answer) is dict and "content" in answer and answer.get("ready")
     if not (isinstance(ready, (bool, int, str)) and ready): return
     answer["ready"] = False
@@ -313,6 +312,5 @@ def resolve(self: BaseEnvironment, source: str,  # what stood between the bracke
 
 @patch
 def _give(self: BaseEnvironment, value) -> NoReturn:
-    "End with the value of an expression, if it has one."
     if value is None: raise ValueError("this has no value (it is None); answer with an expression that has one")
     self._slot.give(value)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import codecs, io, os, re, sys, threading
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from fastcore.basics import patch
 from .stopping import BlockEnd, undisturbed
 from ..text import join_ends
 
@@ -25,6 +24,15 @@ class OutputLimit(BlockEnd):
 capture_lock = threading.RLock()
 if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=capture_lock._at_fork_reinit)
 
+class _Stdout(io.TextIOBase):
+    encoding = "utf-8"
+    errors = "strict"
+    def close(self) -> None: pass
+    def reconfigure(self, **options) -> None: pass
+    def writable(self) -> bool: return True
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("captured output has no file; for a subprocess use capture_output=True")
+
 class _Bytes:
     def __init__(self, stream: CapturedStream):
         self._stream, self._decode = stream, codecs.getincrementaldecoder("utf-8")("replace").decode
@@ -34,16 +42,8 @@ class _Bytes:
     def flush(self) -> None: pass
 
 # %% ../../nbs/environments/01_capture.ipynb #7010f217
-class CapturedStream(io.TextIOBase):
+class CapturedStream(_Stdout):
     "A text stream that keeps the two ends of what is written to it."
-    encoding = "utf-8"
-    errors = "strict"
-    def close(self) -> None: pass
-    def reconfigure(self, **options) -> None: pass
-    def writable(self) -> bool: return True
-    def fileno(self) -> int:
-        raise io.UnsupportedOperation("captured output has no file; for a subprocess use capture_output=True")
-
     def __init__(self):
         self.dropping = False  # True once nobody will read it any more
         self.buffer = _Bytes(self)
@@ -70,16 +70,14 @@ class CapturedStream(io.TextIOBase):
         self._head, tail = self._head + text[:room], text[room:][-KEEP:]
         self._parts, self._held = [tail], len(tail)
 
-# %% ../../nbs/environments/01_capture.ipynb #2ccdb31f
-@patch
-def take(self: CapturedStream) -> str:
-    "What was written since the last `take`, its middle cut where it is long."
-    with capture_lock:
-        if self._size > 2 * KEEP: self._fold()
-        cut, tail = self._size - 2 * KEEP, "".join(self._parts)
-        text = join_ends(self._head, cut, tail) if cut > 0 else tail
-        self._restart()
-    return text
+    def take(self) -> str:
+        "What was written since the last `take`, its middle cut where it is long."
+        with capture_lock:
+            if self._size > 2 * KEEP: self._fold()
+            cut, tail = self._size - 2 * KEEP, "".join(self._parts)
+            text = join_ends(self._head, cut, tail) if cut > 0 else tail
+            self._restart()
+        return text
 
 # %% ../../nbs/environments/01_capture.ipynb #fcf773db
 current_capture: ContextVar[Capture | None] = ContextVar("rlm_capture", default=None)
@@ -136,20 +134,17 @@ def _release(proxies: list[StreamProxy]) -> None:
 _threads = {"holders": 0, "routed": None, "original": None}
 
 def _route_threads(step: int) -> None:
-    "Count one holder more or fewer; replace `Thread.start` for the first, put it back after the last."
+    "Replace `Thread.start` for the first holder, and put it back after the last."
     _threads["holders"] += step
-    if step == _threads["holders"] == 1:
-        _threads["original"] = threading.Thread.start
-        _threads["routed"] = threading.Thread.start = _routed_start(threading.Thread.start)
-    elif not _threads["holders"] and threading.Thread.start is _threads["routed"]:
-        threading.Thread.start = _threads["original"]
-
-def _routed_start(original):
+    original = threading.Thread.start
     def start(thread: threading.Thread) -> None:
         with undisturbed():
             if current_capture.get() is None: original(thread)
             else: _start_in_context(thread, original)
-    return start
+    if step == _threads["holders"] == 1:
+        _threads.update(original=original, routed=start)
+        threading.Thread.start = start
+    elif not _threads["holders"] and original is _threads["routed"]: threading.Thread.start = _threads["original"]
 
 def _start_in_context(thread: threading.Thread, original) -> None:
     "Start a thread that inherits this context, and holds the proxies for as long as it lives."
@@ -192,24 +187,21 @@ class Capture:
         "What was written to stdout and to stderr since the last `take`."
         return self.stdout.take(), self.stderr.take()
 
+    def show(self, output: dict) -> None:
+        "Keep a notebook output. Raises `OutputLimit` where all of them together are too large."
+        if self.stdout.dropping: return
+        self.outputs.append(output)
+        size = sum(len(v) for o in self.outputs for v in o["data"].values() if isinstance(v, str))
+        if size > LIMIT: raise OutputLimit(f"more than {LIMIT:,} characters displayed")
+
+    def take_outputs(self) -> tuple[dict, ...]:
+        "What was displayed since the last `take_outputs`."
+        outputs, self.outputs = tuple(self.outputs), []
+        return outputs
+
     def close(self) -> None:
         "From now on nobody reads it: drop what is written."
         self.stdout.dropping = self.stderr.dropping = True
-
-# %% ../../nbs/environments/01_capture.ipynb #b5c37b7c
-@patch
-def show(self: Capture, output: dict) -> None:
-    "Keep a notebook output. Raises `OutputLimit` where all of them together are too large."
-    if self.stdout.dropping: return
-    self.outputs.append(output)
-    size = sum(len(v) for o in self.outputs for v in o["data"].values() if isinstance(v, str))
-    if size > LIMIT: raise OutputLimit(f"more than {LIMIT:,} characters displayed")
-
-@patch
-def take_outputs(self: Capture) -> tuple[dict, ...]:
-    "What was displayed since the last `take_outputs`."
-    outputs, self.outputs = tuple(self.outputs), []
-    return outputs
 
 # %% ../../nbs/environments/01_capture.ipynb #04477318
 @contextmanager

@@ -83,21 +83,18 @@ def undo(self: Changes) -> Undone:
     "Put the names back. In-place changes of objects can't be undone."
     restored, left = [], {}
     for name, (before, after) in self._bindings.items():
-        if self._namespace.get(name, MISSING) is after:
-            self._put_back(name, before)
-            restored.append(name)
-        else: left[name] = "you have bound or deleted it since"
+        if self._namespace.get(name, MISSING) is not after:
+            left[name] = "you have bound or deleted it since"
+            continue
+        if before is MISSING: del self._namespace[name]
+        else: self._namespace[name] = before
+        if name in self._given_before and before is not MISSING: self._given[name] = before
+        else: self._given.pop(name, None)
+        restored.append(name)
     self._bindings.clear()
     for name in [*self.modified, *self.possibly_modified]:
         left.setdefault(name, "the object itself may have been changed in place")
     return Undone(restored, left)
-
-@patch
-def _put_back(self: Changes, name: str, value: Any) -> None:
-    if value is MISSING: del self._namespace[name]
-    else: self._namespace[name] = value
-    if name in self._given_before and value is not MISSING: self._given[name] = value
-    else: self._given.pop(name, None)
 
 # %% ../../nbs/environments/08_changes.ipynb #84e53017
 @patch

@@ -99,7 +99,6 @@ def _tell(error: BaseException, files, show_values: bool) -> tuple[str, bool]:
     return text + "".join(f"  | {line}\n" for part in parts for line in part.splitlines()), bool(lines)
 
 def _explain(error: BaseException) -> str:
-    "The last lines of a traceback: what the error is."
     if isinstance(error, SystemExit): return f"SystemExit: {error}\nThis ended the block; what it had set is kept.\n"
     if isinstance(error, BlockEnd): return f"{type(error).__name__}: {error}; the block was stopped here\n"
     only = traceback.TracebackException(type(error), error, None, limit=0, compact=True)
@@ -108,7 +107,6 @@ def _explain(error: BaseException) -> str:
 _DATA = (str, bytes, int, float, list, tuple, dict, set, type(None))
 
 def _values(frame, number: int) -> str:
-    "What the names in the line that failed stood for."
     line = linecache.getline(frame.f_code.co_filename, number)
     found = {n: frame.f_locals[n] for n in names_in(line) if n in frame.f_locals and n != "context"}
     shown = [f"{n} = {brief(v, n, 200)[:300]}" for n, v in found.items() if type(v) in _DATA]

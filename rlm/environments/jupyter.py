@@ -52,7 +52,7 @@ class InKernel(InShell):
 
     def _prepare(self, source: str) -> None:
         super()._prepare(source)
-        self._users_before = dict(self.user_ns)
+        self._users_before = self.user_ns.copy()
         tree = self.mode.reads and (parse_python(source) or parse_python(transformed(self.shell, source)))
         if tree: self._in_place.before_block(tree, self.theirs)
 
@@ -86,7 +86,7 @@ def _shared(self: InKernel, question: str) -> dict[str, Any]:
 @patch
 def _inputs(self: InKernel, code: str) -> dict[str, Any]:
     "Variables of the user's that this block or an earlier one names, and that the code does not have itself."
-    self._words |= dict.fromkeys(names_in(code) if self.mode.reads else ())
+    self._words |= dict.fromkeys(names_in(code))
     return {n: self.theirs[n] for n in self._words if n in self.theirs and n not in self.own}
 
 @patch
@@ -103,13 +103,11 @@ def _hint(self: InKernel, question: str) -> str:
 # %% ../../nbs/environments/09_jupyter.ipynb #e579844e
 class PrivateNamespace(InKernel, LocalEnvironment):
     "The model's names are its own; some of the user's are shared, and some of its own are given back."
-    def _new_builtins(self) -> dict[str, Any]:
-        return ReadThrough(vars(builtins) | {"get_ipython": find_shell}, self.theirs)
+    def _new_builtins(self) -> dict[str, Any]: return ReadThrough({}, self.theirs)
 
     def _prepare(self, source: str) -> None:
         super()._prepare(source)
         self._own_before = dict(self.namespace)
-        if not self.mode.reads: return
         found = self._fixed["__builtins__"]
         found |= vars(builtins) | self.helpers | {"get_ipython": find_shell}
         for name in (vars(builtins).keys() | {"answer"}) & self.user_ns.keys():
@@ -123,31 +121,28 @@ class PrivateNamespace(InKernel, LocalEnvironment):
         if self.mode.writes: self._give_back()
         return restored + list(lost)[:20]
 
-# %% ../../nbs/environments/09_jupyter.ipynb #1e0ea3e8
-@patch
-def _give_back(self: PrivateNamespace) -> None:
-    "Bind for the user what the block bound, and delete what it deleted."
-    for name, value in list(self.namespace.items()):
-        if self._own_before.get(name, MISSING) is value or name in self._fixed: continue
-        listed, before = name in self.listed, self.user_ns.get(name, MISSING)
-        if not (listed or can_be_given(self.shell, name, value)): continue
-        if self._given.give(name, value, listed): self._changes.note(name, before, value)
-        else: self._changes.withheld[name] = value
-        if listed: del self.namespace[name]
-    for name in self._own_before.keys() - self.namespace.keys() - self.listed:
-        before = self.user_ns.get(name, MISSING)
-        if self._given.take_back(name): self._changes.note(name, before, MISSING)
+    def _give_back(self) -> None:
+        "Bind for the user what the block bound, and delete what it deleted."
+        for name, value in list(self.namespace.items()):
+            if self._own_before.get(name, MISSING) is value or name in self._fixed: continue
+            listed, before = name in self.listed, self.user_ns.get(name, MISSING)
+            if not (listed or can_be_given(self.shell, name, value)): continue
+            if self._given.give(name, value, listed): self._changes.note(name, before, value)
+            else: self._changes.withheld[name] = value
+            if listed: del self.namespace[name]
+        for name in self._own_before.keys() - self.namespace.keys() - self.listed:
+            before = self.user_ns.get(name, MISSING)
+            if self._given.take_back(name): self._changes.note(name, before, MISSING)
 
 # %% ../../nbs/environments/09_jupyter.ipynb #84cc21ac
 class UserNamespace(InKernel, BaseEnvironment):
     "The model works in the user's own namespace."
+    own = property(lambda self: self._brought)  # all other names are the user's, and go back by `Changes.undo`
+
     def __init__(self, mode: SyncMode, approve: Callable | None = None, show_values: bool = True):
         self._brought: dict[str, Any] = {}  # the run's data, by the names that it has here
         self._builtins = dict(vars(builtins))
         super().__init__(mode, approve, show_values, namespace=find_shell().user_ns)
-
-    @property
-    def own(self) -> dict[str, Any]: return self._brought  # all others are the user's, and go back by `Changes.undo`
 
     def _bring(self, data: dict[str, Any]) -> dict[str, str]:
         "Make a run's data and functions available; data goes by another name where the user has that one."
@@ -159,18 +154,14 @@ class UserNamespace(InKernel, BaseEnvironment):
         for here, value in data.items():
             while here in self.user_ns: here = f"rlm_{here}"
             self._brought[here] = value
-        self._builtins |= self.helpers | self._brought
         self._guarded = (self._guarded | self._brought.keys()) - self.user_ns.keys()
-        self._takes_answer = "answer" not in self.user_ns
-        self._names_before = dict(self.user_ns)
+        self._answers = {} if "answer" in self.user_ns else self.user_ns
+        self._names_before = self.user_ns.copy()
         return {name: here for name, here in zip(data, self._brought) if name != here}
 
     def _take_away(self) -> None:
         for name in self._brought: self._builtins.pop(name, None)
         self._brought.clear()
-
-    def _take_answer_dict(self, succeeded: bool) -> None:
-        if self._takes_answer: super()._take_answer_dict(succeeded)
 
 # %% ../../nbs/environments/09_jupyter.ipynb #605c50ed
 _builtins_in_use: WeakKeyDictionary = WeakKeyDictionary()  # shell -> the `__builtins__` of its blocks, the latest last
@@ -206,7 +197,7 @@ def _put_back(self: UserNamespace) -> list[str]:
 @patch
 def end(self: UserNamespace, keep: bool = True) -> Changes:
     changes = super(UserNamespace, self).end(keep)
-    before, after = self._names_before, dict(self.user_ns)
+    before, after = self._names_before, self.user_ns.copy()
     given = self._given.objects
     for name in before | after:
         old, new = before.get(name, MISSING), after.get(name, MISSING)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import builtins, itertools, sys
 from types import ModuleType
 from typing import Any
-from fastcore.basics import patch
 from .base import BaseEnvironment
 
 # %% auto #0
@@ -42,11 +41,9 @@ class LocalEnvironment(BaseEnvironment):
         for name in self.task.data:
             for names in (self._fixed, self.namespace): names.pop(name, None)
 
-# %% ../../nbs/environments/04_local.ipynb #8d5219a3
-@patch
-def _put_back(self: LocalEnvironment) -> list[str]:
-    names, changed = self.namespace, super(LocalEnvironment, self)._put_back()
-    changed += [name for name, value in self.task.data.items() if name not in names or names[name] is not value]
-    self._fixed["__builtins__"] |= self.helpers
-    names |= self._fixed
-    return sorted(changed)
+    def _put_back(self) -> list[str]:
+        names, changed = self.namespace, super()._put_back()
+        changed += [name for name, value in self.task.data.items() if name not in names or names[name] is not value]
+        self._fixed["__builtins__"] |= self.helpers
+        names |= self._fixed
+        return sorted(changed)

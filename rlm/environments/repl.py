@@ -58,6 +58,13 @@ class Repl:
             raise RLMError("A stream of this RLM has not come to its end. Go through it, or call its close(), "
                            "before you ask the next question.")
 
+    def close(self) -> None:
+        "Wait for the run that is under way, if there is one, and let go of everything."
+        if self._held_here: self.closed = True
+        else:
+            self.refuse_to_wait()
+            with self._lock: self._let_go()
+
 # %% ../../nbs/environments/05_repl.ipynb #0f4ea22c
 @patch
 @contextmanager
@@ -75,12 +82,3 @@ def hold(self: Repl, task: Task,  # what the run brings
         finally:
             held.end()
             if self.closed: self._let_go()
-
-# %% ../../nbs/environments/05_repl.ipynb #1f80272c
-@patch
-def close(self: Repl) -> None:
-    "Wait for the run that is under way, if there is one, and let go of everything."
-    if self._held_here: self.closed = True
-    else:
-        self.refuse_to_wait()
-        with self._lock: self._let_go()

@@ -138,15 +138,24 @@ class InShell:
                 self._capture.stderr.write(f"A figure could not be shown. {type(e).__name__}: {e}\n")
         return super()._put_back()
 
-# %% ../../nbs/environments/06_shell.ipynb #3351f962
-@patch
-def _echo(self: InShell, value: Any) -> tuple[dict, ...]:
-    if value is None or any(m.canvas.figure is value for m in open_figures().values()): return ()
-    formatter = self.shell.display_formatter
-    if formatter.ipython_display_formatter(value): return ()
-    data, metadata = formatter.format(value, exclude={"text/plain"})
-    data["text/plain"] = bounded_repr(value)
-    return (rich_output("execute_result", data, metadata, execution_count=None),)
+    def _echo(self, value: Any) -> tuple[dict, ...]:
+        if value is None or any(m.canvas.figure is value for m in open_figures().values()): return ()
+        formatter = self.shell.display_formatter
+        if formatter.ipython_display_formatter(value): return ()
+        data, metadata = formatter.format(value, exclude={"text/plain"})
+        data["text/plain"] = bounded_repr(value)
+        return (rich_output("execute_result", data, metadata, execution_count=None),)
+
+    def _perform(self, source: str, name: str, use: Callable) -> CodeResult:
+        perform = super()._perform
+        if self.approve is None: return perform(source, name, use)
+        allowed = self.approve(source)
+        if allowed is not None and not isinstance(allowed, str):
+            raise ConfigurationError("approve must return the code to run, or None to refuse it, "
+                                     f"not {type(allowed).__name__}.")
+        if not (allowed or "").strip(): return CodeResult(error="The user did not allow this code to run.", ran="")
+        result = perform(allowed, name, use)
+        return result if allowed == source else replace(result, ran=allowed)
 
 # %% ../../nbs/environments/06_shell.ipynb #4eca2250
 @contextmanager
@@ -178,16 +187,3 @@ def _compile(self: InShell, source: str, filename: str) -> list[CodeType]:
     codes = compile_block(cell, filename)
     self._around.enter_context(magics_on(self.shell, self.namespace))
     return codes
-
-# %% ../../nbs/environments/06_shell.ipynb #d79daccb
-@patch
-def _perform(self: InShell, source: str, name: str, use: Callable) -> CodeResult:
-    perform = super(InShell, self)._perform
-    if self.approve is None: return perform(source, name, use)
-    allowed = self.approve(source)
-    if allowed is not None and not isinstance(allowed, str):
-        raise ConfigurationError("approve must return the code to run, or None to refuse it, "
-                                 f"not {type(allowed).__name__}.")
-    if not (allowed and allowed.strip()): return CodeResult(error="The user did not allow this code to run.", ran="")
-    result = perform(allowed, name, use)
-    return result if allowed == source else replace(result, ran=allowed)

@@ -104,6 +104,14 @@ class Stop:
         "Seconds until the time is up; None if there is no such time."
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
+    def ask(self) -> None:
+        "Stop everything now."
+        with self._lock:
+            if not self.asked.done(): self.asked.set_result(None)
+            blocks, inner = list(self._watched), list(self._inner)
+        for stop in inner: stop.ask()
+        for block in blocks: threading.Thread(target=self._end, args=[block], daemon=True).start()
+
 # %% ../../nbs/environments/00_stopping.ipynb #563aca8a
 def _has_alarm() -> bool: return _on_main() and hasattr(signal, "setitimer")
 
@@ -162,13 +170,3 @@ def watch(self: Stop, gate: InterruptGate):
     try:
         with self._by_alarm(gate), self._by_thread(gate): yield
     finally: _enclosing.reset(token)
-
-# %% ../../nbs/environments/00_stopping.ipynb #cebcd821
-@patch
-def ask(self: Stop) -> None:
-    "Stop everything now."
-    with self._lock:
-        if not self.asked.done(): self.asked.set_result(None)
-        blocks, inner = list(self._watched), list(self._inner)
-    for stop in inner: stop.ask()
-    for block in blocks: threading.Thread(target=self._end, args=[block], daemon=True).start()
