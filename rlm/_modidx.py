@@ -302,6 +302,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'rlm/environments/execution.py'),
                                             'rlm.environments.execution._let_ends_pass': ( 'environments/execution.html#_let_ends_pass',
                                                                                            'rlm/environments/execution.py'),
+                                            'rlm.environments.execution._report': ( 'environments/execution.html#_report',
+                                                                                    'rlm/environments/execution.py'),
                                             'rlm.environments.execution._tell': ( 'environments/execution.html#_tell',
                                                                                   'rlm/environments/execution.py'),
                                             'rlm.environments.execution._values': ( 'environments/execution.html#_values',

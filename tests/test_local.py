@@ -654,6 +654,18 @@ def test_a_task_that_exits_ends_the_block(env):
         assert "SystemExit: 3" in result.error and result.stdout == "tidied\n"
         assert ok(env, "await asyncio.sleep(0, 5)").shown == "5"
 
+def test_the_log_hears_of_callbacks_that_fail_and_not_of_tasks_that_are_garbage(env, caplog):
+    ok(env, """
+        import asyncio
+        async def fail(): raise ValueError("nobody awaits this")
+        t = asyncio.create_task(fail())
+        await asyncio.sleep(0.01)
+        del t""")
+    gc.collect()
+    assert caplog.records == []
+    ok(env, "asyncio.get_running_loop().call_soon(lambda: 1 / 0)\nawait asyncio.sleep(0.01)")
+    assert "ZeroDivisionError" in caplog.text
+
 def test_closing_cancels_what_is_pending(capfd):
     env = local(None)
     ok(env, """

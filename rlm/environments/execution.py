@@ -120,7 +120,9 @@ class EventLoop:
     def run(self, coroutine) -> Any:
         "The coroutine's result."
         import asyncio
-        if self._loop is None or self._loop.is_running(): self._loop = asyncio.new_event_loop()
+        if self._loop is None or self._loop.is_running():
+            self._loop = asyncio.new_event_loop()
+            self._loop.set_exception_handler(_report)
         task = self._loop.create_task(coroutine)
         try: return self._drive(task)
         finally:
@@ -137,6 +139,10 @@ class EventLoop:
             self.run(asyncio.wait(tasks, timeout=1))
         self._loop.close()
         self._loop = None
+
+def _report(loop, context: dict) -> None:
+    "Say what a callback raised, and nothing of tasks that nobody awaited: they are found amid anything, as garbage."
+    if "handle" in context: loop.default_exception_handler(context)
 
 # %% ../../nbs/environments/02_execution.ipynb #5046bfb5
 @patch
