@@ -47,7 +47,6 @@ class Surroundings:
     inputs: Callable[[str], dict[str, Any]] = lambda code: {}  # the user's variables that a block names, for logs
     system_prompt: str | None = None                      # instead of the library's, which teaches Python
 
-# %% ../../nbs/environments/03_base.ipynb #e48996df
 class Environment(Protocol):
     "Where the code of runs is executed, one run after the other."
     def begin(self, task: Task) -> Surroundings | None:

@@ -147,7 +147,6 @@ def _route_threads(step: int) -> None:
     elif not _threads["holders"] and original is _threads["routed"]: threading.Thread.start = _threads["original"]
 
 def _start_in_context(thread: threading.Thread, original) -> None:
-    "Start a thread that inherits this context, and holds the proxies for as long as it lives."
     run, context = thread.run, copy_context()
     held = _hold()
     def routed():

@@ -140,7 +140,6 @@ def _handed_on(node: ast.AST | None) -> Iterator[str]:
               | ast.Await(value=x) | ast.keyword(value=x) | ast.Lambda(body=x)):
             yield from _handed_on(x)
 
-# %% ../../nbs/environments/08_changes.ipynb #a1de7a39
 _HARMLESS = set("print display len sum repr str type isinstance bool int float abs round any all id hash format "
                 "SHOW_VARS llm_query llm_query_batched".split())
 

@@ -127,7 +127,6 @@ def _end(self: Stop, block: tuple[int, InterruptGate]) -> None:
 @patch
 @contextmanager
 def _by_thread(self: Stop, gate: InterruptGate):
-    "What runs inside is ended from other threads."
     block = threading.get_ident(), gate
     with self._lock: self._watched.add(block)
     timer = None
