@@ -51,7 +51,7 @@ def start_session(self: RLM) -> Session:
 @patch
 def _past(self: Session, contexts: list[Any]) -> Past:
     "What the next turn is given; `contexts` has the data of all turns, its own included."
-    names = {f"session_context_{i}": data for i, data in enumerate(contexts)} | {"context_history": contexts}
+    names = {f"session_context_{i}": data for i, data in enumerate(contexts)} | {"context_history": [*contexts]}
     names["session_history"] = [{"prompt": r.prompt, "response": r.response} for r in self._results]
     if not self._results: return Past(names=names)
     last = self._results[-1]

@@ -45,6 +45,11 @@ def test_the_repl_has_the_conversation():
     assert blocks[1].stdout.startswith("Pick a color. ")
     assert [m["content"] for m in session.history] == ["Pick a color.", "Blue", "And now?", "ok ok", "Third?", "ok ok"]
 
+def test_what_code_does_to_the_history_is_not_remembered():
+    session = scripted(block("context_history.clear()"), "FINAL(ok ok)", block("FINAL(len(context_history))")).start_session()
+    session.chat("One.")
+    assert session.chat("Two.").value == 2
+
 def test_reserved_names_are_those_that_a_block_finds():
     found = "import builtins\nFINAL([n for n in (*globals(), *__builtins__) if n not in vars(builtins)])"
     names = scripted(block(found)).start_session().chat("Which names are there?").value
