@@ -17,7 +17,7 @@ from .types import (ConfigurationError, ContextWindowExceededError, LMAuthentica
                        ModelNotFoundError, Reply, Usage)
 
 # %% auto #0
-__all__ = ['OPENAI_URL', 'LM', 'Traits', 'trait', 'sub_lm_of', 'name_of', 'ask', 'ScriptedLM', 'to_reply', 'OpenAILM']
+__all__ = ['LM', 'Traits', 'trait', 'sub_lm_of', 'name_of', 'ask', 'ScriptedLM', 'to_reply', 'OpenAILM']
 
 # %% ../nbs/07_lm.ipynb #7faf2709
 class LM(Protocol):
@@ -180,7 +180,6 @@ def _check_prices(prices: Any) -> dict[str, float] | None:
                              "{'input': 2.5, 'cached': 1.25, 'output': 10}. ('cached' may be left out.)")
 
 # %% ../nbs/07_lm.ipynb #95e2d7ab
-OPENAI_URL = "https://api.openai.com/v1"
 _NO_KEY = """There is no API key. Three ways out:
 - set the environment variable OPENAI_API_KEY, or give backend_kwargs={"model_name": ..., "api_key": ...};
 - use a server that needs no key: backend_kwargs={"model_name": ..., "base_url": "http://localhost:8000/v1"};
@@ -195,7 +194,7 @@ def _use_server(self: OpenAILM, base_url, api_key):
         raise ConfigurationError("The API key is not one line of plain ASCII. Was it copied whole, and alone?")
     self._api_key = key.strip()
     if not self._api_key and not base_url: raise ConfigurationError(_NO_KEY)
-    self.base_url = str(base_url or OPENAI_URL).strip()
+    self.base_url = str(base_url or "https://api.openai.com/v1").strip()
     if not self.base_url.startswith(("http://", "https://")):
         raise ConfigurationError(f"base_url must begin with http:// or https://, as in 'http://{self.base_url}'.")
 
@@ -222,7 +221,6 @@ def secrets(self: OpenAILM) -> tuple[str, ...]:
 # %% ../nbs/07_lm.ipynb #d4fdaad7
 @patch
 def _connect(self: OpenAILM):
-    "The client, made on first use."
     with self._lock:
         if self._client is None:
             import openai
@@ -279,13 +277,11 @@ _REFUSALS = {  # HTTP status -> the error, what the server did, what to do
 
 @patch
 def _error(self: OpenAILM, kind: type[LMError], what: str, todo: str = "") -> LMError:
-    "An error that says what happened and what to do, without the credentials."
     return kind(without(f"{what}\n{todo}".rstrip(), self.secrets))
 
 # %% ../nbs/07_lm.ipynb #c611899a
 @patch
 def _not_found(self: OpenAILM, reason: str) -> LMError:
-    "The error for a 404."
     import openai
     try:
         client = self._connect().with_options(timeout=min(self.timeout or 5, 5), max_retries=0)

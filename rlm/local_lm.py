@@ -18,12 +18,10 @@ from .types import ConfigurationError, Reply
 __all__ = ['WEIGHTS', 'grammar_for', 'cache_dir', 'weights_path', 'fetch_weights', 'get_model', 'LocalLM']
 
 # %% ../nbs/09_local_lm.ipynb #d73a5aec
-_BLOCK = r'''
+_RULES = r'''
 block ::= "```repl\n" first line{0,29} "```"
 first ::= [^`\n\t #] [^`\n]{0,160} "\n"
 line  ::= [^`\n]{0,160} "\n"
-'''
-_FINAL = r'''
 final ::= "FINAL(" item{1,200} ")"
 item  ::= [^`\n()] | "(" [^`\n()]{0,60} ")"
 '''
@@ -32,9 +30,9 @@ def grammar_for(messages: list[dict], # the conversation so far
                ) -> str:              # in llama.cpp's notation, GBNF
     "What the next reply may look like: code first; then code or an answer; an answer when it repeats itself."
     said, heard = ([m["content"] for m in messages if m["role"] == role] for role in ("assistant", "user"))
-    if not said or "```" not in said[-1]: return "root ::= block" + _BLOCK
-    if said[-1:] == said[-2:-1] or heard[-1:] == heard[-2:-1]: return "root ::= final" + _FINAL
-    return "root ::= block | final" + _BLOCK + _FINAL
+    if not said or "```" not in said[-1]: return "root ::= block" + _RULES
+    if said[-1:] == said[-2:-1] or heard[-1:] == heard[-2:-1]: return "root ::= final" + _RULES
+    return "root ::= block | final" + _RULES
 
 # %% ../nbs/09_local_lm.ipynb #79a87a38
 def cache_dir() -> Path:

@@ -17,9 +17,9 @@ __all__ = ['signature', 'describe', 'shows_whole', 'describe_all']
 # %% ../nbs/18_preview.ipynb #747fc66f
 def _count(n: int, what: str) -> str: return f"{n:,} {what}{'s' * (n != 1)}"
 
-def _columns(x: Any, most: int = 40) -> str:
+def _columns(x: Any) -> str:
     "The columns of a table with their dtypes."
-    try: pairs = [f"{c} ({t})" for c, t in islice(zip(x.columns, x.dtypes), most)]
+    try: pairs = [f"{c} ({t})" for c, t in islice(zip(x.columns, x.dtypes), 40)]
     except Exception as e: return f"columns unknown: {type(e).__name__}"  # a table of somebody else's making
     more = len(x.columns) - len(pairs)
     return "columns " + ", ".join(clip(pair, 60, 10) for pair in pairs) + (f", … {more:,} more" if more > 0 else "")
@@ -114,10 +114,9 @@ def shows_whole(x: Any) -> bool:
 def describe_all(variables: Mapping[str, Any],       # name -> object, the most important first
                  show_values: bool = True,           # show values, or only names, types and sizes
                  own_repr: frozenset = frozenset(),  # names whose own `repr` may be called
-                 budget: int = 6_000,                # characters in all, about
                 ) -> str:                            # one entry below the other
     "What a model is told about all variables together."
-    entries, left = [], budget
+    entries, left = [], 6_000  # characters in all, about
     for name, x in variables.items():
         entry = describe(name, x, show_values, name in own_repr)
         if len(entry) > left: entry = describe(name, x, show_values=False)
