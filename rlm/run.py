@@ -241,7 +241,6 @@ def _tell_iterations(self: Run) -> None:
         self._told += 1
         self.emit(IterationEnded(self._told, t.iterations[self._told - 1], said))
 
-# %% ../nbs/13_run.ipynb #53818ed1
 @patch
 def steps(self: Run) -> Generator[None, None, tuple[Answer, str]]:
     "Perform one request after the other, until the loop has an answer. Pauses before each."
