@@ -27,11 +27,13 @@ test: $(VENV)/.dev
 	$(BIN)/rlm_get_model
 	$(PY) -m pytest tests -v -n auto
 
-# Modules from notebooks, the API reference from modules, notebooks without what changes at every run, README.md from nbs/index.ipynb
+# Modules from notebooks, the API reference from modules, notebooks without what changes at every run, the table of the rooms,
+# README.md from nbs/index.ipynb
 prepare: $(VENV)/.dev
 	$(BIN)/nbdev_export
 	$(BIN)/exec_nb nbs/api.ipynb --dest nbs/api.ipynb --exc_stop
 	$(BIN)/nbdev_clean
+	$(PY) scripts/house.py --write
 	@rm -rf _proc
 	$(DOCS_ENV) PATH="$(STANDIN):$(BIN):$$PATH" nbdev_readme
 

@@ -55,12 +55,6 @@ async def achat(self: Session, prompt: Any, root_prompt: str | None = None, *, c
     "Like `chat`, and the event loop stays free. Cancelling the task takes the turn back."
     return await _awaited(self.make_call(prompt, root_prompt, context, output_type), self.turn)
 
-@patch
-def stream(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
-           output_type: Any = None) -> Stream:
-    "The events of a run, for `for` or `async for`. Takes what `completion` takes."
-    return Stream(make_call(self, prompt, context, root_prompt, output_type), partial(answer_once, self))
-
 # %% ../nbs/04_async.ipynb #8ae725d9
 class Stream(Iterator):
     "The events of a run, which happens while they are taken."
@@ -100,6 +94,12 @@ def _run(self: Stream) -> Generator[Event, None, None]:
     finally: steps.close()
     while heard: yield heard.popleft()
     if error: raise error
+
+@patch
+def stream(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
+           output_type: Any = None) -> Stream:
+    "The events of a run, for `for` or `async for`. Takes what `completion` takes."
+    return Stream(make_call(self, prompt, context, root_prompt, output_type), partial(answer_once, self))
 
 # %% ../nbs/04_async.ipynb #255a17a0
 @patch
