@@ -3,7 +3,6 @@ __version__ = "0.1.0"
 
 from ._conflict import check as _check
 _check()
-
 from .types import *
 from .completion import RLM
 from .session import Session

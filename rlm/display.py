@@ -22,9 +22,9 @@ def _indented(text: str, mark: str) -> str:
 
 def _block_text(block: CodeBlock) -> str:
     "What a block did, as a person wants to see it."
-    r, calls = block.result, len(block.result.rlm_calls)
-    parts = [r.stdout, r.shown, r.stderr, r.error or "", f"({calls} sub-call{'s' * (calls > 1)})" if calls else ""]
-    return "\n".join(filter(None, (part.rstrip("\n") for part in parts))) or "(no output)"
+    calls = len(block.result.rlm_calls)
+    asked = f"({calls} sub-call{'s' * (calls > 1)})" if calls else ""
+    return "\n".join(filter(None, (block.result.text, asked))) or "(no output)"
 
 # %% ../nbs/10_display.ipynb #0c44ffe2
 def print_steps(event: Event):

@@ -64,8 +64,7 @@ def _code_to_run(parsed: ParsedReply) -> tuple[str, ...]:
 def _bound(code: str) -> set[str]:
     "The names that a block binds; none if it can't be parsed."
     tree = parse_python(code)
-    if tree is None: return set()
-    nodes = list(ast.walk(tree))
+    nodes = list(ast.walk(tree)) if tree else []
     return ({n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
             | {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
             | {n.asname or n.name for n in nodes if isinstance(n, ast.alias)})

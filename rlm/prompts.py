@@ -110,9 +110,7 @@ def _outcome(block: CodeBlock) -> str:
     "What one block did, in words for the model."
     r = block.result
     parts = [f"(The user changed your code. This ran:\n{r.ran})"] if r.ran else []
-    parts += [r.stdout.rstrip("\n"), r.shown]
-    if r.stderr: parts.append(f"stderr:\n{r.stderr.rstrip()}")
-    if r.error: parts.append(r.error.rstrip())
+    parts += [r.stdout.rstrip("\n"), r.shown, r.stderr and f"stderr:\n{r.stderr.rstrip()}", (r.error or "").rstrip()]
     if r.restored: parts.append(f"({', '.join(r.restored)}: reserved, put back to what it was. Use another name.)")
     return clip("\n".join(p for p in parts if p), 6_000, 2_000) or "(the code ran and printed nothing)"
 

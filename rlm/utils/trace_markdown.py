@@ -56,10 +56,9 @@ def _code_block(number: int, block: CodeBlock, fold: bool) -> list[str]:
     return parts
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #950684c9
-def run_markdown(
-    result: RLMChatCompletion,  # one run
-    fold: bool = False,         # fold long outputs, for a page that can be clicked
-) -> str:
+def run_markdown(result: RLMChatCompletion,  # one run
+                 fold: bool = False,         # fold long outputs, for a page that can be clicked
+                ) -> str:
     "The trace of one run."
     asked = {"prompt": result.prompt, "root_prompt": None}
     parts = ["## Run Context\n" + fenced(json.dumps(asked, indent=2, ensure_ascii=False), "json")]

@@ -170,11 +170,10 @@ def enable_trace_notebook(
 # %% ../../nbs/utils/02_trace_notebook.ipynb #9b2bdd67
 _running: list[Replay] = []  # the replay that the cells below belong to
 
-def start_replay(
-    log: str,         # the log, which lies beside this notebook
-    run: str,         # the run's name in it
-    **supplied: Any,  # what the log does not have, by name
-) -> None:
+def start_replay(log: str,         # the log, which lies beside this notebook
+                 run: str,         # the run's name in it
+                 **supplied: Any,  # what the log does not have, by name
+                ) -> None:
     "Begin to replay a run."
     from IPython import get_ipython
     if not Path(log).exists():
@@ -211,9 +210,8 @@ def _outcomes(notebook: Path) -> dict[str, str]:
     raise RLMError(f"The replay of {notebook} ended its process (exit code {done.returncode}). {done.stderr[-2_000:]}")
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #ae504385
-def verify(
-    notebook: str | Path,  # a trace notebook, with its log beside it
-) -> dict[str, str]:       # run -> `equal`, or what is different
+def verify(notebook: str | Path,  # a trace notebook, with its log beside it
+          ) -> dict[str, str]:       # run -> `equal`, or what is different
     "Replay a trace notebook in a fresh process, and write into it how that came out."
     notebook = Path(notebook).absolute()
     try: nb = json.loads(notebook.read_text("utf-8"))
