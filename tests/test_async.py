@@ -17,6 +17,7 @@ def scripted(*replies, **options) -> RLM: return RLM(ScriptedLM(list(replies)), 
 
 # -- awaiting
 
+@pytest.mark.slow
 def test_fifty_at_once_overlap():
     reply = code_then_answer("print(llm_query('hi'))")
     async def all_of_them(rlm):
@@ -28,6 +29,7 @@ def test_fifty_at_once_overlap():
     assert all(first_block(r).stdout == "yes\n" for r in results)
     assert len(s.requests) == 150 and most > 25
 
+@pytest.mark.slow
 def test_the_loop_stays_free_while_models_answer_and_blocks_run():
     async def ticks_during(run):
         task, ticks = asyncio.ensure_future(run), 0

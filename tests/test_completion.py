@@ -240,6 +240,7 @@ def test_a_preview_can_be_changed_without_harm():
     rlm.preview("Go.")[1]["content"] = "changed"
     assert rlm.preview("Go.")[1]["content"] != "changed"
 
+@pytest.mark.slow
 def test_a_thread_that_outlives_the_run_leaves_stdout_alone():
     code = """if True:
         import io, sys, time
@@ -354,6 +355,7 @@ def test_an_rlm_as_a_tool_of_another():
     outer = scripted("```repl\nFINAL(ask('hi').response)\n```", custom_tools={"ask": inner.completion})
     assert outer.completion("Ask the other.").response == "from inside"
 
+@pytest.mark.slow
 def test_the_readme_of_rlms_runs_as_it_stands():
     guide = (Path(__file__).parents[1] / "nbs" / "guides" / "coming_from_rlms.ipynb").read_text()
     page = "\n".join("".join(c["source"]) for c in json.loads(guide)["cells"] if c["cell_type"] == "markdown")

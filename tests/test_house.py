@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each case is a process
 ROOT = Path(__file__).resolve().parent.parent
 here = pytest.mark.skipif(not (ROOT / "rlm").exists(), reason="the wheel is tested, and there is no tree around")
 

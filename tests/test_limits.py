@@ -70,6 +70,7 @@ def test_a_server_that_hangs_does_not_hold_up_the_limit(replies, place):
         e, seconds = ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))
     assert seconds < 5 and e.result.stop_reason == "max_timeout"
 
+@pytest.mark.slow
 def test_the_limit_is_for_children_too():
     def reply(body):
         if "child" in task(body): return f"```repl\n{LOOP}\n```"
@@ -156,6 +157,7 @@ def test_no_request_goes_out_once_the_tokens_are_used_up():
     assert sum(spent[:-1]) < 1_000 <= sum(spent) == e.result.usage.total_tokens
     assert "backend_kwargs={'max_tokens'" in str(e) and e.result.stop_reason == "max_tokens"
 
+@pytest.mark.slow
 def test_a_batch_overshoots_by_what_is_on_its_way():
     with ChatServer(code_then_answer("llm_query_batched(['one two three four'] * 1000)"), delay=0.01) as s:
         e, _ = asked(TokenLimitExceededError, s, max_tokens=1_000, max_concurrent_subcalls=4)

@@ -136,6 +136,7 @@ def test_the_request_that_is_sent_again_is_the_same_otherwise():
 def test_max_tokens_stays_where_it_is_understood():
     assert sent_by(lambda s: lm_for(s, max_tokens=7)).body["max_tokens"] == 7
 
+@pytest.mark.slow
 def test_retries_are_the_clients():
     flaky = [Http(429, {"error": {"message": "slow down"}}, {"retry-after": "0.01"}), Http(503), "hi"]
     with ChatServer(flaky) as s:

@@ -99,6 +99,7 @@ def test_no_text_makes_the_parser_raise(text, finish_reason):
     assert all(b.code.strip() and b.language in ("repl", "python") for b in reply.blocks)
     assert set(reply.code) <= {b.code for b in reply.blocks}
 
+@pytest.mark.slow
 @any_pace
 @given(MESS.filter(lambda s: s.strip() and "\r" not in s and "</think" not in s), st.sampled_from("`~"),
        st.sampled_from(["repl", "Python", "py  ", "PYTHON3 x=1"]))
@@ -117,6 +118,7 @@ PROSE = st.lists(st.sampled_from(
     ["So FINAL(4) is near.", "(", ") it's", "Let me (look", "> FINAL(5)", "`FINAL(6)` ends it", "", '"Yes']),
     max_size=3).map("\n".join)
 
+@pytest.mark.slow
 @any_pace
 @given(st.lists(PROSE | FENCED, min_size=1, max_size=8).map("\n".join))
 def test_what_is_inside_a_fence_never_becomes_an_answer(text):
@@ -141,6 +143,7 @@ def compiles(code):
     except SyntaxError: return False
     return True
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=800)
 @given(CODE)
 def test_a_block_ends_at_the_first_closing_fence_at_which_its_code_compiles(code):

@@ -109,6 +109,7 @@ def test_bad_prompts_cost_nothing_and_change_nothing(prompt, says):
     with pytest.raises(ConfigurationError, match=None) as e: session.chat(prompt)
     assert says in str(e.value) and not lm.calls and len(session) == 0
 
+@pytest.mark.slow
 def test_large_and_odd_data():
     text = "x" * 50_000_000
     session = scripted(block("print(len(context), context is session_context_0)"), "FINAL(ok ok)").start_session()
@@ -186,6 +187,7 @@ def test_what_is_held_is_freed():
 
 # -- one at a time
 
+@pytest.mark.slow
 def test_threads_take_turns():
     def slow(body):
         time.sleep(0.05)

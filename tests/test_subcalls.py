@@ -27,7 +27,7 @@ def first_block(result) -> CodeResult: return result.iterations[0].code_blocks[0
 
 # -- batches
 
-@pytest.mark.parametrize("n", [0, 1, 1000])
+@pytest.mark.parametrize("n", [0, 1, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_batch_keeps_its_order(n):
     code = (f"replies = llm_query_batched([f'number {{i}}' for i in range({n})])\n"
             f"print(replies == [f'you said number {{i}}' for i in range({n})])")
@@ -62,6 +62,7 @@ def test_a_tool_call_instead_of_text_is_an_empty_reply():
     with ChatServer([tool, "FINAL(x y)"]) as s: result = rlm_for(s).completion("go")
     assert "Nothing was run" in s.messages[1][-1]["content"] and result.response == "x y"
 
+@pytest.mark.slow
 def test_a_429_is_waited_for_as_long_as_it_says():
     waits = iter([Http(429, {"error": {"message": "slow down"}}, {"retry-after": "1"}), "fine"])
     with ChatServer(code_then_answer("print(llm_query('hi'))", lambda body: next(waits))) as s:

@@ -51,6 +51,7 @@ def test_a_log_reads_back_as_the_run_it_was(tmp_path):
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=60) | st.sampled_from(["'''", '"""', "\x00", "\ud800", "```", "---", "🐋", "\r\n", "</script>"])
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=TEXT, printed=TEXT, asked=TEXT.filter(str.strip))
 def test_any_text_is_logged_and_makes_a_valid_notebook(tmp_path, said, printed, asked):
@@ -76,12 +77,14 @@ KEYS = ATOMS | st.tuples(ATOMS, ATOMS) | st.frozensets(ATOMS, max_size=3)
 VALUES = st.recursive(KEYS | st.binary().map(bytearray), lambda v: st.lists(v, max_size=4) | st.tuples(v, v) | st.dictionaries(KEYS, v, max_size=4)
                       | st.sets(KEYS, max_size=3), max_leaves=10)
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(value=VALUES)
 def test_any_value_reads_back_as_it_was(value):
     assert exactly(decode(json.dumps(encode(value)))) == exactly(value)
     assert decode(json.dumps(encode([10 ** 6_000]))) == [10 ** 6_000]
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=VALUES, large=st.booleans())
 def test_a_value_survives_its_run(tmp_path, value, large):
@@ -91,6 +94,7 @@ def test_a_value_survives_its_run(tmp_path, value, large):
     assert exactly(logged.result.value) == exactly(result.value) and exactly(logged.context["value"]) == exactly(value)
     assert json.loads(logger.path.read_text().split("\n")[-2])["type"] == "run_end"
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_noted_as_missing(tmp_path):
     class Own: pass
     cycle, bomb = [1], ["x"]
@@ -447,6 +451,7 @@ def test_a_trace_is_verified_by_replaying_it(tmp_path, capsys):
     rlm_trace(["--verify", str(trace.path)])
     assert sources(trace.path) == [*before, VERIFIED]
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old, new, outcome", [
     ("print(x + 1)", "print(x + 2)", "block 2 differs"), ('%%replay 2\\nprint(x + 1)', "print(3)", "block 2 was not run"),
     ('FINAL(x)', 'FINAL(x + 1)', "the answer is '2' instead of '1'"), ("end_replay()", "pass", "its answer is not compared"),
@@ -466,6 +471,7 @@ def test_a_notebook_that_was_edited_is_found_different(tmp_path, old, new, outco
     trace.path.write_text(text)
     assert list(verify(trace.path).values()) == ["equal"]
 
+@pytest.mark.slow
 def test_a_log_that_was_tampered_with_is_found_different(tmp_path):
     result, logger, trace = run(tmp_path, block("print(1 + 1)"), "FINAL(two two)")
     log = logger.path.read_text()
@@ -475,6 +481,7 @@ def test_a_log_that_was_tampered_with_is_found_different(tmp_path):
         trace.path.write_text(trace_notebook(logger.path))
         assert list(verify(trace.path).values()) == [outcome]
 
+@pytest.mark.slow
 def test_each_run_of_a_log_is_verified(tmp_path):
     logger, trace = enable_trace_notebook(tmp_path)
     rlm = RLM(ScriptedLM([block("x = 2"), "FINAL(ok ok)", block("import time\nprint(time.time())"), "FINAL(ok ok)", block("FINAL(x)"), block("x"), ValueError("down")]),
