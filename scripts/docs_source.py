@@ -19,7 +19,9 @@ def names_in(code: str) -> list[str]:
 def folded(code: str) -> str:
     "Markdown of an exported cell: its source, to be unfolded by a click, or by a link to one of its names."
     names = names_in(code)
-    methods = [name.lower() for name in names if "." in name and f"class {name.partition('.')[0]}" in code]  # these have no heading
+    wrapped = [showdoc_nm(n) for n in ast.parse(code).body if len(getattr(n, "decorator_list", ())) > 1]
+    methods = [name.lower() for name in names  # these have no heading of their own
+               if "." in name and (f"class {name.partition('.')[0]}" in code or name in wrapped)]
     anchors = "".join(f'<a id="{name}"></a>' for name in methods + [f"source-{name}" for name in names])
     fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`{3,}", code))])
     return f'<details class="source"><summary>Source</summary>\n\n{anchors}\n\n{fence}python\n{code.strip()}\n{fence}\n\n</details>'
