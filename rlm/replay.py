@@ -174,7 +174,7 @@ def is_left_out(r: CodeResult) -> bool:
 # %% ../nbs/12_replay.ipynb #3f78ac23
 @patch
 def _supply(self: Replay, supplied: dict[str, Any]) -> None:
-    "Take what the user has of what is missing."
+    "Take the missing things that the user supplies."
     repl, missing = self.repl, self.run.missing
     names = [name for name in missing if name.isidentifier()]
     for name in supplied.keys() - names:

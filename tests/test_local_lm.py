@@ -145,19 +145,19 @@ def test_it_counts_a_name_in_two_novels_that_it_never_saw(lm):
     assert result.response == str(text.count("Willoughby")) == result.iterations[0].code_blocks[0].result.stdout.strip()
     assert result.usage.input_tokens < 5_000 < len(text)
 
-FIVE = ["What is 12 times 34?", "Double it.", "What did I ask first?", "Set y to 7.", "What is y plus 1?"]
+THREE = ["What is 12 times 34?", "Set y to 7.", "What did I ask first?"]
 
 @asks_the_model
-def test_a_conversation_of_five_turns(lm):
+def test_a_conversation_of_three_turns(lm):
     "Its first answer is right; what it makes of the references is another matter. Here it counts that the session has them."
     with RLM(lm, max_iterations=3, verbose=False) as rlm:
         session = rlm.start_session()
-        for question in FIVE: session.chat(question)
-        assert session[0].response == "408" and len(session) == 5
-        assert [m["content"] for m in session.history[::2]] == FIVE
+        for question in THREE: session.chat(question)
+        assert session[0].response == "408" and len(session) == 3
+        assert [m["content"] for m in session.history[::2]] == THREE
         for before, after in zip(session, list(session)[1:]): assert after.messages[:len(before.messages)] == before.messages
         tasks = [m["content"].rpartition("Task: ")[2] for m in session[-1].messages if "Task: " in m["content"]]
-        assert tasks[-5:] == FIVE
+        assert tasks[-3:] == THREE
         assert all(r.usage.calls >= 2 and r.response for r in session)
 
 @asks_the_model

@@ -141,7 +141,7 @@ def test_credentials_are_in_no_sink(tmp_path):
     written = "".join(p.read_text() for p in tmp_path.iterdir())
     for sink in (written, result.trace_markdown, result._repr_html_(), json.dumps(logger.entries)): assert KEY not in sink and "key removed" in sink
 
-@pytest.mark.parametrize("line, says", [("{}", "no line of a log"), ("[1]", "no line of a log"), ("hello", "no line of a log"),
+@pytest.mark.parametrize("line, says", [("{}", "not a line of an rlm log"), ("[1]", "not a line of an rlm log"), ("hello", "not a line of an rlm log"),
     ('{"type": "metadata", "run": "x", "schema": 99}', "later rlm")])
 def test_other_files_are_refused(tmp_path, line, says):
     (tmp_path / "x.jsonl").write_text(line + "\n")

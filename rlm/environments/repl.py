@@ -55,7 +55,7 @@ class Repl:
         if self._lock.locked() and self._loop is not None and self._loop is running_loop():
             raise RLMError("An awaited run is at work in this REPL. Await it first, or await this one too.")
         if self._held_here:
-            raise RLMError("A stream of this RLM has not come to its end. Go through it, or call its close(), "
+            raise RLMError("A stream of this RLM has not ended. Read it to its end, or call its close(), "
                            "before you ask the next question.")
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ def find_shell() -> Any:
                              'Use environment="local".')
 
 def transformed(shell: Any, source: str) -> str:
-    "A cell with its magics as Python; as it is where it is no cell of IPython's either."
+    "A cell with its magics turned into Python; unchanged if IPython can't read it either."
     try: return shell.transform_cell(source)
     except SyntaxError: return source
 

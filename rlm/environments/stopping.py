@@ -23,7 +23,7 @@ class Stopped(BlockEnd):
 
 # %% ../../nbs/environments/00_stopping.ipynb #1cff88f2
 def running_loop():
-    "The asyncio event loop that runs on this thread, if one does."
+    "The asyncio event loop that runs on this thread, or None."
     if "asyncio" not in sys.modules: return None
     try: return sys.modules["asyncio"].get_running_loop()
     except RuntimeError: return None
@@ -85,7 +85,7 @@ class Stop:
     "Ends the blocks of a run, after some time or when asked to, and the runs within these blocks."
     patience = 1.0  # seconds after which a block that did not stop is stopped again
 
-    def __init__(self, seconds: float | None = None):  # that the run has, from its beginning; None: no end
+    def __init__(self, seconds: float | None = None):  # the time the run has, from its beginning; None: no limit
         self.seconds = seconds
         self.asked = Future()    # done once somebody asked it to stop
         self._lock = threading.Lock()
@@ -96,7 +96,7 @@ class Stop:
         if outer is not None: outer._inner.add(self)
 
     def begin(self) -> None:
-        "The time runs from now on."
+        "Start the clock."
         if self.seconds is not None: self.deadline = min(time.monotonic() + self.seconds, self.deadline or float("inf"))
 
     @property

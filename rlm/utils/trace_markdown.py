@@ -72,7 +72,7 @@ def run_markdown(result: RLMChatCompletion,  # one run
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #c839b7fc
 def turns(result: RLMChatCompletion) -> list[RLMChatCompletion]:
-    "The turns of a conversation up to this one, the first first."
+    "The turns of a conversation up to this one, oldest first."
     found = [result]
     while found[-1].previous is not None: found.append(found[-1].previous)
     return found[::-1]

@@ -164,7 +164,7 @@ def enable_trace_notebook(
     "A logger that keeps a trace notebook."
     logger = RLMLogger(log_dir, file_name)
     path = Path(notebook_path).absolute() if notebook_path else logger.path.with_suffix(".trace.ipynb")
-    if not path.parent.is_dir(): raise ConfigurationError(f"The folder of notebook_path is not there: {path.parent}.")
+    if not path.parent.is_dir(): raise ConfigurationError(f"The folder of notebook_path does not exist: {path.parent}.")
     return logger, TraceHandle(logger, path)
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #9b2bdd67
