@@ -49,7 +49,7 @@ def create_lm(backend: str | LM = "openai",       # one of `BACKENDS`, or any ob
         "any object with a complete(messages) method is a backend too.")
 
 def _check_object(lm: Any, options: dict) -> LM:
-    "A backend that is an object; raises if it is none."
+    "An object as a backend; raises if it can't be one."
     if isinstance(lm, type) or not callable(getattr(lm, "complete", None)):
         raise ConfigurationError(f"{lm!r} is no backend. Give one of {', '.join(BACKENDS)}, or an object with a "
                                  "complete(messages) method.")

@@ -100,7 +100,7 @@ def check_tools(tools: Mapping[str, Any] | None) -> dict[str, Any]:
         if name in RESERVED:
             raise ConfigurationError(f"A tool can't be called {name!r}: the REPL has its own. Give it another name.")
         if not (isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)):
-            raise ConfigurationError(f"A tool's name must be a Python name, {name!r} is none.")
+            raise ConfigurationError(f"A tool's name must be a Python name, and {name!r} is not.")
     return dict(tools)
 
 @patch

@@ -60,7 +60,7 @@ def reached(self: Limits, spent: Usage, errors: int = 0, left: float | None = No
 
 # %% ../nbs/05_limits.ipynb #70ecbc94
 class Slots:
-    "Runs functions on threads of its own, so many at once."
+    "Runs functions on threads of its own, a limited number at once."
     def __init__(self, places: int):
         self._free, self._jobs = places, deque()
         self._lock = threading.Lock()

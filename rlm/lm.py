@@ -31,7 +31,7 @@ class Traits:
     "What else a run asks of a model. All of it may be left out; these are the defaults."
     priced: bool = False           # its replies say what they cost, so that `max_budget` can be kept
     sampling: dict[str, Any] = {}  # the options that it sends with each request
-    secrets: tuple[str, ...] = ()  # its credentials, which nothing may write down
+    secrets: tuple[str, ...] = ()  # its credentials, which logs and traces leave out
     sub_lms: tuple[LM, ...] = ()   # who answers `llm_query`: the first, unless the code names another; (): itself
     recorded: bool = False         # it answers for children too, from a recording
 
@@ -212,7 +212,7 @@ def _use_client(self: OpenAILM, *connection):
 # %% ../nbs/07_lm.ipynb #a96d1f37
 @patch(as_prop=True)
 def secrets(self: OpenAILM) -> tuple[str, ...]:
-    "The key, and whatever is sent in headers: they belong into no log."
+    "The key, and whatever is sent in headers: no log may hold them."
     headers = [h for option, h in self.sampling.items() if option.endswith("headers") and isinstance(h, dict)]
     found = [self._api_key, *(value for h in headers for value in h.values())]
     parts = [part for s in found if isinstance(s, str) for part in (s, s.rpartition(" ")[2])]
@@ -347,7 +347,7 @@ def _with_cost(self: OpenAILM, reply: Reply) -> Reply:
 # %% ../nbs/07_lm.ipynb #8c2f5b9e
 @patch
 def _read(self: OpenAILM, completion: Any, messages: list[dict], seconds: float) -> Reply:
-    "The reply in what the server sent; raises an `LMError` where there is none."
+    "The reply that the server sent; raises an `LMError` if there is none."
     if not isinstance(completion, dict):
         what = f"{self._address} answered with {_reason(completion)} instead of a chat completion."
         raise self._error(LMResponseError, what, "Is base_url right? Most end in /v1.")

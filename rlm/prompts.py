@@ -60,7 +60,7 @@ def system_prompt(tools: Mapping[str, Any] = {},  # the user's own tools, name -
 
 # %% ../nbs/19_prompts.ipynb #bbe4aee5
 def task_message(question: str,  # what to do, in words
-                 previews: str,  # what there is to do it with, from `describe_all`
+                 previews: str,  # the variables it can use, from `describe_all`
                 ) -> dict:
     "The user message that opens a run."
     have = f"Variables in the REPL:\n{previews}\n\n" if previews else ""

@@ -141,7 +141,7 @@ class Run:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        "Its credentials, which nothing may write down."
+        "Its credentials, which logs and traces leave out."
         return tuple(dict.fromkeys(s for lm in self.rlm.lms for s in trait(lm, "secrets")))
 
 # %% ../nbs/13_run.ipynb #7bb8acc7

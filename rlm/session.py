@@ -25,7 +25,7 @@ class Session:
         self._repl = rlm.repl or rlm.new_repl()
         self._results: list[RLMChatCompletion] = []
         self._contexts: list[Any] = []  # the data of each turn
-        self._lock = threading.Lock()   # that of the turn which is under way
+        self._lock = threading.Lock()   # held by the turn under way
 
     def chat(self,
              prompt: Any,                     # the question; or the data, if `root_prompt` has the question

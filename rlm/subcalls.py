@@ -28,7 +28,7 @@ class SubCalls:
                 ):
         self.lms = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]} | {None: lms[0]}
         self.ledger, self.emit = ledger, emit
-        self.child, self.depth = child, ledger.depth + 1  # how many REPLs are above whoever answers
+        self.child, self.depth = child, ledger.depth + 1  # the number of REPLs above the one that answers
         self._numbers = itertools.count()  # a number for each question, in the order of asking
         self._ended: dict[int, SubCall] = {}
 

@@ -100,7 +100,7 @@ class CodeResult:
     rlm_calls: tuple[SubCall, ...] = ()  # the models it asked
     answer: Answer | None = None         # set where it called `FINAL` or `FINAL_VAR`
     restored: tuple[str, ...] = ()       # reserved names it had overwritten, put back after it
-    interrupted: bool = False            # True where Ctrl-C stopped it; the fields above are what there was until then
+    interrupted: bool = False            # True if Ctrl-C stopped it; the fields above have what it did until then
     ran: str | None = None               # the code that ran instead, if the user changed it; "" if they refused it
 
     @property
@@ -151,7 +151,7 @@ class RLMChatCompletion:
     prompt: Any                             # what the caller asked
     response: str                           # the answer as text
     value: Any = None                       # the answer as an object
-    iterations: tuple[Iteration, ...] = ()  # every reply, and what came of it
+    iterations: tuple[Iteration, ...] = ()  # every reply, and what its code did
     messages: tuple[dict, ...] = ()         # the whole conversation as sent, and the last reply
     usage_by_model: dict[str, Usage] = field(default_factory=dict)  # model name -> its usage, sub-calls included
     execution_time: float = 0.0             # seconds, from call to answer

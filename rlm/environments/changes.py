@@ -99,7 +99,7 @@ def undo(self: Changes) -> Undone:
 # %% ../../nbs/environments/08_changes.ipynb #84e53017
 @patch
 def _rows(self: Changes) -> list[tuple[str, str, str, str]]:
-    "Of each change: the name, what became of it, and how it looked before and after."
+    "For each change: the name, what happened to it, and how it looked before and after."
     kinds = "added", "rebound", "deleted"
     rows = [(name, kind, *looks) for kind in kinds for name, looks in self._looks(kind).items()]
     rows += [(name, "withheld", "yours stayed", _look(name, value)) for name, value in self.withheld.items()]
