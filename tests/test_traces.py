@@ -158,7 +158,7 @@ def test_a_log_cut_anywhere_keeps_its_whole_lines(tmp_path):
 def test_a_folder_that_cannot_be_written_is_found_out_at_once(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="can't be written"): RLMLogger(tmp_path / "file" / "logs")
-    with pytest.raises(ConfigurationError, match="is not there"): enable_trace_notebook(tmp_path, notebook_path=tmp_path / "no" / "x.ipynb")
+    with pytest.raises(ConfigurationError, match="does not exist"): enable_trace_notebook(tmp_path, notebook_path=tmp_path / "no" / "x.ipynb")
 
 def test_a_run_within_a_run(tmp_path):
     logger = RLMLogger(tmp_path)
