@@ -400,7 +400,7 @@ MANY = """
     from rlm import RLM
     from rlm.lm import ScriptedLM
     from rlm.utils import trace_notebook
-    trace_notebook._AT_FIRST = 0  # so that there is no time for a second save
+    trace_notebook._AT_FIRST = trace_notebook._SHARE = 0  # so that there is no time for a second save, however slow the runs are
     logger, trace = trace_notebook.enable_trace_notebook(sys.argv[1])
     for i in range(20): RLM(ScriptedLM([f"FINAL(answer {i})"]), logger=logger, verbose=False).completion("Go on.")
     text = trace._path.read_text()
