@@ -432,4 +432,4 @@ def test_ctrl_c_keeps_the_run_so_far(second):
     script = [sys.executable, "-c", textwrap.dedent(INTERRUPT % second)]
     done = subprocess.run(script, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("interrupted 5 ") and done.stdout.endswith("True\n"), done.stderr
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 25

@@ -51,7 +51,7 @@ def test_code_that_never_ends_is_stopped(code, place):
     before = sys.gettrace(), sys.stdout, threading.active_count()
     rlm = RLM(ScriptedLM([f"```repl\nx = 1\nprint('begun')\n{code}\n```"] * 3), verbose=False, max_timeout=0.3)
     e, seconds = ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))
-    assert seconds < 10 and "max_timeout=0.3" in str(e) and e.result.stop_reason == "max_timeout"
+    assert seconds < 20 and "max_timeout=0.3" in str(e) and e.result.stop_reason == "max_timeout"
     assert first_block(e.result).stdout.startswith("begun\n")
     assert "the block was stopped here" in first_block(e.result).error
     assert (sys.gettrace(), sys.stdout) == before[:2]
@@ -59,7 +59,7 @@ def test_code_that_never_ends_is_stopped(code, place):
 
 def test_a_sleep_on_the_main_thread_is_stopped():
     rlm = RLM(ScriptedLM(["```repl\nimport time\ntime.sleep(60)\n```"]), verbose=False, max_timeout=0.3)
-    assert ended(TimeoutExceededError, lambda: rlm.completion("go", context=1))[1] < 5
+    assert ended(TimeoutExceededError, lambda: rlm.completion("go", context=1))[1] < 20
 
 @pytest.mark.parametrize("place", [here, in_a_thread])
 @pytest.mark.parametrize("replies", [HANG, code_then_answer("llm_query('x')", HANG),
@@ -68,7 +68,7 @@ def test_a_server_that_hangs_does_not_hold_up_the_limit(replies, place):
     with ChatServer(replies) as s:
         rlm = rlm_for(s, max_timeout=0.5)
         e, seconds = ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))
-    assert seconds < 5 and e.result.stop_reason == "max_timeout"
+    assert seconds < 20 and e.result.stop_reason == "max_timeout"
 
 @pytest.mark.slow
 def test_the_limit_is_for_children_too():
@@ -77,7 +77,7 @@ def test_the_limit_is_for_children_too():
         return "```repl\nrlm_query_batched(['child 1', 'child 2'])\n```"
     with ChatServer(reply) as s:
         e, seconds = asked(TimeoutExceededError, s, max_depth=2, max_timeout=0.7)
-    assert seconds < 5 and len(s.requests) == 3
+    assert seconds < 20 and len(s.requests) == 3
 
 @pytest.mark.slow
 def test_an_alarm_of_the_users_still_rings():
@@ -109,7 +109,7 @@ def test_a_run_within_a_block_ends_with_it(inner_limit):
     script = ScriptedLM(["```repl\nprint(tool())\n```"] * 3)
     outer = RLM(script, verbose=False, max_timeout=0.5, custom_tools={"tool": tool})
     e, seconds = ended(TimeoutExceededError, lambda: outer.completion("outer", context=1))
-    assert seconds < 5 and len(inner.lm.calls) == 1
+    assert seconds < 20 and len(inner.lm.calls) == 1
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", [here, in_a_thread])

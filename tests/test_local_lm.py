@@ -223,7 +223,7 @@ time.sleep(0.5)
 print(lm._server.process.pid, flush=True)
 """
 
-def ended(pid: int, seconds: float = 5) -> bool:
+def ended(pid: int, seconds: float = 30) -> bool:
     "True if the process is gone within this time."
     stop = time.monotonic() + seconds
     while time.monotonic() < stop:
@@ -241,7 +241,7 @@ def test_a_script_ends_quietly_and_takes_its_server_along(script):
     pid = int(process.stdout.readline())
     start = time.monotonic()
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (0, "") and time.monotonic() - start < 10
+    assert (process.returncode, errors) == (0, "") and time.monotonic() - start < 50
     assert ended(pid)
 
 @asks_the_model
