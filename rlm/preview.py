@@ -7,19 +7,21 @@ from __future__ import annotations
 import csv, inspect, json, re
 from collections.abc import Callable, Mapping
 from itertools import islice
+from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
 from .text import BRIEF, bounded_repr, brief, clip, fenced, looks_secret, type_name
 
 # %% auto #0
-__all__ = ['signature', 'describe', 'shows_whole', 'describe_all']
+__all__ = ['signature', 'describe', 'shows_whole', 'describe_all', 'path_hint']
 
 # %% ../nbs/18_preview.ipynb #747fc66f
 def _count(n: int, what: str) -> str: return f"{n:,} {what}{'s' * (n != 1)}"
 
 def _columns(x: Any) -> str:
     "The columns of a table with their dtypes."
-    try: pairs = [f"{c} ({t})" for c, t in islice(zip(x.columns, x.dtypes), 40)]
+    kind = lambda dtype: re.sub("'.*'", "…", str(dtype))  # some list the values that there are
+    try: pairs = [f"{c} ({kind(t)})" for c, t in islice(zip(x.columns, x.dtypes), 40)]
     except Exception as e: return f"columns unknown: {type(e).__name__}"  # a table of somebody else's making
     more = len(x.columns) - len(pairs)
     return "columns " + ", ".join(clip(pair, 60, 10) for pair in pairs) + (f", … {more:,} more" if more > 0 else "")
@@ -64,13 +66,15 @@ def _size(x: Any) -> str:
     return f"shape {shape}" + (f", {x.dtype}" if hasattr(x, "dtype") else "")
 
 # %% ../nbs/18_preview.ipynb #d7e0924a
-def signature(f: Callable) -> str:
+def signature(f: Callable,              # a function or a class
+              show_values: bool = True, # show defaults that are short and no secrets
+             ) -> str:
     "`f`'s parameters as written in its definition, `(...)` where Python can't tell."
     plain = lambda x: type(x) in (bool, int, float, type(None)) or type(x) is str and len(x) <= 40
-    shown = lambda p: p.default is p.empty or plain(p.default) and not looks_secret(p.name, p.default)
+    show = lambda p: show_values and plain(p.default) and not looks_secret(p.name, p.default)
     try:
         sig = inspect.signature(f)
-        parameters = [p if shown(p) else p.replace(default=...) for p in sig.parameters.values()]
+        parameters = [p if p.default is p.empty or show(p) else p.replace(default=...) for p in sig.parameters.values()]
         text = str(sig.replace(parameters=parameters)).replace("Ellipsis", "...")
     except (TypeError, ValueError): return "(...)"
     return clip(re.sub(r"(: |-> )'([^']*)'", r"\1\2", text), 300, 0)  # annotations kept as strings lose their quotes
@@ -84,16 +88,18 @@ def describe(name: str,                # what the model calls it
              tail: int = 150,          # characters of its end
             ) -> str:                  # a line, and under it a taste of the value
     "What a model is told about the variable `name`."
-    try: return _first_line(name, x) + (_taste(name, x, own_repr, head, tail) if show_values else "")
+    try: return _first_line(name, x, show_values) + (_taste(name, x, own_repr, head, tail) if show_values else "")
     except Exception: return f"{name}: {type_name(x)}"  # an object that can't be asked
 
-def _first_line(name: str, x: Any) -> str:
+def _first_line(name: str, x: Any, show_values: bool) -> str:
     "Name, type and size; of a function, how it is called and what it does."
     if isinstance(x, ModuleType): return f"{name}: module {x.__name__}"
-    if isinstance(x, type): return f"{name}: class {x.__name__}{signature(x)}"
+    if isinstance(x, type): return f"{name}: class {x.__name__}{signature(x, show_values)}"
     if not inspect.isroutine(x): return ", ".join(filter(None, [f"{name}: {type_name(x)}", _size(x)]))
     doc = (inspect.getdoc(x) or "").strip().split("\n")[0]
-    return f"{name}{signature(x)}: function" + (f". {doc[:200]}" if doc else "")
+    return f"{name}{signature(x, show_values)}: function" + (f". {doc[:200]}" if doc else "")
+
+_ARRAYS = "pandas", "numpy", "polars"  # libraries whose `repr` shows what is in memory and does nothing else
 
 def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
     "What follows the first line: some of the value, or all of it."
@@ -101,9 +107,26 @@ def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
     if looks_secret(name, x): return ", value hidden"
     if isinstance(x, str):
         return "\n" + fenced(x if len(x) <= head + tail else f"{x[:head]}\n…\n{x[len(x) - tail:]}")
-    if isinstance(x, (bytes, bytearray)): return f"\n{clip(repr(bytes(x[:head])), head, 0)}"
+    if isinstance(x, (bytes, bytearray)): return f"\n{_bytes(x, head // 2, tail // 2)}"
     if type(x) in BRIEF: return f" = {brief(x)}"
-    return "\n" + fenced(clip(bounded_repr(x), head, tail)) if own_repr else ""
+    if isinstance(x, PurePath): return f" = {brief(str(x), width=head)}"
+    if not (own_repr or type_name(x).partition(".")[0] in _ARRAYS): return ""
+    rows = isinstance(getattr(x, "shape", None), tuple)
+    return "\n" + fenced(clip(_first_rows(x) if rows else bounded_repr(x), head, tail))
+
+def _bytes(x: bytes | bytearray, head: int, tail: int) -> str:
+    return f"{bytes(x)!r}" if len(x) <= head + tail else f"{bytes(x[:head])!r} … {bytes(x[-tail:])!r}"
+
+def _first_rows(x: Any) -> str:
+    "The first 5 rows of a table or an array, without columns that are named like secrets."
+    longer = bool(x.shape) and x.shape[0] > 5
+    try:
+        rows = getattr(x, "iloc", x)[:5] if longer else x
+        columns = list(getattr(x, "columns", ()))
+        public = [c for c in columns if not looks_secret(c, "")]
+        if len(public) < len(columns): rows = rows[public]
+    except Exception as e: return f"rows unknown: {type(e).__name__}"  # it can't be cut as others can
+    return bounded_repr(rows) + "\n…" * longer
 
 # %% ../nbs/18_preview.ipynb #a7ff425a
 def shows_whole(x: Any) -> bool:
@@ -126,3 +149,14 @@ def describe_all(variables: Mapping[str, Any],       # name -> object, the most 
         left -= len(entry) + 1
     more = len(variables) - len(entries)
     return "\n".join(entries + ([f"… and {more:,} more variables; SHOW_VARS() lists them"] if more else []))
+
+# %% ../nbs/18_preview.ipynb #b4bad5cd
+def path_hint(x: Any,    # the context of a run
+             ) -> str:   # what to tell the user; empty where `x` is no path, or a text that names no file
+    "How to hand over a file's content instead of its path."
+    if not isinstance(x, PurePath) and not (isinstance(x, str) and len(x) < 1_000): return ""
+    try: names_file = isinstance(x, PurePath) or Path(x).is_file()
+    except (OSError, ValueError): return ""  # such as a null character
+    if not names_file: return ""
+    return (f"The context is a path, not what is in the file. For its text: context=Path({str(x)!r}).read_text(); "
+            f"for a table: context=pandas.read_csv({str(x)!r}).")

@@ -22,7 +22,7 @@ from .events import ModelAsked, ModelReplied, Notice, RunEnded, RunStarted
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
 from .output_type import OutputType
-from .preview import describe_all, shows_whole
+from .preview import describe_all, path_hint, shows_whole
 from .subcalls import SubCalls
 from .text import names_in, sendable
 from .types import Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCompletion, RLMError, RunSettings
@@ -94,7 +94,7 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     name, asked = found.names.get("context", "context"), set(names_in(question))
     there = {n: v for n, v in (found.own | found.shared).items() if n in asked or not past.messages}
     data = {} if call.context is NO_CONTEXT else {name: call.context}
-    previews = describe_all(data | there | data, rlm.show_values, found.listed)
+    previews = describe_all(data | there | data, rlm.show_values, found.listed | data.keys())
     if data: task = prompts.task_message(question, previews)
     else: task = prompts.prompt_message(question, name, previews)
     told = [past.reminder, task["content"], call.output_type.told if call.output_type else ""]
@@ -229,7 +229,8 @@ def _tell_start(self: Run) -> None:
     self.emit(RunStarted(
         call.question, name_of(rlm.lm), rlm.max_iterations, self.id, tuple(self.trajectory.messages),
         len(past.messages), call.context if has_context else None, has_context, settings, self.secrets))
-    if hint := self.held.surroundings.hint: self.emit(Notice(hint))
+    for hint in (self.held.surroundings.hint, path_hint(call.context)):
+        if hint: self.emit(Notice(hint))
 
 @patch
 def _tell_iterations(self: Run) -> None:

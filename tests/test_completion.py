@@ -3,6 +3,7 @@ import json, os, pty, subprocess, sys, textwrap, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from rlm import RLM
 from rlm.lm import ScriptedLM
@@ -64,6 +65,44 @@ def test_schema_sends_no_values_on_its_own():
         rlm_for(s, environment_kwargs={"preview": "schema"}).completion("Who is it?", context="Ada Lovelace")
     assert "context: str, 12 characters" in s.messages[0][-1]["content"]
     assert "IndexError" in s.messages[1][-1]["content"] and "Ada" not in str(s.messages)
+
+def preview(context, **options) -> str:
+    return scripted(environment_kwargs=options).preview("Well?", context=context)[-1]["content"]
+
+def test_the_preview_of_a_megabyte_of_bytes_has_two_ends_and_no_number_but_the_size():
+    told = preview(b"\x89PNG" + bytes(10 ** 6) + b"IEND")
+    assert "1,000,008 bytes" in told and "b'\\x89PNG\\x00" in told and "IEND'" in told and "cut" not in told
+    assert len(told) < 2_000 and preview(bytearray(b"abc")).splitlines()[2] == "b'abc'"
+
+def test_columns_that_are_named_like_secrets_are_not_previewed():
+    told = preview(pd.DataFrame({"city": ["Lima"] * 9, "api_key": "k-123", "password": "hunter2"}))
+    assert "Lima" in told and "k-123" not in told and "hunter2" not in told
+
+def test_the_preview_of_a_long_table_ends_with_its_fifth_row_however_pandas_is_set():
+    with pd.option_context("display.max_rows", None, "display.max_columns", None):
+        told = preview(pd.DataFrame({"n": range(100_000)}, index=[x / 10 for x in range(100_000)]))
+    assert told.splitlines()[4:9] == ["0.0  0", "0.1  1", "0.2  2", "0.3  3", "0.4  4"] and told.splitlines()[9] == "…"
+
+def test_schema_shows_no_default_of_a_function():
+    def score(patient="Ada", limit: int = 3): ...
+    told = preview({}, preview="schema") + scripted(custom_tools={"score": score}, environment_kwargs={"preview": "schema"}).preview("?")[0]["content"]
+    assert "score(patient=..., limit: int = ...)" in told and "Ada" not in told
+
+@pytest.mark.parametrize("as_path", [True, False])
+def test_a_path_as_context_is_told_before_anything_is_asked(tmp_path, capsys, as_path):
+    file = tmp_path / "sales.csv"
+    file.write_text("city,sales")
+    heard = []
+    rlm = RLM(ScriptedLM(["FINAL(ok ok)"] * 2), logger=heard.append, verbose=True)
+    assert rlm.completion("Well?", context=file if as_path else str(file)).response == "ok ok"
+    kinds = [type(e).__name__ for e in heard]
+    assert kinds.index("Notice") < kinds.index("ModelAsked") and f"read_csv({str(file)!r})" in capsys.readouterr().out
+
+def test_other_texts_are_no_paths():
+    heard = []
+    rlm = RLM(ScriptedLM(["FINAL(ok ok)"] * 9), logger=heard.append, verbose=False)
+    for context in ("nowhere.csv", "", "a\0b", "x" * 999, ".", "../" * 300): rlm.completion("Well?", context=context)
+    assert "Notice" not in [type(e).__name__ for e in heard]
 
 def test_a_traceback_shows_the_values_of_its_last_line():
     code = "```repl\npassword = 'hunter2'\nfor row in context: total = int(row.split(',')[0]) + len(password)\n```"

@@ -313,6 +313,26 @@ def test_previews_are_bounded_and_of_shared_names_only(k):
     assert "k1" not in k.value(ask.format("{**READ, 'preview': 'schema'}"))
     assert "variables" not in k.value(ask.format("BACK")).lower()
 
+def test_an_object_looks_the_same_by_every_way_in(k):
+    k.ok("import numpy as np; from pathlib import Path")
+    k.ok("""
+objects = [pd.DataFrame(dict(city=["Lima", "Oslo"] * 9, sales=7)), pd.Series([5, 8] * 9, name="sales"), pd.Index(["Lima"]), np.arange(99.0),
+           {"EUR": 1.08}, ["red"] * 50, "Lima\\n" * 500, b"\\x89PNG" * 500, Path("sales.csv")]
+def told(way, preview):
+    rlm = RLM(ScriptedLM([]), **({} if way is None else {"environment": "jupyter"}), environment_kwargs=(way or {}) | {"preview": preview})
+    return rlm.preview("Well?", **({"context": it} if way is None else {}))[-1]["content"].replace("context:", "it:")
+def ways(preview):
+    ways = [told(None, preview), told(only("it"), preview), told(READ, preview)]
+    entry = ways[0].removesuffix("\\n\\nTask: Well?").removeprefix("Variables in the REPL:\\n")
+    return [entry, ways[0] == ways[1], entry in ways[2]]
+""")
+    found = k.value("[ways(p) for it in objects for p in ('values', 'schema')]".replace("for it in objects", "for it in objects if not globals().update(it=it)"))
+    assert all(same and also for _, same, also in found), found
+    values, schema = [e for e, *_ in found[::2]], [e for e, *_ in found[1::2]]
+    assert ["Lima" in e for e in values] == [True, False, True, False, False, False, True, False, False]
+    assert "5    5" not in values[1] and "8" in values[1] and "0., 1., 2." in values[3] and "sales.csv" in values[8]
+    assert not any(word in e for e in schema for word in ("Lima", "1.08", "red", "PNG", "sales.csv", "```"))
+
 def test_a_hint_for_a_name_that_is_not_shared(k):
     k.ok("sales_2024 = [1]; api_key = 'sk-1'")
     say = "rlm = scripted('1', 'FINAL(yes yes)', 'FINAL(yes yes)', verbose=None, **{})\nr = rlm.completion('Sum sales_2024 with api_key.')"
