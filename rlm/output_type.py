@@ -61,7 +61,9 @@ def _forms(answer: Answer) -> Iterator[Any]:
 
 # %% ../nbs/03_output_type.ipynb #8fb5a3c6
 @patch
-def fit(self: OutputType, answer: Answer) -> Answer:
+def fit(self: OutputType, answer: Answer,  # from the model
+        show_values: bool = True,          # give reasons that may quote the value, or only their kinds
+       ) -> Answer:
     "The answer with a value of this type; raises `ValueError` with the reasons if it can't be one."
     from pydantic import ValidationError
     errors = []  # of the first form
@@ -69,6 +71,8 @@ def fit(self: OutputType, answer: Answer) -> Answer:
         for form in _forms(answer):
             try: return replace(answer, value=self._adapter.validate_python(form))
             except ValidationError as e: errors = errors or e.errors(include_url=False)[:3]
-        why = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}".removeprefix(": ") for e in errors)
-    except Exception as e: why = f"{type(e).__name__}: {e}"  # a validator, and the value itself, may raise anything
+        where = lambda e: ".".join(map(str, e["loc"]))
+        why = "; ".join(f"{where(e)}: {e['msg']}".removeprefix(": ") if show_values else e["type"] for e in errors)
+    except Exception as e:  # a validator, and the value itself, may raise anything
+        why = f"{type(e).__name__}" + f": {e}" * show_values
     raise ValueError(f"it must be of type {self.name}. {why}.")

@@ -99,6 +99,7 @@ def _first_line(name: str, x: Any, show_values: bool) -> str:
     doc = (inspect.getdoc(x) or "").strip().split("\n")[0]
     return f"{name}{signature(x, show_values)}: function" + (f". {doc[:200]}" if doc else "")
 
+# %% ../nbs/18_preview.ipynb #e2df5b62
 _ARRAYS = "pandas", "numpy", "polars"  # libraries whose `repr` shows what is in memory and does nothing else
 
 def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:

@@ -8,6 +8,7 @@ import contextvars, itertools, secrets, time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from fastcore.basics import patch
 from . import prompts
@@ -153,7 +154,8 @@ def begin(self: Run, held: Held, repl: str) -> None:
     call, found = self.call, held.surroundings
     messages = first_messages(self.rlm, call, found)
     unseen = not told_all(self.rlm, call, found)
-    self.trajectory = Trajectory(messages, unseen=unseen, fit=call.output_type and call.output_type.fit)
+    fit = call.output_type and partial(call.output_type.fit, show_values=self.rlm.show_values)
+    self.trajectory = Trajectory(messages, unseen=unseen, fit=fit)
     self._said, self._told = len(messages), 0  # messages and iterations that were announced
 
 # %% ../nbs/13_run.ipynb #3060ee8b

@@ -8,6 +8,7 @@ import pytest
 from rlm import RLM
 from rlm.lm import ScriptedLM
 from rlm.types import *
+from leaks import CASES
 from server import HANG, ChatServer, Http, completion
 
 LOOK = "```repl\nprint(len(context))\n```"
@@ -103,6 +104,37 @@ def test_other_texts_are_no_paths():
     rlm = RLM(ScriptedLM(["FINAL(ok ok)"] * 9), logger=heard.append, verbose=False)
     for context in ("nowhere.csv", "", "a\0b", "x" * 999, ".", "../" * 300): rlm.completion("Well?", context=context)
     assert "Notice" not in [type(e).__name__ for e in heard]
+
+class Echo:
+    "A model for sub-calls that says in its errors what it was asked."
+    def complete(self, messages): raise ValueError(f"never heard of {messages[-1]['content']}")
+
+@pytest.mark.parametrize("error, code", CASES)
+def test_under_schema_no_message_of_an_error_is_sent(error, code):
+    if "ExceptionGroup" in error and sys.version_info < (3, 11): pytest.skip("new in Python 3.11")
+    patient = "zqlovelace"
+    lm = ScriptedLM([f"```repl\npatient, df = context['patient'], context['df']\n{code}\n```", *["FINAL(no luck)"] * 2])
+    rlm = RLM(lm, other_backends=[Echo()], environment_kwargs={"preview": "schema"}, verbose=False)
+    result = rlm.completion("Who?", context={"patient": patient, "df": pd.DataFrame({"name": [patient]}, index=["x"])})
+    block = result.iterations[0].code_blocks[0].result
+    assert patient not in str(result.messages) and error in (block.error or "")
+    assert bool(block.error) == bool(error)
+
+def test_under_schema_an_error_tells_what_the_code_itself_says():
+    codes = ["print(amuont)", "context.colums", "import sklaern.cluster", "x = (1,\ny = 2", "print('shown')\n1/0", "llm_query_batched([1, 'a'])"]
+    lm = ScriptedLM([f"```repl\n{code}\n```" for code in codes] + ["FINAL(no luck)"] * 2)
+    result = RLM(lm, other_backends=[ScriptedLM(["yes"])], environment_kwargs={"preview": "schema"}, verbose=False).completion("?", context="x" * 700)
+    *errors, batch = [i.code_blocks[0].result for i in result.iterations if i.code_blocks]
+    assert [e.error.splitlines()[-1] for e in errors] == ["NameError: 'amuont'", "AttributeError: 'colums'",
+        "ModuleNotFoundError: 'sklaern'", "SyntaxError: '(' was never closed", "ZeroDivisionError: (its message is left out)"]
+    assert "line 2" in errors[4].error and errors[4].stdout == "shown\n"
+    assert batch.stderr == "1 of 2 sub-calls failed\n(the rest of stderr is left out)"
+
+def test_under_schema_an_answer_of_another_type_is_not_quoted():
+    lm = ScriptedLM(["```repl\nFINAL({context: 1})\n```", "```repl\nFINAL(7)\n```"])
+    rlm = RLM(lm, environment_kwargs={"preview": "schema"}, verbose=False)
+    result = rlm.completion("How many?", context="zqlovelace", output_type=dict[int, int] | int)
+    assert result.value == 7 and "int_parsing" in str(result.messages) and "zqlovelace" not in str(result.messages)
 
 def test_a_traceback_shows_the_values_of_its_last_line():
     code = "```repl\npassword = 'hunter2'\nfor row in context: total = int(row.split(',')[0]) + len(password)\n```"

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from competent import competent
 from kernel import SET_UP
+from leaks import CASES
 from server import HANG, ChatServer
 
 def names(k) -> set: return set(k.value("[n for n in globals() if n[0] != '_']"))
@@ -332,6 +333,24 @@ def ways(preview):
     assert ["Lima" in e for e in values] == [True, False, True, False, False, False, True, False, False]
     assert "5    5" not in values[1] and "8" in values[1] and "0., 1., 2." in values[3] and "sales.csv" in values[8]
     assert not any(word in e for e in schema for word in ("Lima", "1.08", "red", "PNG", "sales.csv", "```"))
+
+def test_under_schema_no_message_of_an_error_is_sent_in_any_mode(k):
+    codes = [code for _, code in CASES] + ["r = get_ipython().run_cell('int(patient)')", "%timeit -n1 -r1 int(patient)",
+        "from IPython.display import Markdown\nclass Bad:\n    def _repr_html_(self): raise ValueError(patient)\nBad()"]
+    k.ok(f"""
+patient = "zqlovelace"; df = pd.DataFrame(dict(name=[patient]), index=["x"])
+class Echo:
+    def complete(self, messages): raise ValueError(messages[-1]["content"])
+def ask(codes, **mode):
+    codes = codes if "sync_from_user_ns" in mode else ["patient, df = context"] + codes
+    lm = ScriptedLM([block(c) for c in codes] + ["FINAL(no luck)"] * 2)
+    rlm = RLM(lm, environment="jupyter", environment_kwargs=mode | dict(preview="schema"), other_backends=[Echo()], max_iterations=99, verbose=False)
+    result = rlm.completion("Who?", context=None if "sync_from_user_ns" in mode else (patient, df))
+    sent = [b.code for i in result.iterations for b in i.code_blocks if patient in b.result.text]
+    return sent, patient in str(result.messages), len(sent) + len(result.iterations) > len(codes)
+codes = {codes!r}""")
+    for mode in ("", "**BACK", "**only('patient', 'df')", "**READ", "**BOTH", "**only('patient', 'df', sync_to_user_ns=True)"):
+        assert k.value(f"ask(codes, {mode})") == ([], False, True), mode
 
 def test_a_hint_for_a_name_that_is_not_shared(k):
     k.ok("sales_2024 = [1]; api_key = 'sk-1'")

@@ -12,7 +12,7 @@ from ..text import join_ends
 
 # %% auto #0
 __all__ = ['KEEP', 'LIMIT', 'capture_lock', 'current_capture', 'OutputLimit', 'CapturedStream', 'StreamProxy', 'Capture',
-           'uncaptured', 'only_warnings']
+           'uncaptured', 'only_warnings', 'without_values']
 
 # %% ../../nbs/environments/01_capture.ipynb #e5d12a4f
 KEEP = 20_000       # characters kept of the head of an output, and as many of its tail
@@ -218,3 +218,10 @@ def only_warnings(text: str) -> bool:
     before, *warned = _WARNING.split(text)
     below = [[line[:2] == "  " for line in warning.rstrip("\n").split("\n")[1:]] for warning in warned]
     return not before.strip() and all(not lines or (lines[-1] and sum(lines) == 1) for lines in below)
+
+# %% ../../nbs/environments/01_capture.ipynb #e9a04fa5
+def without_values(stderr: str) -> str:
+    "What can be told of a text on stderr without quoting from it; nothing of warnings."
+    if only_warnings(stderr): return ""
+    failed = re.findall(r"^\d+ of \d+ sub-calls failed", stderr, re.MULTILINE)
+    return "\n".join([*failed, "(the rest of stderr is left out)"])

@@ -71,16 +71,16 @@ _CONTEXT = "\nDuring handling of the above exception, another exception occurred
 
 def format_error(error: BaseException,      # what a block raised
                  files,                     # the names under which the blocks' sources are known
-                 show_values: bool = True,  # also show what the names in the failing line stood for
+                 show_values: bool = True,  # show messages, and what the names in the failing line stood for
                 ) -> str:
     "A short plain traceback that shows the lines of `files` only."
     try:
-        text, e = _tell(error, files, show_values)[0], error
+        text, e = _tell(error, files, show_values, last=True)[0], error
         for _ in range(5):
             if e.__cause__ is not None: link, e = _CAUSE, e.__cause__
             else: link, e = _CONTEXT, None if e.__suppress_context__ else e.__context__
             if e is None: break
-            earlier, known = _tell(e, files, False)
+            earlier, known = _tell(e, files, show_values)
             if known: text = earlier + link + text
     except KeyboardInterrupt: raise
     except BaseException: text = f"{type_name(error)} (and its text could not be made)"  # an error's text is code too
@@ -89,13 +89,14 @@ def format_error(error: BaseException,      # what a block raised
 # %% ../../nbs/environments/02_execution.ipynb #ccc886bb
 _GROUP = getattr(builtins, "BaseExceptionGroup", ())  # Python 3.11 and later
 
-def _tell(error: BaseException, files, show_values: bool) -> tuple[str, bool]:
-    "One error's traceback, and whether it has lines of `files`."
+def _tell(error: BaseException, files, show_values: bool, last: bool = False) -> tuple[str, bool]:
+    "One error's traceback, and whether it has lines of `files`. Of the `last` error, what its names stood for as well."
     frames = [(f, line) for f, line in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename in files]
     lines = traceback.StackSummary.extract(iter(frames[-1000:])).format()
-    parts = [_tell(e, files, show_values)[0] for e in error.exceptions[:3]] if isinstance(error, _GROUP) else []
-    text = "".join(["Traceback (most recent call last):\n"] * bool(lines) + lines) + _explain(error)
-    if show_values and frames and isinstance(error, Exception): text += _values(*frames[-1])
+    parts = [_tell(e, files, show_values, last)[0] for e in error.exceptions[:3]] if isinstance(error, _GROUP) else []
+    told = _explain(error) if show_values or _is_about_code(error, files) else _without_message(error, files)
+    text = "".join(["Traceback (most recent call last):\n"] * bool(lines) + lines) + told
+    if show_values and last and frames and isinstance(error, Exception): text += _values(*frames[-1])
     return text + "".join(f"  | {line}\n" for part in parts for line in part.splitlines()), bool(lines)
 
 def _explain(error: BaseException) -> str:
@@ -111,6 +112,18 @@ def _values(frame, number: int) -> str:
     found = {n: frame.f_locals[n] for n in names_in(line) if n in frame.f_locals and n != "context"}
     shown = [f"{n} = {brief(v, n, 200)[:300]}" for n, v in found.items() if type(v) in _DATA]
     return f"(with {'; '.join(shown[:4])})\n" if shown else ""
+
+# %% ../../nbs/environments/02_execution.ipynb #e358c409
+def _is_about_code(error: BaseException, files) -> bool:
+    "Whether the message can hold nothing but the block's own code, or comes from this library."
+    return isinstance(error, BlockEnd) or isinstance(error, SyntaxError) and error.filename in files
+
+def _without_message(error: BaseException, files) -> str:
+    "The error's type, and the name that it missed, if the code has that name."
+    words = {word for file in files for line in linecache.getlines(file) for word in names_in(line)}
+    name = error.name if isinstance(error, (NameError, AttributeError, ImportError)) else None
+    known = isinstance(name, str) and words.issuperset(name.split("."))
+    return f"{type_name(error)}: {repr(name) if known else '(its message is left out)'}\n"
 
 # %% ../../nbs/environments/02_execution.ipynb #f75ffb48
 class EventLoop:
