@@ -61,10 +61,8 @@ def _forms(answer: Answer) -> Iterator[Any]:
 
 # %% ../nbs/03_output_type.ipynb #8fb5a3c6
 @patch
-def fit(self: OutputType, answer: Answer,  # from the model
-        show_values: bool = True,          # give reasons that may quote the value, or only their kinds
-       ) -> Answer:
-    "The answer with a value of this type; raises `ValueError` with the reasons if it can't be one."
+def fit(self: OutputType, answer: Answer, show_values: bool = True) -> Answer:
+    "The answer with a value of this type; raises `ValueError` with the reasons, or their kinds, if it can't be one."
     from pydantic import ValidationError
     errors = []  # of the first form
     try:
@@ -73,6 +71,5 @@ def fit(self: OutputType, answer: Answer,  # from the model
             except ValidationError as e: errors = errors or e.errors(include_url=False)[:3]
         where = lambda e: ".".join(map(str, e["loc"]))
         why = "; ".join(f"{where(e)}: {e['msg']}".removeprefix(": ") if show_values else e["type"] for e in errors)
-    except Exception as e:  # a validator, and the value itself, may raise anything
-        why = f"{type(e).__name__}" + f": {e}" * show_values
+    except Exception as e: why = f"{type(e).__name__}: {e if show_values else 'raised'}"  # by a validator or the value
     raise ValueError(f"it must be of type {self.name}. {why}.")

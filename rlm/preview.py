@@ -66,9 +66,7 @@ def _size(x: Any) -> str:
     return f"shape {shape}" + (f", {x.dtype}" if hasattr(x, "dtype") else "")
 
 # %% ../nbs/18_preview.ipynb #d7e0924a
-def signature(f: Callable,              # a function or a class
-              show_values: bool = True, # show defaults that are short and no secrets
-             ) -> str:
+def signature(f: Callable, show_values: bool = True) -> str:
     "`f`'s parameters as written in its definition, `(...)` where Python can't tell."
     plain = lambda x: type(x) in (bool, int, float, type(None)) or type(x) is str and len(x) <= 40
     show = lambda p: show_values and plain(p.default) and not looks_secret(p.name, p.default)
@@ -108,15 +106,14 @@ def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
     if looks_secret(name, x): return ", value hidden"
     if isinstance(x, str):
         return "\n" + fenced(x if len(x) <= head + tail else f"{x[:head]}\n…\n{x[len(x) - tail:]}")
-    if isinstance(x, (bytes, bytearray)): return f"\n{_bytes(x, head // 2, tail // 2)}"
+    if isinstance(x, (bytes, bytearray)):
+        ends = [x] if len(x) <= (head + tail) // 2 else [x[:head // 2], x[len(x) - tail // 2:]]
+        return "\n" + " … ".join(repr(bytes(end)) for end in ends)
     if type(x) in BRIEF: return f" = {brief(x)}"
     if isinstance(x, PurePath): return f" = {brief(str(x), width=head)}"
     if not (own_repr or type_name(x).partition(".")[0] in _ARRAYS): return ""
     rows = isinstance(getattr(x, "shape", None), tuple)
     return "\n" + fenced(clip(_first_rows(x) if rows else bounded_repr(x), head, tail))
-
-def _bytes(x: bytes | bytearray, head: int, tail: int) -> str:
-    return f"{bytes(x)!r}" if len(x) <= head + tail else f"{bytes(x[:head])!r} … {bytes(x[-tail:])!r}"
 
 def _first_rows(x: Any) -> str:
     "The first 5 rows of a table or an array, without columns that are named like secrets."
@@ -152,12 +149,9 @@ def describe_all(variables: Mapping[str, Any],       # name -> object, the most 
     return "\n".join(entries + ([f"… and {more:,} more variables; SHOW_VARS() lists them"] if more else []))
 
 # %% ../nbs/18_preview.ipynb #b4bad5cd
-def path_hint(x: Any,    # the context of a run
-             ) -> str:   # what to tell the user; empty where `x` is no path, or a text that names no file
-    "How to hand over a file's content instead of its path."
-    if not isinstance(x, PurePath) and not (isinstance(x, str) and len(x) < 1_000): return ""
-    try: names_file = isinstance(x, PurePath) or Path(x).is_file()
+def path_hint(x: Any) -> str:
+    "How to hand over what is in a file, where `x` is its path; empty where it is none, or a text that names no file."
+    try: names_file = isinstance(x, PurePath) or isinstance(x, str) and len(x) < 1_000 and Path(x).is_file()
     except (OSError, ValueError): return ""  # such as a null character
-    if not names_file: return ""
     return (f"The context is a path, not what is in the file. For its text: context=Path({str(x)!r}).read_text(); "
-            f"for a table: context=pandas.read_csv({str(x)!r}).")
+            f"for a table: context=pandas.read_csv({str(x)!r}).") if names_file else ""

@@ -1,5 +1,5 @@
 """The `local` environment: what a model's block does, and that nothing it does reaches the program around it."""
-import asyncio, contextlib, contextvars, gc, io, linecache, os, signal, subprocess, sys, textwrap, threading, time
+import asyncio, base64, contextlib, contextvars, gc, io, linecache, os, signal, subprocess, sys, textwrap, threading, time
 import tracemalloc, weakref
 
 import pytest
@@ -795,3 +795,76 @@ def test_an_environment_that_is_dropped_is_collected():
     del env
     gc.collect()
     assert gone() is None and thing() is None
+
+# Figures
+
+DRAW = "import matplotlib.pyplot as plt\nplt.plot([1, 3, 2])\n"
+
+def pngs(result) -> list[bytes]:
+    return [base64.b64decode(o["data"]["image/png"]) for o in result.outputs if "image/png" in o["data"]]
+
+def test_figures_that_are_shown_or_left_open_are_outputs(env):
+    shown = ok(env, DRAW + "plt.show()\nplt.plot([1, 2])\nprint(plt.get_fignums())")
+    assert [png[:4] for png in pngs(shown)] == [b"\x89PNG"] * 2 and shown.stdout == "[1]\n" and shown.stderr == ""
+    assert shown.shown == "<Figure size 640x480 with 1 Axes>\n<Figure size 640x480 with 1 Axes>"
+    assert pngs(ok(env, DRAW + "plt.close('all')")) == [] and ok(env, "plt.get_fignums()").shown == "[]"
+    failed = run(env, DRAW + "1 / 0")
+    assert len(pngs(failed)) == 1 and "ZeroDivisionError" in failed.error
+
+def test_the_users_figures_are_neither_seen_nor_closed(env):
+    import matplotlib.pyplot as plt
+    mine = plt.figure()
+    result = ok(env, DRAW + "print(plt.get_fignums(), plt.gcf() is plt.figure(1))\nplt.close('all')\nplt.plot([1])")
+    assert result.stdout == "[1] True\n" and len(pngs(result)) == 1
+    assert plt.get_fignums() == [mine.number] and plt.gcf() is mine and not mine.axes
+    plt.close(mine)
+    assert plt.get_fignums() == []
+
+def test_blocks_that_draw_at_the_same_time_get_their_own_figures():
+    both, results = threading.Barrier(2), {}
+    def draw(count):
+        env = local(tools={"both": lambda: both.wait(60)})
+        results[count] = env.run(DRAW + f"both()\nfor i in range({count}): plt.figure()\nboth()\nplt.get_fignums()", "iteration 1")
+        env.close()
+    threads = [threading.Thread(target=draw, args=[count]) for count in (1, 3)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join(60)
+    assert {n: (len(pngs(r)), r.outputs[-1]["data"]["text/plain"]) for n, r in results.items()} == {1: (2, "[1, 2]"), 3: (4, "[1, 2, 3, 4]")}
+
+def test_a_block_within_a_block_draws_on_a_figure_of_its_own(env):
+    inner = local()
+    env.helpers["child"] = env._fixed["__builtins__"]["child"] = lambda: len(pngs(inner.run(DRAW + "plt.show()", "iteration 1")))
+    assert ok(env, DRAW + "print(child(), len(plt.gca().lines))").stdout == "1 1\n"
+    inner.close()
+
+WINDOWS = """
+import sys, types
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg, new_figure_manager
+def window(*args, **kw): raise SystemExit('a window opened')
+class FigureCanvas(FigureCanvasAgg): pass
+windows = types.ModuleType('windows')
+vars(windows).update(FigureCanvas=FigureCanvas, show=window, new_figure_manager=window)
+sys.modules['windows'] = windows
+matplotlib.use('module://windows')
+"""
+
+@pytest.mark.parametrize("loaded", ["", "import matplotlib.pyplot as plt\n"])
+@pytest.mark.parametrize("code", [DRAW + "plt.show()", "import pandas as pd\npd.Series([1, 2]).plot()"])
+def test_no_window_opens(loaded, code):
+    done = script(WINDOWS + loaded + f"result = run({code!r})\nprint([list(o['data']) for o in result.outputs if 'image/png' in o['data']], result.error)\n"
+                  "import matplotlib; print(matplotlib.get_backend())")
+    assert done.stdout == "[['image/png', 'text/plain']] None\nmodule://windows\n", done.stderr
+
+def test_matplotlib_is_not_loaded_for_code_that_does_not_draw():
+    done = script("""
+        print(run("plot = 'The plot thickens. '\\nlen(plot)").error, 'matplotlib' in sys.modules)
+        sys.modules['matplotlib'] = None
+        print(run("import matplotlib.pyplot").error.splitlines()[-1], run("1").shown)""")
+    assert done.stdout == "None False\nModuleNotFoundError: No module named 'matplotlib.pyplot'; 'matplotlib' is not a package 1\n", done.stderr
+
+def test_a_figure_that_cannot_be_drawn_is_told_of(env):
+    result = ok(env, DRAW + "from matplotlib.artist import Artist\nclass Bad(Artist):\n    def draw(self, renderer): raise OSError('zq')\n"
+                            "plt.gca().add_artist(Bad())\nprint('done')")
+    assert result.stdout == "done\n" and result.stderr == "A figure could not be shown: OSError\n"
+    assert run(env, "import matplotlib.pyplot as plt\nplt.get_fignums()").shown == "[]"

@@ -169,6 +169,7 @@ class Capture:
         self.stdin = io.StringIO()
         self.stdout, self.stderr = CapturedStream(), CapturedStream()
         self.outputs = []     # what it displayed, as notebook outputs
+        self.figures = None   # the open matplotlib figures, where they are its own and not everybody's
         self.reclaim = set()  # names of streams that the code itself may have replaced
 
     def __enter__(self) -> Capture:

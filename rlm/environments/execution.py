@@ -94,7 +94,7 @@ def _tell(error: BaseException, files, show_values: bool, last: bool = False) ->
     frames = [(f, line) for f, line in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename in files]
     lines = traceback.StackSummary.extract(iter(frames[-1000:])).format()
     parts = [_tell(e, files, show_values, last)[0] for e in error.exceptions[:3]] if isinstance(error, _GROUP) else []
-    told = _explain(error) if show_values or _is_about_code(error, files) else _without_message(error, files)
+    told = _explain(error) if show_values else _without_message(error, files)
     text = "".join(["Traceback (most recent call last):\n"] * bool(lines) + lines) + told
     if show_values and last and frames and isinstance(error, Exception): text += _values(*frames[-1])
     return text + "".join(f"  | {line}\n" for part in parts for line in part.splitlines()), bool(lines)
@@ -114,12 +114,9 @@ def _values(frame, number: int) -> str:
     return f"(with {'; '.join(shown[:4])})\n" if shown else ""
 
 # %% ../../nbs/environments/02_execution.ipynb #e358c409
-def _is_about_code(error: BaseException, files) -> bool:
-    "Whether the message can hold nothing but the block's own code, or comes from this library."
-    return isinstance(error, BlockEnd) or isinstance(error, SyntaxError) and error.filename in files
-
 def _without_message(error: BaseException, files) -> str:
     "The error's type, and the name that it missed, if the code has that name."
+    if isinstance(error, BlockEnd) or isinstance(error, SyntaxError) and error.filename in files: return _explain(error)
     words = {word for file in files for line in linecache.getlines(file) for word in names_in(line)}
     name = error.name if isinstance(error, (NameError, AttributeError, ImportError)) else None
     known = isinstance(name, str) and words.issuperset(name.split("."))

@@ -122,6 +122,7 @@ def figures_aside(inline: bool):
 class InShell:
     "Mixed into an environment, it runs blocks as the cells of `self.shell` run."
     shell: Any                                         # IPython's shell
+    _draws = False                                     # the shell's way to show figures is used
     approve: Callable[[str], str | None] | None = None # from the code of a block to the code to run, None to refuse it
 
     def _prepare(self, source: str) -> None:
