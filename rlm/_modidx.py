@@ -236,6 +236,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'rlm/environments/capture.py'),
                                           'rlm.environments.capture._start_in_context': ( 'environments/capture.html#_start_in_context',
                                                                                           'rlm/environments/capture.py'),
+                                          'rlm.environments.capture.not_caught': ( 'environments/capture.html#not_caught',
+                                                                                   'rlm/environments/capture.py'),
                                           'rlm.environments.capture.only_warnings': ( 'environments/capture.html#only_warnings',
                                                                                       'rlm/environments/capture.py'),
                                           'rlm.environments.capture.uncaptured': ( 'environments/capture.html#uncaptured',

@@ -3,7 +3,7 @@ import asyncio, contextlib, io, logging, subprocess, sys, threading, time, warni
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from rlm.environments.capture import (KEEP, LIMIT, Capture, CapturedStream, OutputLimit, only_warnings,
+from rlm.environments.capture import (KEEP, LIMIT, Capture, CapturedStream, OutputLimit, not_caught, only_warnings,
                                       uncaptured)
 from rlm.environments.stopping import BlockEnd
 
@@ -315,3 +315,12 @@ def wait_for(condition, seconds=10):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end: time.sleep(0.01)
     assert condition()
+
+# Programs that the code starts
+
+@pytest.mark.parametrize("code, told", [
+    ("import os; os.system('true')", "os.system"), ("subprocess.run(['ls'])", "subprocess.run"), ("from subprocess import run; run(['ls'])", ""),
+    ("subprocess.run(\n    ['ls'],\n    capture_output=True)", ""), ("subprocess.Popen('ls', stdout = subprocess.PIPE)", ""),
+    ("subprocess.check_output('ls')", ""), ("os.systemd", ""), ("subprocess.call('ls', check=(1))", "subprocess.call")])
+def test_programs_whose_output_is_not_caught(code, told):
+    assert not_caught(code).startswith(f"(What {told} prints" if told else "") and bool(not_caught(code)) == bool(told)

@@ -796,6 +796,13 @@ def test_an_environment_that_is_dropped_is_collected():
     gc.collect()
     assert gone() is None and thing() is None
 
+def test_the_model_is_told_where_the_output_of_a_program_went(env):
+    note = "(What os.system prints is not shown to you. Print what you need of subprocess.run(command, shell=True, capture_output=True, text=True).)"
+    result = ok(env, "import os, sys\nprint('careful', file=sys.stderr)\nos.system('true')")
+    assert (result.shown, result.stderr) == ("0", f"careful\n{note}")
+    assert ok(env, "import os\nif False: os.system('true')").stderr == note
+    assert ok(env, "import subprocess\nprint(subprocess.run('echo hi', shell=True, capture_output=True, text=True).stdout)").stderr == ""
+
 # Figures
 
 DRAW = "import matplotlib.pyplot as plt\nplt.plot([1, 3, 2])\n"
@@ -849,8 +856,8 @@ sys.modules['windows'] = windows
 matplotlib.use('module://windows')
 """
 
-@pytest.mark.parametrize("loaded", ["", "import matplotlib.pyplot as plt\n"])
-@pytest.mark.parametrize("code", [DRAW + "plt.show()", "import pandas as pd\npd.Series([1, 2]).plot()"])
+@pytest.mark.parametrize("loaded, code", [("", "import pandas as pd\npd.Series([1, 2]).plot()"),
+                                          ("import matplotlib.pyplot as plt\n", DRAW + "plt.show()")])
 def test_no_window_opens(loaded, code):
     done = script(WINDOWS + loaded + f"result = run({code!r})\nprint([list(o['data']) for o in result.outputs if 'image/png' in o['data']], result.error)\n"
                   "import matplotlib; print(matplotlib.get_backend())")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import CodeType, ModuleType
 from typing import Any, Callable, Mapping, NoReturn, Protocol
 from fastcore.basics import patch
-from .capture import Capture, without_values
+from .capture import Capture, not_caught, without_values
 from .execution import EventLoop, compile_block, format_error, remember_source, run_block
 from .stopping import BlockEnd, InterruptGate, Stop, Stopped
 from ..text import bounded_repr, clip, parse_python, type_name
@@ -153,6 +153,7 @@ def _perform(self: BaseEnvironment, source: str,  # the code
                 self._slot.open = False
                 restored, written = tuple(self._put_back()), self._capture.take()
                 if not self.show_values: written = written[0], without_values(written[1])
+                if note := not_caught(source): written = written[0], f"{written[1].rstrip()}\n{note}".lstrip()
                 outputs, answer = self._capture.take_outputs(), self._slot.answer
             if tried.interrupted: answer = None
             result = CodeResult(*written, outputs + tried.outputs, None if answer else tried.error, answer=answer,

@@ -12,7 +12,7 @@ from ..text import join_ends
 
 # %% auto #0
 __all__ = ['KEEP', 'LIMIT', 'capture_lock', 'current_capture', 'OutputLimit', 'CapturedStream', 'StreamProxy', 'Capture',
-           'uncaptured', 'only_warnings', 'without_values']
+           'uncaptured', 'only_warnings', 'without_values', 'not_caught']
 
 # %% ../../nbs/environments/01_capture.ipynb #e5d12a4f
 KEEP = 20_000       # characters kept of the head of an output, and as many of its tail
@@ -226,3 +226,12 @@ def without_values(stderr: str) -> str:
     if only_warnings(stderr): return ""
     failed = re.findall(r"^\d+ of \d+ sub-calls failed", stderr, re.MULTILINE)
     return "\n".join([*failed, "(the rest of stderr is left out)"])
+
+# %% ../../nbs/environments/01_capture.ipynb #e6ddc563
+_STARTS = re.compile(r"\bos\.system\b|\bsubprocess\.(run|call|check_call|Popen)\b(?!(?s:.)*(capture_output|stdout *=))")
+
+def not_caught(source: str) -> str:
+    "What to tell a model whose code starts a program and leaves its output alone; an empty string for other code."
+    if not (found := _STARTS.search(source)): return ""
+    return (f"(What {found[0]} prints is not shown to you. Print what you need of "
+            "subprocess.run(command, shell=True, capture_output=True, text=True).)")
