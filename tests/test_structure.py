@@ -1,4 +1,6 @@
-"The house: imports go one way, what a room keeps private stays in it, and no place breaks a rule of `scripts/house.py`."
+"The house: imports go one way, what a room keeps private stays in it, no place breaks a rule of `scripts/house.py`, and pages lead on."
+import json
+import re
 import sys
 from pathlib import Path
 
@@ -43,3 +45,30 @@ def test_every_way_to_take_a_private_name_is_seen(use):
 def test_a_lesson_imports_in_cells_of_their_own(lines, directives, named):
     room = Room("", cells=(Cell("page", "code", directives, lines), Cell("page", "markdown", set(), lines)))
     assert len(list(mixed_imports(room))) == named
+
+# -- the pages that people come for
+
+def cells(page): return json.loads((ROOT / "nbs" / page).read_text())["cells"]
+def text_of(page): return "\n".join("".join(c["source"]) for c in cells(page) if c["cell_type"] == "markdown")
+
+def test_the_home_page_leads_to_every_guide():
+    guides = {f"guides/{p.name}" for p in (ROOT / "nbs" / "guides").glob("*.ipynb")}
+    assert guides - set(re.findall(r"\]\(([^()#\s]+)\)", text_of("index.ipynb"))) == set()
+
+def test_the_home_page_is_short():
+    assert len(text_of("index.ipynb")) < 4_000  # characters, links included: two screens
+
+def test_set_up_takes_two_commands():
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert [[line.partition("#")[0].strip() for line in b.splitlines()] for b in blocks] == [["make demo", "make test"]]
+
+@pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "nbs" / "guides").glob("*.ipynb")))
+def test_a_guide_opens_with_its_task_and_leads_on(page):
+    text = text_of(f"guides/{page}")
+    assert re.match(r"# \S.*\n\n> [A-Z].+\.\n", text)
+    assert "To read on: " in text
+
+def test_completion_is_used_before_it_is_made():
+    made = [i for i, c in enumerate(cells("00_completion.ipynb")) if "#| export" in "".join(c["source"])]
+    sections = [i for i, c in enumerate(cells("00_completion.ipynb")) if "".join(c["source"]).startswith("## ")]
+    assert sum(i < made[0] for i in sections) > 5
