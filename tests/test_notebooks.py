@@ -77,5 +77,5 @@ def public_names():
 
 def test_api_reference_lists_every_public_name():
     output = json.loads((NBS / "api.ipynb").read_text())["cells"][-1]["outputs"][0]
-    listed = re.findall(r"^\| \[(.+?)\]", "".join(output["data"]["text/markdown"]), re.M)
+    listed = re.findall(r"^ *- \[(.+?)\]", "".join(output["data"]["text/markdown"]), re.M)
     assert sorted(listed) == sorted(public_names())
