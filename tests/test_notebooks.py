@@ -1,9 +1,11 @@
 "Every notebook runs from top to bottom, in a process of its own, and counts under its own name."
+import ast
 import contextlib
 import inspect
 import json
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -55,6 +57,41 @@ def test_title_cells_hold_a_title_and_a_sentence():
     "nbdev makes a page's title and description of that cell, and drops whatever else is in it."
     first = {name: json.loads((NBS / f"{name}.ipynb").read_text())["cells"][0]["source"] for name in NAMES}
     assert [name for name, lines in first.items() if not re.fullmatch(r"# .+\n\n> .+\n?", "".join(lines))] == []
+
+def cells(name):
+    "The source of each code cell of a page, and what it shows."
+    for cell in json.loads((NBS / f"{name}.ipynb").read_text())["cells"]:
+        if cell["cell_type"] == "code": yield "".join(cell["source"]), cell["outputs"]
+
+def imported(source):
+    "The packages that a cell imports; magics are no Python."
+    for node in ast.walk(ast.parse(re.sub(r"^ *[%!].*", "", source, flags=re.M))):
+        match node:
+            case ast.Import(): yield from (alias.name.partition(".")[0] for alias in node.names)
+            case ast.ImportFrom(level=0): yield node.module.partition(".")[0]
+
+def test_a_downloaded_page_finds_what_it_imports():
+    "What pip installs with the library, and packages that a page names; nothing of this tree."
+    installed = sys.stdlib_module_names | {"rlm", "fastcore", "IPython", "openai", "pydantic"}
+    named = {"pandas", "numpy", "matplotlib", "nbformat"}
+    found = {(name, package) for name in NAMES for source, _ in cells(name) for package in imported(source)}
+    assert ("tutorials/get_started", "pandas") in found
+    assert [(name, package) for name, package in found if package not in installed | named] == []
+    assert [name for name in NAMES for source, _ in cells(name) if "sys.path" in source and "#| hide" in source] == []
+
+def test_what_a_cell_prints_is_on_the_page():
+    "Outputs are committed, those of the embedded model too."
+    shown = [(name, source, outputs) for name in NAMES for source, outputs in cells(name)
+             if re.search(r"^print\(.*\)\Z", source, re.M) and not re.search(r"^#\| *(hide|export)", source, re.M)]
+    assert any(name == "09_local_lm" for name, _, _ in shown)
+    assert [(name, source) for name, source, outputs in shown if not outputs] == []
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("tutorials/")])
+def test_a_downloaded_page_runs_in_an_empty_folder(name, runner, tmp_path, monkeypatch):
+    if not runner: pytest.skip("needs nbdev")
+    said, passed = runner.run(shutil.copy(NBS / f"{name}.ipynb", tmp_path))
+    assert passed, said
 
 def test_sidebar_lists_every_chapter():
     listed = re.findall(r"- (?:text: .*\n *href: |href: )?(\S+)\.ipynb", (ROOT / "_quarto.yml").read_text())

@@ -112,6 +112,9 @@ def test_a_trace_in_an_output_is_not_in_the_contents(pages):
     assert {"Ask", "When something goes wrong"} <= set(page.contents)
     assert "RLM.completion" in pages["completion.html"].contents and "rlm.session" in pages["api.html"].contents
 
+def test_a_figure_that_a_model_drew_is_shown(pages):
+    assert [src for src in pages["guides/dataframe.html"].pictures if src.startswith("data:image/png;base64,")]
+
 def test_every_page_leads_to_the_next(site, pages):
     listed = [posixpath.normpath(p) for p in re.findall(r'href="([^"#]+\.html)" class="sidebar-item-text', (site / "index.html").read_text())]
     assert sorted(listed) == sorted(pages)
