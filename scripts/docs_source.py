@@ -54,7 +54,7 @@ class show_source(Processor):
         while rest:
             cell, signatures = rest.pop(0), []
             while rest and getattr(rest[0], "has_sd", False): signatures.insert(0, rest.pop(0))  # nbdev has them in reverse
-            cells += signatures
+            cells += [c for c in signatures if not re.search(r"\._", c.source)]  # a protocol of Python's needs no heading
             if "default_exp" in cell.directives_: continue
             if not cell.directives_.keys() & {"export", "exporti"}: cells.append(cell)
             elif names_in(cell.source): cells.append(mk_cell(folded(cell.source), "markdown"))

@@ -136,3 +136,8 @@ def test_search_finds_signatures_and_no_private_source(site):
     private = {name for p in (ROOT / "rlm").rglob("*.py") for name in re.findall(r"^ *(?:def|class) (_[a-z]\w*)", p.read_text(), re.M | re.I)}
     assert len(private) > 100 and [name for name in private if re.search(rf"(def|class) {name}\b", found)] == []
     assert [e["href"] for e in entries if "import contextvars" in e["text"]] == []
+
+def test_no_heading_is_a_protocol_of_python(pages):
+    "nbdev gives `Stream.__iter__` the heading `Stream.iter`, and the words that Python has for it."
+    words = "Call self as a function.", "Return repr(self).", "Implement iter(self)."
+    assert [name for name, page in pages.items() if set(words) & set(page.texts)] == []
