@@ -16,7 +16,7 @@ from .stopping import BlockEnd
 from ..types import CodeResult
 
 # %% auto #0
-__all__ = ['new_namespace', 'LocalEnvironment', 'show_figures']
+__all__ = ['new_namespace', 'LocalEnvironment']
 
 # %% ../../nbs/environments/04_local.ipynb #0c299e73
 def new_namespace() -> ModuleType:
@@ -76,11 +76,11 @@ def _route_figures() -> None:
     figures = Gcf.figs = _Figures(Gcf.figs)
     def routed(original, instead):
         return wraps(original)(lambda *args, **kw: (original if figures.own is None else instead)(*args, **kw))
-    plt.show = routed(plt.show, lambda *args, **kw: show_figures(current_capture.get()))
+    plt.show = routed(plt.show, lambda *args, **kw: _show_figures(current_capture.get()))
     plt.new_figure_manager = routed(plt.new_figure_manager, agg.new_figure_manager)
 
 # %% ../../nbs/environments/04_local.ipynb #2428a355
-def show_figures(capture: Capture) -> None:
+def _show_figures(capture: Capture) -> None:
     "Turn the figures that a block has open into outputs, and close them."
     while capture.figures:
         figure, png = capture.figures.popitem(last=False)[1].canvas.figure, io.BytesIO()
@@ -96,6 +96,6 @@ def _attempt(self: LocalEnvironment, source: str, *args) -> CodeResult:
         try: _route_figures()
         except ImportError: pass  # the code will find out
     tried = super(LocalEnvironment, self)._attempt(source, *args)
-    try: show_figures(self._capture)
+    try: _show_figures(self._capture)
     except (Exception, BlockEnd) as e: print(f"A figure could not be shown: {type(e).__name__}", file=sys.stderr)
     return tried
