@@ -98,21 +98,21 @@ def _first_line(name: str, x: Any, show_values: bool) -> str:
     return f"{name}{signature(x, show_values)}: function" + (f". {doc[:200]}" if doc else "")
 
 # %% ../nbs/18_preview.ipynb #e2df5b62
-_ARRAYS = "pandas", "numpy", "polars"  # libraries whose `repr` shows what is in memory and does nothing else
+_KNOWN = "pandas", "numpy", "polars", "pathlib", "datetime", "decimal", "uuid"  # a `repr` there shows what is in memory
 
 def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
     "What follows the first line: some of the value, or all of it."
     if isinstance(x, (ModuleType, type)) or inspect.isroutine(x): return ""
-    if looks_secret(name, x): return ", value hidden"
+    rows = isinstance(getattr(x, "shape", None), tuple)
+    names = (name, getattr(x, "name", None)) if rows else (name,)
+    if any(looks_secret(n, "" if rows else x) for n in names): return ", value hidden"
     if isinstance(x, str):
         return "\n" + fenced(x if len(x) <= head + tail else f"{x[:head]}\n…\n{x[len(x) - tail:]}")
     if isinstance(x, (bytes, bytearray)):
         ends = [x] if len(x) <= (head + tail) // 2 else [x[:head // 2], x[len(x) - tail // 2:]]
         return "\n" + " … ".join(repr(bytes(end)) for end in ends)
     if type(x) in BRIEF: return f" = {brief(x)}"
-    if isinstance(x, PurePath): return f" = {brief(str(x), width=head)}"
-    if not (own_repr or type_name(x).partition(".")[0] in _ARRAYS): return ""
-    rows = isinstance(getattr(x, "shape", None), tuple)
+    if not (own_repr or type_name(x).partition(".")[0] in _KNOWN): return ""
     return "\n" + fenced(clip(_first_rows(x) if rows else bounded_repr(x), head, tail))
 
 def _first_rows(x: Any) -> str:
