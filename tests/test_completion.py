@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from rlm import RLM
 from rlm.lm import ScriptedLM
+from rlm.preview import describe
 from rlm.types import *
 from leaks import CASES
 from server import HANG, ChatServer, Http, completion
@@ -78,6 +79,9 @@ def test_the_preview_of_a_megabyte_of_bytes_has_two_ends_and_no_number_but_the_s
 def test_columns_that_are_named_like_secrets_are_not_previewed():
     told = preview(pd.DataFrame({"city": ["Lima"] * 9, "api_key": "k-123", "password": "hunter2"}))
     assert "Lima" in told and "k-123" not in told and "hunter2" not in told
+    for secret in (pd.Series(["hunter2"], name="password"), pd.Index(["hunter2"], name="api_key")): assert preview(secret).count("value hidden") == 1
+    assert preview(pd.Series(["Lima"], name="city")).count("Lima") == 1
+    assert describe("passwords", pd.Series(["hunter2"]).to_numpy()).endswith(", value hidden")
 
 def test_the_preview_of_a_long_table_ends_with_its_fifth_row_however_pandas_is_set():
     with pd.option_context("display.max_rows", None, "display.max_columns", None):
