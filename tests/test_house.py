@@ -1,5 +1,6 @@
 "The rules of the house hold here, and each one is noticed where a small house breaks it."
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,18 @@ def test_before_the_arrows_stands_what_the_revision_gives():
     revision = printed.split()[1]
     if run(ROOT, "git", "cat-file", "-e", revision).returncode: pytest.skip(f"{revision} is not in this checkout")
     assert house(ROOT, "--rev", revision).stdout == printed
+
+@here
+def test_make_test_says_first_how_long_it_takes():
+    said = run(ROOT, "make", "--dry-run", "test").stdout
+    assert re.search(r"echo .* minutes.*rlm_get_model.*pytest", said, re.S)
+
+@here
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_in_the_repository_lead_somewhere(page):
+    text = (ROOT / page).read_text()
+    links = [link for link in re.findall(r"\]\(([^()\s#]+)", text) if "://" not in link]
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 class Small:
     "A house of two rooms, `types` and `engine`, to be built upon."
