@@ -95,10 +95,14 @@ def test_what_a_cell_shows_is_on_the_page():
     assert [(name, source) for name, source, outputs in shown if not outputs] == []
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("tutorials/")])
-def test_a_downloaded_page_runs_in_an_empty_folder(name, runner, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(("tutorials/", "guides/"))])
+def test_a_downloaded_page_runs_in_an_empty_folder(name, runner, tmp_path):
+    "With the data that it links to."
     if not runner: pytest.skip("needs nbdev")
-    said, passed = runner.run(shutil.copy(NBS / f"{name}.ipynb", tmp_path))
+    for path in [f"{name}.ipynb", *re.findall(r"\]\(\.\./(data/[^)]+)\)", (NBS / f"{name}.ipynb").read_text())]:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        shutil.copy(NBS / path, tmp_path / path)
+    said, passed = runner.run(tmp_path / f"{name}.ipynb")
     assert passed, said
 
 def test_sidebar_lists_every_chapter():
