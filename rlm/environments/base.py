@@ -12,6 +12,7 @@ from types import CodeType, ModuleType
 from typing import Any, Callable, Mapping, NoReturn, Protocol
 from fastcore.basics import patch
 from .capture import Capture, not_caught, without_values
+from .changes import Changes, InPlaceChanges
 from .execution import EventLoop, compile_block, format_error, remember_source, run_block
 from .stopping import BlockEnd, InterruptGate, Stop, Stopped
 from ..text import bounded_repr, clip, parse_python, type_name
@@ -102,6 +103,9 @@ class BaseEnvironment:
 
     def _bring(self, data: dict[str, Any]) -> dict[str, str]: return {}  # names of data that goes by another one here
     def _take_away(self) -> None: ...
+    def _users_objects(self, names: list[str]) -> dict[str, Any]:  # those that the code can reach by these names
+        return {name: x for name, x in (self.task.data | self.task.tools).items() if name in names}
+    def _parse(self, source: str) -> ast.AST | None: return parse_python(source)
     def _compile(self, source: str, filename: str) -> list[CodeType]: return compile_block(source, filename)
 
 # %% ../../nbs/environments/03_base.ipynb #52c56f35
@@ -112,14 +116,15 @@ def begin(self: BaseEnvironment, task: Task) -> Surroundings:
     self.task = task
     self._captures[:] = [Capture()]
     self._before_run = dict(self.own)
+    self._changes, self._in_place = Changes(), InPlaceChanges()
     self.helpers |= task.tools
     self._guarded = self.helpers.keys() - MAY_COVER | task.tools.keys()
     own = {n: x for n, x in visible_names(self.own).items() if n not in task.data}
     return Surroundings(self._bring(task.data), own)
 
 @patch
-def end(self: BaseEnvironment, keep: bool = True) -> Any:
-    "Finish a run; what still runs writes to nobody."
+def end(self: BaseEnvironment, keep: bool = True) -> Changes:
+    "Finish a run; what still runs writes to nobody. Returns what it changed of the user's."
     try: _shut_down(self._captures, self._loop)
     except SystemExit: pass  # a task of the model's code that was still pending
     self._take_away()
@@ -127,6 +132,8 @@ def end(self: BaseEnvironment, keep: bool = True) -> Any:
     if not keep:
         self.own.clear()
         self.own.update(self._before_run)
+    self._in_place.report(self._changes)
+    return self._changes
 
 def _shut_down(captures: list[Capture], loop: EventLoop, files: set[str] = frozenset()) -> None:
     for name in files: linecache.cache.pop(name, None)
@@ -189,6 +196,7 @@ def _prepare(self: BaseEnvironment, source: str) -> None:
     self._capture.reclaim |= {stream for stream in ("stdin", "stdout", "stderr") if stream in source}
     self.namespace.pop("__warningregistry__", None)  # so that a warning is shown in every block that causes it
     self._slot.answer, self._slot.open = None, True
+    self._in_place.before_block(source, self._users_objects, self._parse)
 
 @patch
 def _put_back(self: BaseEnvironment) -> list[str]:

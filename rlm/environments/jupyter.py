@@ -4,7 +4,7 @@
 
 # %% ../../nbs/environments/09_jupyter.ipynb #7c6f01ae
 from __future__ import annotations
-import builtins, threading
+import ast, builtins, re, threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from contextvars import ContextVar
@@ -16,12 +16,12 @@ from typing import Any
 from weakref import WeakKeyDictionary
 from fastcore.basics import patch
 from .base import MAY_COVER, RESERVED, BaseEnvironment, Surroundings, Task
-from .changes import MISSING, Changes, InPlaceChanges
+from .changes import MISSING, Changes
 from .local import LocalEnvironment
 from .sharing import (RIGHT_CALL, GivenNames, ReadThrough, SharedNames, SyncMode, can_be_given,
                                       is_library, sync_mode)
-from .shell import InShell, find_shell, transformed
-from ..text import looks_secret, names_in, parse_python
+from .shell import InShell, cell_tree, find_shell
+from ..text import looks_secret, names_in
 from ..types import CodeResult, ConfigurationError
 
 # %% auto #0
@@ -45,22 +45,18 @@ class InKernel(InShell):
         "Get ready for a run, with a new account of what it changes."
         check_listed(self.listed, task.tools)
         self._given = GivenNames(self.shell)
-        self._in_place = InPlaceChanges()
-        self._changes = Changes(self.user_ns, self._given.objects)
-        return replace(super().begin(task), shared=self._shared(task.question), listed=self.listed,
+        found = super().begin(task)
+        self._changes = Changes(self.user_ns, self._given)
+        return replace(found, shared=self._shared(task.question), listed=self.listed,
                        hint=self._hint(task.question), calling_thread=True, inputs=self._inputs)
 
     def _prepare(self, source: str) -> None:
         super()._prepare(source)
         self._users_before = self.user_ns.copy()
-        tree = self.mode.reads and (parse_python(source) or parse_python(transformed(self.shell, source)))
-        if tree: self._in_place.before_block(tree, self.theirs)
 
-    def end(self, keep: bool = True) -> Changes:
-        "Finish the run. Returns the account."
-        super().end(keep)
-        self._in_place.report(self._changes)
-        return self._changes
+    def _users_objects(self, names: list[str]) -> dict[str, Any]:
+        return super()._users_objects(names) | {n: self.theirs[n] for n in names if n in self.theirs and n not in self.own}
+    def _parse(self, source: str) -> ast.AST: return cell_tree(self.shell, source)
 
 # %% ../../nbs/environments/09_jupyter.ipynb #9ed4f8f9
 def check_listed(names: Iterable[str], tools: Mapping[str, Any]) -> None:
@@ -159,6 +155,11 @@ class UserNamespace(InKernel, BaseEnvironment):
         self._names_before = self.user_ns.copy()
         return {name: here for name, here in zip(data, self._brought) if name != here}
 
+    def _users_objects(self, names: list[str]) -> dict[str, Any]:
+        before, found = self._names_before, super()._users_objects(names)  # what the run itself has bound is its own
+        found = {n: x for n, x in found.items() if n in self.task.tools or before.get(n, MISSING) is x}
+        return found | {n: self._brought[n] for n in names if n in self._brought}
+
     def _take_away(self) -> None:
         for name in self._brought: self._builtins.pop(name, None)
         self._brought.clear()
@@ -194,16 +195,17 @@ def _put_back(self: UserNamespace) -> list[str]:
     return restored
 
 # %% ../../nbs/environments/09_jupyter.ipynb #f69a208b
+_IPYTHONS = re.compile(r"_{1,3}|_i{1,3}|_i?\d+|_[dio]h|_exit_code|__\w+__")  # names that IPython binds for every cell
+
 @patch
 def end(self: UserNamespace, keep: bool = True) -> Changes:
     changes = super(UserNamespace, self).end(keep)
     before, after = self._names_before, self.user_ns.copy()
-    given = self._given.objects
     for name in before | after:
         old, new = before.get(name, MISSING), after.get(name, MISSING)
-        if old is new or name[:1] == "_" or name in self.shell.user_ns_hidden: continue
+        if old is new or name in self.shell.user_ns_hidden or _IPYTHONS.fullmatch(str(name)): continue
         changes.note(name, old, new)
-        if name in given and given[name] is old and new is not MISSING: given[name] = new
+        if name in self._given.before and new is not MISSING: self._given.renew(name, new)
     return changes
 
 # %% ../../nbs/environments/09_jupyter.ipynb #8a87234d

@@ -4,17 +4,21 @@
 
 # %% ../../nbs/environments/07_sharing.ipynb #2819edd6
 from __future__ import annotations
-import builtins
+import ast, builtins, linecache, math, sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from traceback import walk_tb
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 from .changes import MISSING
+from .shell import cell_tree
 from ..types import ConfigurationError
 
 # %% auto #0
-__all__ = ['RIGHT_CALL', 'SyncMode', 'sync_mode', 'SharedNames', 'ReadThrough', 'GivenNames', 'can_be_given', 'is_library']
+__all__ = ['RIGHT_CALL', 'Place', 'SyncMode', 'sync_mode', 'SharedNames', 'ReadThrough', 'bound_names', 'CellNames', 'GivenNames',
+           'can_be_given', 'is_library']
 
 # %% ../../nbs/environments/07_sharing.ipynb #a9844cb0
 @dataclass(frozen=True, repr=False)
@@ -79,30 +83,104 @@ class ReadThrough(dict):
     def __missing__(self, name: str) -> Any:
         return self.further[name] if name in self.further else vars(builtins)[name]
 
+# %% ../../nbs/environments/07_sharing.ipynb #06d58c59
+Place = tuple[float, float]  # line and column in a cell
+
+def bound_names(node: ast.AST, end: Place | None = None) -> Iterator[tuple[str, Place]]:
+    "The names that code binds or deletes in its namespace, each with the place where that is done."
+    here = end or (getattr(node, "end_lineno", 0), getattr(node, "end_col_offset", 0))
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name, here
+            return
+        case ast.Lambda(): return
+        case ast.comprehension(iter=source, ifs=tests):
+            for part in (source, *tests): yield from bound_names(part, end)
+            return
+        case ast.Name(id=name, ctx=ast.Store() | ast.Del()): yield name, here
+        case ast.alias(name=name, asname=other): yield other or name.partition(".")[0], here
+        case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name):
+            yield name, here
+    if isinstance(node, ast.stmt) and not hasattr(node, "body"): end = here  # all of it is done at its end
+    for child in ast.iter_child_nodes(node): yield from bound_names(child, end)
+
+# %% ../../nbs/environments/07_sharing.ipynb #58de4820
+_cells: WeakKeyDictionary = WeakKeyDictionary()  # shell -> its `CellNames`
+
+class CellNames:
+    "Which names the cells of a notebook have bound, and when."
+    def __init__(self, shell: Any):
+        self._ns, self._shell = shell.user_ns, ref(shell)
+        self._bound: dict[str, list[tuple[int, Place]]] = {}  # name -> cells' numbers, and places in them
+        self._number = 0
+        frame = self._frame()  # the cell that is running
+        if frame: self._before_cell("".join(linecache.getlines(frame.f_code.co_filename)))
+        shell.events.register("pre_run_cell", lambda info: self._before_cell(info.raw_cell))
+        shell.events.register("post_run_cell", self._after_cell)
+
+    def _before_cell(self, source: str) -> None:
+        self._number += 1
+        for name, place in bound_names(cell_tree(self._shell(), source)):
+            self._bound[name] = [*self._bound.get(name, ())[-100:], (self._number, place)]
+
+    def _after_cell(self, result: Any) -> None:
+        "What a cell did not get to, because it raised, was not bound."
+        if result.success: return
+        steps = walk_tb(getattr(result.error_in_exec, "__traceback__", None))
+        line = next((line for frame, line in steps if self._is_cell(frame)), 0)
+        for places in self._bound.values(): places[:] = [p for p in places if p < (self._number, (line, 0))]
+
+    def _is_cell(self, frame: Any) -> bool: return frame.f_globals is self._ns and frame.f_code.co_name == "<module>"
+
+    def _frame(self) -> Any:
+        frame = sys._getframe(1)
+        while frame and not self._is_cell(frame): frame = frame.f_back
+        return frame
+
+    def here(self) -> tuple[int, Place]:
+        "The number of the cell that is running, and the place in it; a place after its end where that is unknown."
+        if not (frame := self._frame()): return self._number, (math.inf, 0)
+        positions = getattr(frame.f_code, "co_positions", None)  # Python 3.11 and later
+        place = next(islice(positions(), frame.f_lasti // 2, None)) if positions else (None,) * 3
+        return self._number, (place[0] or frame.f_lineno, place[2] or 0)
+
+    def bound(self, name: str, since: tuple[int, Place]) -> bool:
+        "Whether a cell has bound `name` since then."
+        return any(since <= place <= self.here() for place in self._bound.get(name, ()))
+
 # %% ../../nbs/environments/07_sharing.ipynb #07b96995
-_given: WeakKeyDictionary = WeakKeyDictionary()  # shell -> {name: the object that a run gave}
+_given: WeakKeyDictionary = WeakKeyDictionary()  # shell -> {name: the object that a run gave, and when}
 
 class GivenNames:
     "The names that runs have given the user, and that still stand for what they gave."
     def __init__(self, shell: Any):
         self._ns = shell.user_ns
-        self.objects: dict[str, Any] = _given.setdefault(shell, {})
-        for name in [n for n in self.objects if n not in self]: del self.objects[name]
+        if shell not in _cells: _cells[shell] = CellNames(shell)
+        self.here, self.bound = _cells[shell].here, _cells[shell].bound
+        self._objects: dict[str, tuple[Any, Any]] = _given.setdefault(shell, {})
+        for name in [n for n in self._objects if n not in self]: del self._objects[name]
+        self.before = frozenset(self._objects)  # those that earlier runs have given
 
     def __contains__(self, name: str) -> bool:
-        return name in self.objects and self._ns.get(name, MISSING) is self.objects[name]
+        value, since = self._objects.get(name, (MISSING, None))
+        return value is not MISSING and self._ns.get(name, MISSING) is value and not self.bound(name, since)
+
+    def renew(self, name: str, value: Any) -> None:
+        "From now on `name` stands for `value`, or, if that is `MISSING`, for nothing that a run gave."
+        if value is MISSING: self._objects.pop(name, None)
+        else: self._objects[name] = value, self.here()
 
     def give(self, name: str, value: Any, listed: bool) -> bool:
         "Bind `name` for the user, unless it is theirs and was not `listed`; whether it was bound."
         if not listed and name in self._ns and name not in self: return False
-        if not listed or name in self: self.objects[name] = value
+        if not listed or name in self: self.renew(name, value)
         self._ns[name] = value
         return True
 
     def take_back(self, name: str) -> bool:
         "Delete `name`, if a run gave it; whether it did."
         if name not in self: return False
-        del self._ns[name], self.objects[name]
+        del self._ns[name], self._objects[name]
         return True
 
 # %% ../../nbs/environments/07_sharing.ipynb #b336decc

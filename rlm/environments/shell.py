@@ -4,7 +4,7 @@
 
 # %% ../../nbs/environments/06_shell.ipynb #7fdb06a5
 from __future__ import annotations
-import base64, sys, threading, traceback
+import ast, base64, sys, threading, traceback
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import CodeType
@@ -13,12 +13,12 @@ from fastcore.basics import patch
 from .capture import KEEP, Capture, capture_lock, current_capture
 from .execution import compile_block
 from .stopping import BlockEnd
-from ..text import bounded_repr, clip, plain
+from ..text import bounded_repr, clip, parse_python, plain
 from ..types import CodeResult, ConfigurationError
 
 # %% auto #0
-__all__ = ['find_shell', 'transformed', 'rich_output', 'door', 'routed', 'open_figures', 'show_figures', 'figures_aside',
-           'InShell', 'magics_on']
+__all__ = ['find_shell', 'transformed', 'cell_tree', 'rich_output', 'door', 'routed', 'open_figures', 'show_figures',
+           'figures_aside', 'InShell', 'magics_on']
 
 # %% ../../nbs/environments/06_shell.ipynb #4bfd8391
 def find_shell() -> Any:
@@ -33,6 +33,16 @@ def transformed(shell: Any, source: str) -> str:
     "A cell with its magics turned into Python; unchanged if IPython can't read it either."
     try: return shell.transform_cell(source)
     except SyntaxError: return source
+
+def cell_tree(shell: Any, source: str) -> ast.Module:
+    "The syntax tree of a cell, and after it that of the code which its magics run; empty if it is no Python."
+    tree = parse_python(source) or parse_python(transformed(shell, source)) or ast.Module([], [])
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="run_cell_magic" | "run_line_magic"),
+                          args=[ast.Constant("time" | "timeit" | "prun" | "capture"), *_, ast.Constant(str() as code)]):
+                tree.body += getattr(parse_python(code), "body", [])
+    return tree
 
 # %% ../../nbs/environments/06_shell.ipynb #15eb6b75
 def rich_output(kind: str, data: dict, metadata: dict, **more) -> dict:
