@@ -291,14 +291,67 @@ def test_changes_and_undo(k):
     cell = k.ok("ch")
     assert "<table>" in [o for o in cell.outputs if o["output_type"] == "execute_result"][0]["data"]["text/html"]
     k.ok("d = 'mine now'\nundone = _last.undo()")
-    assert k.value("(a, b, d, undone.restored)") == (1, 2, "mine now", ["a", "b"])
-    assert set(k.value("undone.left")) == {"d", "df"}
+    assert k.value("(a, b, d, undone.restored)") == (1, 2, "mine now", ["a", "b", "df"])
+    assert set(k.value("undone.left")) == {"d"} and k.value("df.x.tolist()") == [1]
 
 def test_changes_of_tables_are_told_without_comparing_them(k):
     k.ok("df, s = pd.DataFrame(dict(x=[1, 2])), pd.Series([1])\nr = run('df = df * 2; s = s + 1; t = s', **only('df', 's', sync_to_user_ns=True))")
     assert k.value("(df['x'].tolist(), sorted(_last.changes.rebound), list(_last.changes.added))") == ([2, 4], ["df", "s"], ["t"])
     k.ok("_last.undo()")
     assert k.value("(df['x'].tolist(), s.tolist(), 't' in globals())") == ([1, 2], [1], False)
+
+@pytest.mark.parametrize("mode", ["READ", "BOTH", "only('df', 'rows', 'big', 'mine', 'word')"])
+def test_modified_or_nothing(k, mode):
+    k.ok("import numpy as np\nclass Own: n = 1\ndf, rows, big, mine, word = pd.DataFrame(dict(x=[1, 60])), [[1], [2]], [0] * 200_000, Own(), 'a'")
+    k.ok(f"run('y = df.x.sum(); z = sorted(rows); own = df[df.x > 50]; own = own[own.x > 1]; w = word.upper(); own.pop(\"x\")', **{mode})")
+    assert k.value("(_last.changes.modified, _last.changes.unchecked)") == ({}, {})
+    k.ok(f"run('big.append(1); mine.n = 2; rows[1].append(3); df[\"month\"] = 5', **{mode})")
+    assert k.value("(sorted(_last.changes.modified), sorted(_last.changes.unchecked))") == (["df", "rows"], ["big", "mine"])
+    assert "could not be checked" in k.value("repr(_last.changes)") and "month" in k.value("_last.changes.modified['df'][1]")
+    k.ok("same, inner = df, rows[1]\nundone = _last.undo()")
+    assert k.value("(list(same), rows, inner, sorted(undone.left))") == (["x"], [[1], [2]], [2], ["big", "mine"])
+
+def test_a_name_that_you_bind_to_the_same_value_is_yours(k):
+    k.ok("run('n = 3', **BACK)")
+    k.ok("n = 3")
+    k.ok("run('n = 4', **BACK)")
+    assert k.value("(n, _last.changes.withheld)") == (3, {"n": 4})
+    for mode in ("BACK", "BOTH"):
+        k.ok(f"run('m_{mode} = 7', **{mode})")
+        k.ok(f"%time m_{mode} = 7")
+        assert k.value(f"(list(_last.undo().left), m_{mode})") == ([f"m_{mode}"], 7)
+        k.ok(f"run('o_{mode} = 7', **{mode}); o_{mode} = 7; left = list(_last.undo().left)")
+        assert k.value(f"(left, o_{mode})") == ([f"o_{mode}"], 7)
+        k.ok(f"p_{mode} = 7; run('p_{mode} = 8', **{mode}); left = list(_last.undo().left); p_{mode} = 8")
+        assert k.value("left") == []
+
+def test_what_a_cell_did_not_get_to_is_not_yours(k):
+    k.ok("run('n = 3', **BACK)")
+    assert k.run("1 / 0\nn = 3").error
+    k.ok("def f():\n    n = 3\nf(); [n for n in [3]]\nrun('n = 4', **BACK)")
+    assert k.value("(n, _last.changes.withheld)") == (4, {})
+
+def test_undo_out_of_order(k):
+    for mode in ("BACK", "BOTH"):
+        k.ok("rows = [1]\nresults = []\nfor i in 1, 2, 3:\n    run(f'q = {i}; context', **" + mode + "); results.append(_last)")
+        k.ok("done = [results[i].undo() for i in (1, 0, 2)]")
+        assert k.value("('q' in globals(), [list(d.left) for d in done])") == (False, [["q"], ["q"], []])
+    k.ok("results = []\nfor i in 2, 3:\n    run(f'rows.append({i})', **READ); results.append(_last)")
+    k.ok("results[0].undo(); results[1].undo()")
+    assert k.value("rows") == [1]
+    k.ok("run('q = 1', **BACK); a = _last\nq = 5\ndel q\nrun('q = 1', **BACK)\na.undo()")
+    assert k.value("q") == 1, "you have deleted what the first run bound, and this is the second's"
+
+def test_underscore_names_in_share_all(k):
+    k.ok("_mine = 1\nrun('_mine = 2; _new = 3; _i9 = 5; __odd__ = 6', **BOTH)")
+    assert k.value("(_last.changes.added, _last.changes.rebound)") == ({"_new": "3"}, {"_mine": ("1", "2")})
+    assert k.value("(_last.undo().restored, _mine, '_new' in globals())") == (["_mine", "_new"], 1, False)
+
+def test_the_context_in_a_kernel(k):
+    k.ok("context, payload, mine = 'mine', {'a': 1}, {'b': 1}")
+    for mode, name in (("{}", "context"), ("BACK", "context"), ("READ", "context"), ("BOTH", "rlm_context")):
+        k.ok(f"result = scripted('{name}[\"a\"] = 2', 'FINAL(done it)', **{mode}).completion('Go.', context=payload)")
+        assert k.value("(list(result.changes.modified), result.undo().restored, payload)") == ([name], [name], {"a": 1})
 
 # -- what the model is told
 
