@@ -13,7 +13,7 @@ from typing import Any
 from .text import BRIEF, bounded_repr, brief, clip, fenced, looks_secret, type_name
 
 # %% auto #0
-__all__ = ['signature', 'describe', 'shows_whole', 'describe_all', 'path_hint']
+__all__ = ['signature', 'describe', 'first_rows', 'shows_whole', 'describe_all', 'path_hint']
 
 # %% ../nbs/18_preview.ipynb #747fc66f
 def _count(n: int, what: str) -> str: return f"{n:,} {what}{'s' * (n != 1)}"
@@ -113,9 +113,9 @@ def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
         return "\n" + " … ".join(repr(bytes(end)) for end in ends)
     if type(x) in BRIEF: return f" = {brief(x)}"
     if not (own_repr or type_name(x).partition(".")[0] in _KNOWN): return ""
-    return "\n" + fenced(clip(_first_rows(x) if rows else bounded_repr(x), head, tail))
+    return "\n" + fenced(clip(first_rows(x) if rows else bounded_repr(x), head, tail))
 
-def _first_rows(x: Any) -> str:
+def first_rows(x: Any) -> str:
     "The first 5 rows of a table or an array, without columns that are named like secrets."
     longer = bool(x.shape) and x.shape[0] > 5
     try:

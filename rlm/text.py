@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast, json, re, reprlib
 from itertools import islice
 from typing import Any
+from .environments.stopping import BlockEnd
 
 # %% auto #0
 __all__ = ['BRIEF', 'join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'bounded_repr', 'fenced', 'plain',
@@ -127,7 +128,8 @@ def bounded_repr(x: Any,              # any object
             parts.append(piece)
             size += len(piece)
             if size > limit: break
-    except Exception as e: return f"<{type_name(x)} whose repr raised {type_name(e)}>"
+    except (KeyboardInterrupt, BlockEnd): raise
+    except BaseException as e: return f"<{type_name(x)} whose repr raised {type_name(e)}>"  # `SystemExit` too
     text = "".join(parts)
     if size > limit and type(x) in _BRACKETS: return f"{text[:limit]} ... [{len(x):,} items in all]"
     return clip(text, limit // 2, limit // 2)

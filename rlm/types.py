@@ -6,8 +6,11 @@
 from __future__ import annotations
 from dataclasses import dataclass, field, fields, is_dataclass
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from itertools import count
+from typing import Any, Iterator
 from fastcore.basics import patch
+from .text import bounded_repr
 
 # %% auto #0
 __all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'CodeBlock', 'Iteration', 'RunSettings', 'RLMChatCompletion',
@@ -183,19 +186,22 @@ class RLMChatCompletion:
         return self.__dict__ | {"changes": None, "previous": None, "secrets": ()}
 
 # %% ../nbs/15_types.ipynb #137e37e1
-def _as_json(x: Any) -> Any:
-    "`x` as JSON types: records become dicts, objects that JSON does not know become their `repr`."
-    if isinstance(x, (str, int, float, bool, type(None))): return x
-    if is_dataclass(x) and not isinstance(x, type):
-        left_out = ("previous", "secrets") if isinstance(x, RLMChatCompletion) else ()
-        return {f.name: _as_json(getattr(x, f.name)) for f in fields(x) if f.name not in left_out}
-    if isinstance(x, dict): return {str(k): _as_json(v) for k, v in x.items()}
-    return [_as_json(o) for o in x] if isinstance(x, (list, tuple)) else repr(x)
+def _as_json(x: Any, seen: Iterator[int], above: tuple[int, ...] = ()) -> Any:
+    "`x` as JSON types: records become dicts, objects that JSON does not know their `repr`, what goes too far `...`."
+    kind = type(x)
+    if issubclass(kind, (str, int, float, bool, type(None))): return x
+    if id(x) in above or len(above) > 100 or next(seen) > 1_000_000: return "..."
+    inside = partial(_as_json, seen=seen, above=(*above, id(x)))
+    if is_dataclass(kind):
+        left_out = ("previous", "secrets") if kind is RLMChatCompletion else ()
+        return {f.name: inside(getattr(x, f.name)) for f in fields(x) if f.name not in left_out}
+    if issubclass(kind, dict): return {Answer(k).text: inside(v) for k, v in x.items()}
+    return [inside(o) for o in x] if issubclass(kind, (list, tuple)) else bounded_repr(x)
 
 @patch
 def to_dict(self: RLMChatCompletion) -> dict:
-    "The run as plain JSON types."
-    return _as_json(self) | {"usage": _as_json(self.usage)}
+    "The run as plain JSON types; `...` for a value inside of itself, over 100 levels deep, or after a million others."
+    return _as_json(self, count()) | {"usage": _as_json(self.usage, count())}
 
 # %% ../nbs/15_types.ipynb #45227fa9
 class RLMError(Exception):

@@ -1,13 +1,16 @@
 """The `local` environment: what a model's block does, and that nothing it does reaches the program around it."""
-import asyncio, base64, contextlib, contextvars, gc, io, linecache, os, signal, subprocess, sys, textwrap, threading, time
+import asyncio, base64, contextlib, contextvars, gc, io, json, linecache, os, signal, subprocess, sys, textwrap, threading, time
 import tracemalloc, weakref
 
+import numpy as np
+import pandas as pd
 import pytest
 from rlm.environments.base import MAY_COVER, RESERVED, Task
 from rlm.environments.capture import KEEP
 from rlm.environments.local import LocalEnvironment
+from rlm.environments.snapshot import CELLS, ITEMS, Snapshot, can_change
 from rlm.text import bounded_repr
-from rlm.types import CodeResult, RunEndedError
+from rlm.types import CodeResult, RLMChatCompletion, RunEndedError
 
 @pytest.fixture(autouse=True)
 def the_process_is_as_it_was():
@@ -875,3 +878,118 @@ def test_a_figure_that_cannot_be_drawn_is_told_of(env):
                             "plt.gca().add_artist(Bad())\nprint('done')")
     assert result.stdout == "done\n" and result.stderr == "A figure could not be shown: OSError\n"
     assert run(env, "import matplotlib.pyplot as plt\nplt.get_fignums()").shown == "[]"
+
+# -- what a run changes of the user's
+
+class Touchy:
+    "An object that nobody may compare."
+    def __eq__(self, other): raise SystemExit("compared")
+    def __hash__(self): return 12345
+
+class Exits:
+    "An object that nobody may look at."
+    def __repr__(self): raise SystemExit("shown")
+
+def frame(**more): return pd.DataFrame({"x": [1.0, float("nan"), 3.0], "y": ["a", "b", "c"], "o": [[1], {"k": 2}, None]} | more)
+
+def changes_of(code, value, **tools):
+    "What a run of one block changes of its context and of its tools."
+    env = local(value, tools)
+    ok(env, code)
+    return env.end()
+
+@pytest.mark.parametrize("value, code", [
+    (frame, "context['x'] = context['x'] * 1"), (frame, "s = context.x.sum(); c = context[context.x > 1]; c['x'] = 0"),
+    (frame, "context['x'] = context['x'].to_list()"), (frame, "context.o[1]['k'] = 2"), (frame, "v = context.to_numpy(); v[0, 0] = 9"),
+    (lambda: np.array([1.0, float("nan")]), "context *= 1"), (lambda: np.array(["a", "b"]), "context.sort()"),
+    (lambda: pd.Series(pd.to_datetime(["2026-01-01", None])), "context.sort_index(inplace=True)"),
+    (lambda: [Touchy(), 1, (2, [3])], "context.append(1); context.pop()"), (lambda: {"n": float("nan"), "t": (1, Touchy())}, "context['n'] = float('nan')"),
+    (lambda: {Touchy(), 1}, "context.discard(5)"), (lambda: bytearray(b"ab"), "context.upper()"), (lambda: "text", "context.upper()"),
+    (lambda: [(1, 2.5), None, True], "context[0] = (1, 2.5)"), (lambda: __import__("decimal").Decimal(1), "context.sqrt()"),
+])
+def test_nothing_is_said_of_an_object_that_holds_what_it_held(value, code):
+    changes = changes_of(code, value())
+    assert (changes.modified, list(changes.unchecked)) == ({}, [] if Snapshot(value()).whole or not can_change(type(value())) else ["context"])
+
+@pytest.mark.parametrize("value, code", [
+    (frame, "context['new'] = 1"), (frame, "context.loc[0, 'x'] = 9"), (frame, "context.iloc[0, 0] = float('nan')"), (frame, "del context['y']"),
+    (frame, "context.drop(index=0, inplace=True)"), (frame, "context.loc[9] = [1, 'd', None]"), (frame, "context.sort_values('y', ascending=False, inplace=True)"),
+    (frame, "context.columns = ['a', 'b', 'c']"), (frame, "context.index = [5, 6, 7]"), (frame, "context['y'] = context['y'].astype(object)"),
+    (frame, "context['o'][0].append(5)"), (frame, "context.o[1]['k'] = 3"), (frame, "context.rename_axis('rows', inplace=True)"), (frame, "context['y'].array[0] = 'z'"),
+    (frame, "f = context.pop\nf('x')"), (frame, "context.insert(0, 'x2', 1)"), (frame, "context.columns = ['x', 'x', 'x']; context['z'] = 1"),
+    (lambda: pd.Series([1, 2], name="s"), "context[0] = 5"), (lambda: pd.Series([1, 2]), "context.name = 't'"), (lambda: pd.Series([[1], [2]]), "context[0].append(3)"),
+    (lambda: np.arange(6).reshape(2, 3), "context[1, 1] = 0"), (lambda: np.arange(1000.0), "context.sort(); context[::-1].sort()"), (lambda: np.array([[1], {}], dtype=object), "context[1]['k'] = 1"),
+    (lambda: np.array([(1, 2.0)], dtype=[("a", int), ("b", float)]), "context['a'] = 5"), (lambda: np.array(5.0), "context[...] = 2"),
+    (lambda: {"a": [1, {"b": {2}}]}, "context['a'][1]['b'].add(3)"), (lambda: {"a": 1, "b": 2}, "context['a'] = context.pop('a')"), (lambda: [1, 2, 3], "context[0] = True"),
+    (lambda: [1, 2, 3], "context.sort(reverse=True)"), (lambda: [[1], [2]], "context[0], context[1] = context[1], context[0]"), (lambda: ({"a": 1}, 2), "context[0].clear()"),
+    (lambda: {Touchy(), 1}, "context.clear()"), (lambda: bytearray(b"ab"), "context[0] = 0"), (lambda: [Touchy()], "context.append(1)"),
+    (lambda: __import__("collections").Counter("aab"), "context['a'] += 1"), (lambda: __import__("collections").deque([1, 2], maxlen=2), "context.append(3)"),
+    (lambda: __import__("collections").OrderedDict(a=1, b=2), "context.move_to_end('a')"), (lambda: __import__("collections").defaultdict(list), "context['k'].append(1)"),
+    (lambda: {"df": frame()}, "context['df'].loc[0, 'x'] = 5"), (lambda: [1] + [0] * 5000, "def f(): rows.append(1)\nrows = context\nf()"),
+])
+def test_what_was_changed_is_told_and_taken_back(value, code):
+    context = value()
+    before, inside = Snapshot(context), list(context) if isinstance(context, (list, dict)) else []
+    changes = changes_of(code, context)
+    assert list(changes.modified) == ["context"] and "context" in repr(changes) and before.changed(Snapshot(context))
+    one, other = changes.modified["context"]
+    assert one or other
+    undone = changes.undo()
+    assert undone.restored == ["context"] and not before.changed(Snapshot(context)) and not changes
+    if isinstance(context, list): assert all(a is b for a, b in zip(context, inside))
+
+def test_data_of_tools_and_what_you_did_since():
+    stock, rows = {"a": 1}, [1]
+    changes = changes_of("stock['b'] = rows.pop()", None, stock=stock, rows=rows)
+    assert sorted(changes.modified) == ["rows", "stock"]
+    stock["mine"] = 3
+    assert changes.undo().left == {"stock": "you have changed it since"} and (stock, rows) == ({"a": 1, "b": 1, "mine": 3}, [1])
+    del stock["mine"]
+    assert changes.undo().restored == ["stock"] and stock == {"a": 1}
+    assert not changes.undo().restored
+
+def test_content_goes_back_in_any_order():
+    for order in (0, 1), (1, 0):
+        rows = {"n": [0]}
+        runs = [changes_of(f"context['n'].append({i})", rows) for i in (1, 2)]
+        for i in order: runs[i].undo()
+        assert rows == {"n": [0]}
+    runs = [changes_of("context['n'].append(1)", rows)]
+    rows["mine"] = 1
+    runs.append(changes_of("context['n'].append(2)", rows))
+    assert runs[0].undo().left and runs[1].undo().restored and rows == {"n": [0, 1], "mine": 1}, "what you did in between stays"
+
+def test_above_the_size_nothing_is_copied():
+    big, deep, table = [0] * (ITEMS + 1), [[i] for i in range(ITEMS)], pd.DataFrame(np.zeros((CELLS // 10 + 1, 10), dtype="int8"))
+    for value, code in ((big, "context[0] = 1"), (deep, "context[5].append(1)"), (table, "context.iloc[0, 0] = 1"), (Touchy(), "context.x = 1")):
+        changes = changes_of(code, value)
+        assert (list(changes.modified), list(changes.unchecked)) == ([], ["context"]) and "could not be checked" in repr(changes)
+        assert list(changes.undo().left) == ["context"]
+        assert not changes_of("print(len(str(type(context))))", value), "it was only looked at"
+
+@pytest.mark.parametrize("rows", [5, 3_000_000])
+def test_a_table_of_any_size_is_compared_by_columns(rows):
+    table = pd.DataFrame({"a": np.arange(rows), "b": 0.5, "c": "x"})
+    changes = changes_of("context.loc[2, 'b'] = 7\ncontext['d'] = 1", table)
+    before, after = changes.modified["context"]
+    assert "a" not in before.splitlines()[1] and before.splitlines()[1:] == ["     b", "2  0.5"]
+    assert after.splitlines()[0] == f"{rows:,} rows, 4 columns" and after.splitlines()[1:] == ["     b  d", "2  7.0  1"]
+    changes.undo()
+    assert list(table) == ["a", "b", "c"] and table.loc[2, "b"] == 0.5
+
+@pytest.mark.parametrize("last", ["ring", "tower", "tree", "shown", "compared"])
+def test_any_value_becomes_a_dict(last):
+    ring, tower, tree = [1], [], []
+    ring.append(ring)
+    for _ in range(100_000): tower = [tower]
+    for _ in range(60): tree = [tree, tree]
+    value = {"ring": ring, "tower": tower, "tree": tree, "shown": Exits(), "compared": {Touchy(): 1}}[last]
+    made = RLMChatCompletion("m", "q", "a", value).to_dict()
+    assert made["response"] == "a" and (last in ("shown", "compared") or "..." in json.dumps(made))
+
+def test_a_repr_that_exits_hurts_nobody_and_an_interrupt_does_arrive():
+    assert bounded_repr([Exits()]) == "<list whose repr raised SystemExit>"
+    class Waits:
+        def __repr__(self): raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt): bounded_repr(Waits())
+

@@ -4,17 +4,16 @@
 
 # %% ../../nbs/environments/08_changes.ipynb #df690afe
 from __future__ import annotations
-import ast, html, sys
+import ast, html
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from textwrap import indent
 from typing import Any
 from weakref import ref
 from fastcore.basics import patch
 from .snapshot import Snapshot, can_change, difference
-from ..preview import describe
-from ..text import bounded_repr, brief, names_in, parse_python, type_name
+from ..preview import describe, first_rows
+from ..text import brief, names_in, parse_python, type_name
 
 # %% auto #0
 __all__ = ['MISSING', 'Step', 'Binding', 'Changes', 'Content', 'Undone', 'may_change', 'InPlaceChanges']
@@ -22,16 +21,13 @@ __all__ = ['MISSING', 'Step', 'Binding', 'Changes', 'Content', 'Undone', 'may_ch
 # %% ../../nbs/environments/08_changes.ipynb #e02e7fcb
 MISSING = object()  # the value of a name that is not there
 _BUILTIN = (type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
-_GLANCE = "display.max_rows", 10, "display.max_columns", 10, "display.width", 120
 _TABLES = "pandas", "numpy", "polars"  # their `repr` is short and runs no query (a polars LazyFrame prints its plan)
 
 def _look(name: str, value: Any) -> str:
     "How a variable's value looks in the account; empty for a name that is not there."
     if value is MISSING: return ""
     if type(value) in _BUILTIN: return brief(value, name)
-    if type_name(value).partition(".")[0] in _TABLES:
-        with pandas.option_context(*_GLANCE) if (pandas := sys.modules.get("pandas")) else nullcontext():
-            return bounded_repr(value, 4_000)
+    if type_name(value).partition(".")[0] in _TABLES: return first_rows(value)
     return describe(name, value, show_values=False).removeprefix(f"{name}: ")
 
 # %% ../../nbs/environments/08_changes.ipynb #52213f99
@@ -57,8 +53,9 @@ class Step:
             later.before, later.earlier = self.before, self.earlier
             self.undone = True
             return "a later run has changed it too; it goes back when that run is undone"
-        if not self.same(self.after, self.now()): return "you have changed it since"
-        try: self.put(self.before)
+        try:
+            if not self.same(self.after, self.now()): return "you have changed it since"
+            self.put(self.before)
         except Exception as e: return f"it could not be put back: {e}"
         self.undone = True
         return ""
@@ -126,7 +123,7 @@ class Changes:
 class Content(Step):
     "What a run did to an object. The states are snapshots."
     def __init__(self, before: Snapshot, after: Snapshot): super().__init__(id(before.root), before, after)
-    def now(self) -> Snapshot: return Snapshot(self.after.root)
+    def now(self) -> Snapshot: return Snapshot(self.after.root, room=2)
     def same(self, a: Snapshot, b: Snapshot) -> bool: return not a.changed(b)
     def put(self, snapshot: Snapshot) -> None: snapshot.put_back()
 
@@ -245,7 +242,7 @@ class InPlaceChanges:
     def report(self, changes: Changes) -> None:
         "Tell `changes` which objects were modified, and which could not be checked."
         for name, before in self._before.items():
-            after = Snapshot(before.root)
+            after = Snapshot(before.root, room=2)  # it may have grown
             try: changed = before.changed(after)
             except Exception: changed, after.whole = False, False  # objects of somebody else's making
             if changed: changes.modify(name, before, after)

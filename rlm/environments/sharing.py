@@ -93,14 +93,10 @@ def bound_names(node: ast.AST, end: Place | None = None) -> Iterator[tuple[str, 
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             yield name, here
             return
-        case ast.Lambda(): return
-        case ast.comprehension(iter=source, ifs=tests):
-            for part in (source, *tests): yield from bound_names(part, end)
-            return
+        case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp(): return
         case ast.Name(id=name, ctx=ast.Store() | ast.Del()): yield name, here
         case ast.alias(name=name, asname=other): yield other or name.partition(".")[0], here
-        case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name) | ast.MatchStar(name=str() as name):
-            yield name, here
+        case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name): yield name, here
     if isinstance(node, ast.stmt) and not hasattr(node, "body"): end = here  # all of it is done at its end
     for child in ast.iter_child_nodes(node): yield from bound_names(child, end)
 

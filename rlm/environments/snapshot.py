@@ -12,6 +12,7 @@ from operator import is_
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 from fastcore.basics import patch
+from ..preview import first_rows
 from ..text import bounded_repr, brief
 
 # %% auto #0
@@ -32,56 +33,56 @@ def _imported(module: str, *names: str) -> list[Any]:
 def can_change(kind: type) -> bool:
     "Whether objects of this type can be changed in place, as far as anybody knows."
     if kind in _CONTAINERS: return True
-    index, = _imported("pandas", "Index")
-    if issubclass(kind, _FIXED) or index and issubclass(kind, index): return False
+    if issubclass(kind, (*_FIXED, *filter(None, _imported("pandas", "Index")))): return False
     hashed = type.__getattribute__(kind, "__hash__")
     if hashed is None or hashed is object.__hash__ or issubclass(kind, tuple): return True
-    written_in_python = type(hashed) is FunctionType
-    return written_in_python and hashed.__module__.partition(".")[0] not in sys.stdlib_module_names
+    return type(hashed) is FunctionType and hashed.__module__.partition(".")[0] not in sys.stdlib_module_names
 
 # %% ../../nbs/environments/10_snapshot.ipynb #0cb5b5e1
 _EAGER = 1_000_000  # up to so many values a table is copied even where pandas would wait for a write
 
-def _copy(x: Any, left: int) -> Any:
-    "What `x` itself holds; None if that is more than `left` items, or unknown."
+def _copy(x: Any, items: int, cells: int) -> Any:
+    "What `x` itself holds. Raises `TypeError` if that is too much, or unknown."
     kind = type(x)
-    if kind in _CONTAINERS:
-        if len(x) > left: return None
+    if kind in _CONTAINERS and len(x) <= items:
         return dict(x) if kind in _MAPPINGS else set(x) if kind is set else list(x)
-    if kind in _imported("pandas", "DataFrame", "Series") and x.size <= CELLS:
-        waits = sys.modules["pandas"].__version__ >= "3"
+    if kind in _imported("pandas", "DataFrame", "Series") and x.size <= cells:
+        waits = int(sys.modules["pandas"].__version__.partition(".")[0]) >= 3
         return x.copy(deep=x.size <= _EAGER or not waits)
-    return x.copy() if kind in _imported("numpy", "ndarray") and x.size <= CELLS else None
+    if kind in _imported("numpy", "ndarray") and x.size <= cells: return x.copy()
+    raise TypeError
+
+def _frame(x: Any) -> Any:
+    "A Series as a table of one column."
+    return x if x.ndim == 2 else x.to_frame("value" if x.name is None else x.name)
 
 def _inside(copy: Any) -> Iterable[Any]:
     "The objects in a copy that may be of any type."
     if type(copy) in (list, set): return copy
     if type(copy) is dict: return copy.values()
-    if copy.ndim == 2 and hasattr(copy, "iloc"):
-        columns = [copy.iloc[:, i] for i, dtype in enumerate(copy.dtypes) if getattr(dtype, "hasobject", False)]
-        return [x for column in columns for x in column.to_numpy()]
-    return copy.tolist() if getattr(copy.dtype, "hasobject", False) and copy.ndim else ()
+    arrays = [column for _, column in _frame(copy).items()] if hasattr(copy, "iloc") else [copy.ravel()]
+    return [x for array in arrays if getattr(array.dtype, "hasobject", False) for x in array.tolist()]
 
 class Snapshot:
     "What an object, and everything in it, held at one moment."
-    def __init__(self, root: Any):
+    def __init__(self, root: Any, # any object
+                 room: int = 1):  # how many times `ITEMS` and `CELLS` it may have
         self.root = root
         self.whole = True  # whether everything in it that can change was copied
         self._copies: dict[int, tuple[Any, Any]] = {}  # id -> an object, and the copy of it
-        left, waiting = ITEMS, [root]
+        left, waiting = room * ITEMS, [root]
         while waiting:
             x = waiting.pop()
             if id(x) in self._copies: continue
-            try: copy = _copy(x, left)
-            except Exception: copy = None  # somebody changes it at this moment, in another thread
-            if copy is None:
-                self.whole = False
-                continue
-            self._copies[id(x)] = x, copy
-            left -= 1 + (len(copy) if type(x) in _CONTAINERS else 0)
-            inside = _inside(copy)
-            changing = set(filter(can_change, set(map(type, inside))))
-            if changing: waiting += [part for part in inside if type(part) in changing]
+            try:
+                copy = _copy(x, left, room * CELLS)
+                inside = _inside(copy)
+                changing = set(filter(can_change, set(map(type, inside))))
+            except Exception: self.whole = False  # unknown; or somebody else is changing it at this moment
+            else:
+                self._copies[id(x)] = x, copy
+                left -= 1 + (len(copy) if type(x) in _CONTAINERS else 0)
+                if changing: waiting += [part for part in inside if type(part) in changing]
 
 # %% ../../nbs/environments/10_snapshot.ipynb #d7bdfe52
 _PLAIN = type(None), bool, int, float, complex, str, bytes
@@ -111,7 +112,7 @@ def _same_column(a: Any, b: Any) -> bool:
     return a.dtype == b.dtype and a.equals(b)
 
 def _same_index(a: Any, b: Any) -> bool:
-    return a.is_(b) and _same_items(a.names, b.names) or _same_items(a.names, b.names) and _same_column(a, b)
+    return _same_items(a.names, b.names) and (a.is_(b) or _same_column(a, b))
 
 # %% ../../nbs/environments/10_snapshot.ipynb #cc0ccb2e
 def _same(a: Any, b: Any) -> bool:
@@ -122,9 +123,8 @@ def _same(a: Any, b: Any) -> bool:
     if type(a) is dict: return _same_items(a, b) and _same_items(a.values(), b.values())
     if not hasattr(a, "iloc"): return _same_array(a, b)
     if not _same_index(a.index, b.index): return False
-    if a.ndim == 1: return _same_items([a.name], [b.name]) and _same_column(a, b)
-    if not _same_index(a.columns, b.columns): return False
-    return all(_same_column(a.iloc[:, i], b.iloc[:, i]) for i in range(a.shape[1]))
+    a, b = _frame(a), _frame(b)
+    return _same_index(a.columns, b.columns) and all(_same_column(x, y) for (_, x), (_, y) in zip(a.items(), b.items()))
 
 @patch
 def changed(self: Snapshot, later: Snapshot) -> set[int]:
@@ -148,41 +148,28 @@ def _fill(x: Any, copy: Any) -> None:
 def put_back(self: Snapshot) -> None:
     "Make the object, and everything in it, hold what it held. Raises what an object raises that does not let itself."
     for x, copy in self._copies.values():
-        if not _same(copy, _copy(x, len(x) if type(x) in _CONTAINERS else 0)): _fill(x, copy)
+        if not _same(copy, _copy(x, 2 * ITEMS, 2 * CELLS)): _fill(x, copy)
 
 # %% ../../nbs/environments/10_snapshot.ipynb #eb5fb047
 @patch
 def _then(self: Snapshot, x: Any, level: int = 3) -> Any:
     "`x` as it was then, as far as `brief` shows it."
     _, copy = self._copies.get(id(x), (x, None))
-    if not level or type(x) not in (dict, list, set, tuple): return x
+    if not level or type(x) not in (dict, list, tuple): return x
     if type(copy) is dict: return {k: self._then(v, level - 1) for k, v in islice(copy.items(), 8)}
-    return type(x)(self._then(v, level - 1) for v in islice(copy or (), 8)) if type(x) is not set else copy
+    return type(x)(self._then(v, level - 1) for v in islice(copy, 8))
 
 @patch
-def _leads_to(self: Snapshot, x: Any, places: set[int], seen: set[int]) -> bool:
-    "Whether one of the objects at `places` was in `x`."
-    if id(x) in places: return True
-    if id(x) in seen or id(x) not in self._copies: return False
-    seen.add(id(x))
-    return any(self._leads_to(part, places, seen) for part in _inside(self._copies[id(x)][1]))
-
-def _entries(copy: Any) -> dict[Any, Any]:
-    "A container's items, by key or position."
-    return copy if type(copy) is dict else {_key(x): x for x in copy} if type(copy) is set else dict(enumerate(copy))
-
-# %% ../../nbs/environments/10_snapshot.ipynb #5672d9ca
-@patch
-def _look(self: Snapshot, name: str, other: Snapshot, changed: set[int]) -> str:
+def _look(self: Snapshot, name: str, other: Snapshot) -> str:
     "How the container looked then; if it was long, how those entries did that are different in `other`."
-    x = self.root
-    copy, others = self._copies[id(x)][1], other._copies[id(x)][1]
-    if max(len(copy), len(others)) <= 6: return brief(self._then(x), name)
-    mine, theirs = _entries(copy), _entries(others)
-    differ = [k for k in mine if k not in theirs or _key(mine[k]) != _key(theirs[k])
-              or self._leads_to(mine[k], changed, set())]
-    shown = {k: self._then(mine[k], 2) for k in differ[:8]}
-    if type(copy) is set: shown = set(shown.values())
+    copy, others = self._copies[id(self.root)][1], other._copies[id(self.root)][1]
+    if max(len(copy), len(others)) <= 6: return brief(self._then(self.root) if type(copy) is not set else copy, name)
+    if type(copy) is set: copy, others = ({_key(x): x for x in items} for items in (copy, others))
+    if type(copy) is list: copy, others = dict(enumerate(copy)), dict(enumerate(others))
+    differ = [k for k, x in copy.items() if k not in others or _key(x) != _key(others[k])
+              or id(x) in self._copies and brief(self._then(x)) != brief(other._then(x))]
+    shown = {k: self._then(copy[k], 2) for k in differ[:8]}
+    if type(self.root) is set: shown = set(shown.values())
     return f"{len(copy):,} items" + (f", of these {brief(shown, name)}" if shown else "")
 
 # %% ../../nbs/environments/10_snapshot.ipynb #560c1d19
@@ -198,10 +185,8 @@ def _differing(x: Any, y: Any) -> Any:
 def _table(x: Any, rows: Any, columns: list) -> str:
     "The size of a table, and some of it."
     head, shown = f"{x.shape[0]:,} rows, {x.shape[1]:,} columns", x.loc[rows, columns]
-    if not shown.size: return head
-    more = len(shown) - ROWS
-    text = shown.head(ROWS).to_string(max_cols=10, max_colwidth=40)
-    return f"{head}\n{text}" + (f"\n… {more:,} more rows" if more > 0 else "")
+    more = f"; {len(shown):,} rows differ" if ROWS < len(shown) < len(x) else ""
+    return f"{head}{more}\n{first_rows(shown)}" if shown.size else head
 
 def _tables(a: Any, b: Any) -> tuple[str, str]:
     "How two tables look where they differ."
@@ -219,23 +204,19 @@ def _tables(a: Any, b: Any) -> tuple[str, str]:
 
 # %% ../../nbs/environments/10_snapshot.ipynb #1dac2d9d
 def _arrays(a: Any, b: Any) -> list[str]:
-    "How two arrays look; long ones by the values that differ, and their positions."
+    "How two arrays look; long ones where they differ."
     if a.shape != b.shape or a.size <= 20: return [bounded_repr(x, 600) for x in (a, b)]
-    at, more = _differing(a.ravel(), b.ravel()).nonzero()[0], ""
-    if len(at) > ROWS: more = f", and {len(at) - ROWS:,} more"
-    return [f"{x.shape} {x.dtype}: " + ", ".join(f"[{i}] {bounded_repr(x.flat[i], 60)}" for i in at[:ROWS]) + more
-            for x in (a, b)]
+    at = _differing(a.ravel(), b.ravel()).nonzero()[0]
+    where = f"{len(at):,} of {a.size:,} values, at {at[:ROWS].tolist()}{' …' * (len(at) > ROWS)}: "
+    return [where + bounded_repr(x.ravel()[at[:ROWS]], 600) for x in (a, b)]
 
 def difference(name: str,        # the variable, which may mark a secret
                before: Snapshot, # of an object
                after: Snapshot,  # of the same object, later
               ) -> Iterable[str]:
     "How an object looked before and after, where that differs."
-    if type(before.root) in _CONTAINERS:
-        changed = before.changed(after)
-        return before._look(name, after, changed), after._look(name, before, changed)
+    if type(before.root) in _CONTAINERS: return before._look(name, after), after._look(name, before)
     a, b = before._copies[id(before.root)][1], after._copies[id(before.root)][1]
     if not hasattr(a, "iloc"): return _arrays(a, b)
-    if a.ndim == 1: a, b = (x.rename("value" if x.name is None else x.name).to_frame() for x in (a, b))
-    try: return _tables(a, b)
+    try: return _tables(_frame(a), _frame(b))
     except Exception: return bounded_repr(a, 600), bounded_repr(b, 600)  # columns of one name, odd labels
