@@ -160,7 +160,7 @@ class RLMChatCompletion:
     execution_time: float = 0.0             # seconds, from call to answer
     stop_reason: str = "final"              # why it ended
     computed: bool = False                  # True where the answer is a value that code computed
-    changes: Any = field(default=None, compare=False)  # what it changed in your notebook, from environment="jupyter"
+    changes: Any = field(default=None, compare=False)  # what it changed of yours: names in your notebook, your objects
     id: str = field(default="", compare=False)         # the run's name in logs and traces
     previous: RLMChatCompletion | None = field(default=None, compare=False)  # the turn before, in a session
     secrets: tuple[str, ...] = field(default=(), compare=False)  # credentials of the run, which traces leave out
@@ -176,9 +176,8 @@ class RLMChatCompletion:
                 f"{self.execution_time:.1f} s, stop_reason={self.stop_reason!r})")
 
     def undo(self) -> Any:
-        "Put back the names in your notebook that the run bound; what was done, and what was left and why."
-        if self.changes is None:
-            raise RLMError('There is nothing to undo: only environment="jupyter" changes names of yours.')
+        "Put back your names and what your objects held; what was done, and what was left and why."
+        if self.changes is None: raise RLMError("There is nothing to undo: this environment keeps no account of changes.")
         return self.changes.undo()
 
     def __getstate__(self) -> dict:

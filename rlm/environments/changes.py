@@ -37,7 +37,7 @@ def _row(key: Any) -> list[Step]:
     return [step for r in _rows.get(key, ()) if (step := r()) is not None and not step.undone]
 
 class Step:
-    "A change of one thing. Subclasses know what the thing is `now`, when two states are the `same`, and how to `put` one."
+    "A change of one thing. Subclasses know its state `now`, whether two states are the `same`, and how to `put` one."
     def __init__(self, key: Any, before: Any, after: Any = None):
         self.key, self.undone = key, False
         self.before, self.after = before, after
@@ -228,7 +228,7 @@ def may_change(tree: ast.AST) -> set[str]:
 # %% ../../nbs/environments/08_changes.ipynb #a532f575
 class InPlaceChanges:
     "Compares what objects held before the blocks of a run and after them."
-    def __init__(self): self._before: dict[str, Snapshot] = {}
+    def __init__(self): self._before: dict[str, Snapshot] = {}  # by name, of each object that code may have changed
 
     def before_block(self, source: str,                              # the code
                      find: Callable[[list[str]], Mapping[str, Any]], # from names to the user's objects among them
@@ -241,7 +241,8 @@ class InPlaceChanges:
 
     def report(self, changes: Changes) -> None:
         "Tell `changes` which objects were modified, and which could not be checked."
-        for name, before in self._before.items():
+        copies, self._before = self._before, {}
+        for name, before in copies.items():
             after = Snapshot(before.root, room=2)  # it may have grown
             try: changed = before.changed(after)
             except Exception: changed, after.whole = False, False  # objects of somebody else's making

@@ -55,7 +55,8 @@ class InKernel(InShell):
         self._users_before = self.user_ns.copy()
 
     def _users_objects(self, names: list[str]) -> dict[str, Any]:
-        return super()._users_objects(names) | {n: self.theirs[n] for n in names if n in self.theirs and n not in self.own}
+        theirs = {name: self.theirs[name] for name in names if name in self.theirs and name not in self.own}
+        return super()._users_objects(names) | theirs
     def _parse(self, source: str) -> ast.AST: return cell_tree(self.shell, source)
 
 # %% ../../nbs/environments/09_jupyter.ipynb #9ed4f8f9

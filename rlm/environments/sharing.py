@@ -12,6 +12,7 @@ from traceback import walk_tb
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary, ref
+from fastcore.basics import patch
 from .changes import MISSING
 from .shell import cell_tree
 from ..types import ConfigurationError
@@ -114,6 +115,13 @@ class CellNames:
         shell.events.register("pre_run_cell", lambda info: self._before_cell(info.raw_cell))
         shell.events.register("post_run_cell", self._after_cell)
 
+    def _is_cell(self, frame: Any) -> bool: return frame.f_globals is self._ns and frame.f_code.co_name == "<module>"
+
+    def _frame(self) -> Any:
+        frame = sys._getframe(1)
+        while frame and not self._is_cell(frame): frame = frame.f_back
+        return frame
+
     def _before_cell(self, source: str) -> None:
         self._number += 1
         for name, place in bound_names(cell_tree(self._shell(), source)):
@@ -126,23 +134,19 @@ class CellNames:
         line = next((line for frame, line in steps if self._is_cell(frame)), 0)
         for places in self._bound.values(): places[:] = [p for p in places if p < (self._number, (line, 0))]
 
-    def _is_cell(self, frame: Any) -> bool: return frame.f_globals is self._ns and frame.f_code.co_name == "<module>"
+# %% ../../nbs/environments/07_sharing.ipynb #889ac092
+@patch
+def here(self: CellNames) -> tuple[int, Place]:
+    "The number of the cell that is running, and the place in it; a place after its end where that is unknown."
+    if not (frame := self._frame()): return self._number, (math.inf, 0)
+    positions = getattr(frame.f_code, "co_positions", None)  # Python 3.11 and later
+    place = next(islice(positions(), frame.f_lasti // 2, None)) if positions else (None,) * 3
+    return self._number, (place[0] or frame.f_lineno, place[2] or 0)
 
-    def _frame(self) -> Any:
-        frame = sys._getframe(1)
-        while frame and not self._is_cell(frame): frame = frame.f_back
-        return frame
-
-    def here(self) -> tuple[int, Place]:
-        "The number of the cell that is running, and the place in it; a place after its end where that is unknown."
-        if not (frame := self._frame()): return self._number, (math.inf, 0)
-        positions = getattr(frame.f_code, "co_positions", None)  # Python 3.11 and later
-        place = next(islice(positions(), frame.f_lasti // 2, None)) if positions else (None,) * 3
-        return self._number, (place[0] or frame.f_lineno, place[2] or 0)
-
-    def bound(self, name: str, since: tuple[int, Place]) -> bool:
-        "Whether a cell has bound `name` since then."
-        return any(since <= place <= self.here() for place in self._bound.get(name, ()))
+@patch
+def bound(self: CellNames, name: str, since: tuple[int, Place]) -> bool:
+    "Whether a cell has bound `name` since then."
+    return any(since <= place <= self.here() for place in self._bound.get(name, ()))
 
 # %% ../../nbs/environments/07_sharing.ipynb #07b96995
 _given: WeakKeyDictionary = WeakKeyDictionary()  # shell -> {name: the object that a run gave, and when}

@@ -44,7 +44,8 @@ _EAGER = 1_000_000  # up to so many values a table is copied even where pandas w
 def _copy(x: Any, items: int, cells: int) -> Any:
     "What `x` itself holds. Raises `TypeError` if that is too much, or unknown."
     kind = type(x)
-    if kind in _CONTAINERS and len(x) <= items:
+    if kind in _CONTAINERS:
+        if len(x) > items: raise TypeError
         return dict(x) if kind in _MAPPINGS else set(x) if kind is set else list(x)
     if kind in _imported("pandas", "DataFrame", "Series") and x.size <= cells:
         waits = int(sys.modules["pandas"].__version__.partition(".")[0]) >= 3
@@ -63,6 +64,7 @@ def _inside(copy: Any) -> Iterable[Any]:
     arrays = [column for _, column in _frame(copy).items()] if hasattr(copy, "iloc") else [copy.ravel()]
     return [x for array in arrays if getattr(array.dtype, "hasobject", False) for x in array.tolist()]
 
+# %% ../../nbs/environments/10_snapshot.ipynb #fd1e9cf4
 class Snapshot:
     "What an object, and everything in it, held at one moment."
     def __init__(self, root: Any, # any object
@@ -70,19 +72,23 @@ class Snapshot:
         self.root = root
         self.whole = True  # whether everything in it that can change was copied
         self._copies: dict[int, tuple[Any, Any]] = {}  # id -> an object, and the copy of it
+        fixed = {int, float, bool, str, type(None)}    # types of objects that can't change, as they are met
         left, waiting = room * ITEMS, [root]
-        while waiting:
+        while waiting and left >= 0:
             x = waiting.pop()
             if id(x) in self._copies: continue
             try:
                 copy = _copy(x, left, room * CELLS)
                 inside = _inside(copy)
-                changing = set(filter(can_change, set(map(type, inside))))
+                kinds = set(map(type, inside)) - fixed
+                changing = set(filter(can_change, kinds))
             except Exception: self.whole = False  # unknown; or somebody else is changing it at this moment
             else:
                 self._copies[id(x)] = x, copy
+                fixed |= kinds - changing
                 left -= 1 + (len(copy) if type(x) in _CONTAINERS else 0)
                 if changing: waiting += [part for part in inside if type(part) in changing]
+        if waiting: self.whole = False
 
 # %% ../../nbs/environments/10_snapshot.ipynb #d7bdfe52
 _PLAIN = type(None), bool, int, float, complex, str, bytes
@@ -94,16 +100,23 @@ def _key(x: Any) -> Any:
     return (kind, x if x == x else None) if kind in _PLAIN else id(x)
 
 def _same_items(a: Iterable[Any], b: Iterable[Any]) -> bool:
-    a, b = list(a), list(b)
     if len(a) != len(b): return False
     return all(map(is_, a, b)) or all(x is y or _key(x) == _key(y) for x, y in zip(a, b))
+
+def _differing(x: Any, y: Any) -> Any:
+    "For each value, whether two arrays differ there."
+    numbers = x.dtype.kind in "biufc" and y.dtype.kind in "biufc"
+    if numbers or x.dtype == y.dtype and not x.dtype.hasobject:
+        differ = x != y
+        return differ & ((x == x) | (y == y)) if differ.any() else differ
+    differ = (p is not q and _key(p) != _key(q) for p, q in zip(x, y))
+    return sys.modules["numpy"].fromiter(differ, bool, len(x))
 
 def _same_array(a: Any, b: Any) -> bool:
     if a.dtype != b.dtype or a.shape != b.shape: return False
     if a.__array_interface__ == b.__array_interface__: return True  # the same memory
     if a.dtype.hasobject: return _same_items(a.ravel().tolist(), b.ravel().tolist())
-    if a.dtype.kind in "fc": return bool(((a == b) | (a != a) & (b != b)).all())
-    return a.tobytes() == b.tobytes()
+    return a.tobytes() == b.tobytes() if a.dtype.kind == "V" else not _differing(a, b).any()
 
 def _same_column(a: Any, b: Any) -> bool:
     "Whether two columns, or two indexes, hold the same."
@@ -174,13 +187,6 @@ def _look(self: Snapshot, name: str, other: Snapshot) -> str:
 
 # %% ../../nbs/environments/10_snapshot.ipynb #560c1d19
 ROWS = 5  # that are shown of a table
-
-def _differing(x: Any, y: Any) -> Any:
-    "For each value, whether two arrays differ there."
-    numbers = x.dtype.kind in "biufc" and y.dtype.kind in "biufc"
-    if numbers or x.dtype == y.dtype and not x.dtype.hasobject: return (x != y) & ((x == x) | (y == y))
-    differ = (p is not q and _key(p) != _key(q) for p, q in zip(x, y))
-    return sys.modules["numpy"].fromiter(differ, bool, len(x))
 
 def _table(x: Any, rows: Any, columns: list) -> str:
     "The size of a table, and some of it."
