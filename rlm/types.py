@@ -177,7 +177,8 @@ class RLMChatCompletion:
 
     def undo(self) -> Any:
         "Put back your names and what your objects held; what was done, and what was left and why."
-        if self.changes is None: raise RLMError("There is nothing to undo: this environment keeps no account of changes.")
+        if self.changes is None:
+            raise RLMError("There is nothing to undo: this environment keeps no account of changes.")
         return self.changes.undo()
 
     def __getstate__(self) -> dict:
