@@ -8,6 +8,7 @@ import contextvars, copy, inspect, keyword, weakref
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
+from threading import Lock
 from typing import Any
 from fastcore.basics import patch
 from .backends import create_lm, create_others
@@ -151,6 +152,7 @@ def _set_environment(self: RLM, environment, options, persistent):
     self.environment = environment if named else getattr(environment, "__name__", type(environment).__name__)
     self.persistent = check("persistent", persistent, isinstance(persistent, bool), "True or False")
     self.closed, self._repls = False, weakref.WeakSet()
+    self._asking = Lock()  # held while the user is asked for the code of a child
     self.repl = self.new_repl() if persistent or not (named or isinstance(environment, type)) else None
 
 @patch
@@ -177,6 +179,22 @@ def __repr__(self: RLM):
     return f"RLM({self.lm!r}, max_iterations={self.max_iterations}{', persistent=True' * self.persistent})"
 
 # %% ../nbs/23_configuration.ipynb #f1886b6a
+@patch(as_prop=True)
+def secrets(self: RLM) -> tuple[str, ...]:
+    "The credentials of its models, which are taken out of what its runs say and show."
+    return tuple(dict.fromkeys(s for lm in self.lms for s in trait(lm, "secrets")))
+
+_OF_A_CHILD = "# This is the code of a child, which the model opened with rlm_query.\n"
+
+@patch
+def _create_for_child(self: RLM) -> LocalEnvironment:
+    environment, approve = LocalEnvironment(self.show_values), self.environment_kwargs.get("approve")
+    def ask(code):
+        with self._asking: allowed = approve(_OF_A_CHILD + code)
+        return allowed.removeprefix(_OF_A_CHILD) if isinstance(allowed, str) else allowed
+    if approve: environment.approve = ask
+    return environment
+
 @patch
 def child(self: RLM, lm: LM) -> RLM:
     "The configuration of a child that `lm` answers for."
@@ -184,8 +202,8 @@ def child(self: RLM, lm: LM) -> RLM:
     child.lm, child.tools = lm, self.sub_tools
     child.persistent, child.repl = False, None
     if not isinstance(self._create, type):  # of a class of the user's own, a child gets one too
-        child.environment, child.environment_kwargs = "local", {}
-        child._create = partial(LocalEnvironment, self.show_values)
+        child.environment, child._create = "local", self._create_for_child
+        child.environment_kwargs = {k: v for k, v in self.environment_kwargs.items() if k in ("preview", "approve")}
     child._repls = weakref.WeakSet()
     child.logger, child.verbose = None, False
     return child

@@ -13,9 +13,9 @@ from typing import Any
 from fastcore.basics import patch
 from .environments.capture import uncaptured
 from .environments.stopping import Stop, Stopped
-from .lm import LM, ask as ask_model
+from .lm import LM, ask as ask_model, estimate, name_of, with_estimate
 from .types import (BudgetExceededError, ConfigurationError, ErrorThresholdExceededError, LimitError, Reply,
-                       RunEndedError, TimeoutExceededError, TokenLimitExceededError, Usage)
+                       RunEndedError, TimeoutExceededError, TokenLimitExceededError, Usage, cleaned)
 
 # %% auto #0
 __all__ = ['Limits', 'Slots', 'Ledger']
@@ -90,9 +90,12 @@ class Ledger:
     "What a run spends, on whatever thread, and whether it may go on."
     def __init__(self, limits: Limits = Limits(),
                  places: int = 16,              # requests at a time, and children of one level at a time
-                 parent: Ledger | None = None,  # of whom this run is a child, whose limits and places hold for it
+                 parent: Ledger | None = None,  # of whom this run is a child; all that it has holds for it
+                 secrets: tuple[str, ...] = (), # credentials, which no reply may bring into the run
                 ):
-        self.limits, self.parent = limits, parent
+        self.limits, self.parent = parent.limits if parent else limits, parent
+        self.secrets = parent.secrets if parent else secrets
+        self._under_way = parent._under_way if parent else {}  # requests -> who asked, the model, its usage so far
         self.ended = False
         self.by_model: dict[str, Usage] = defaultdict(Usage)
         self.depth = parent.depth + 1 if parent else 0
@@ -110,11 +113,6 @@ class Ledger:
         "Count a block or a sub-call that failed; one that did not ends the row."
         if self.parent: return self.parent.note(failed)
         with self.lock: self._errors = self._errors + 1 if failed else 0
-
-    def close(self) -> None:
-        "Let nothing more out. The root's end stops all descendants."
-        self.ended = True
-        if self.parent is None: self.stop.ask()
 
 # %% ../nbs/05_limits.ipynb #a1899f65
 @patch
@@ -151,9 +149,31 @@ def ask(self: Ledger, lm: LM, messages: Sequence[dict], on_this_thread: bool = T
     "`lm`'s reply to `messages`, with its usage written down."
     if not on_this_thread: return self.wait(self.start(self.ask, lm, messages))
     self.check()
-    reply, book = ask_model(lm, messages), self
+    tokens = estimate(messages)
+    unanswered = Usage(tokens, unanswered=1, estimated_tokens=tokens)
+    request = object()
+    with self.lock: self._under_way[request] = self, name_of(lm), unanswered
+    try: reply = cleaned(ask_model(lm, messages), self.secrets)
+    except Exception:
+        with self.lock: self._under_way.pop(request, None)
+        raise
+    if self.limits.max_tokens: reply = with_estimate(reply, messages)
     with self.lock:
-        while book:
-            book.by_model[reply.model] += reply.usage
-            book = book.parent
+        if self._under_way.pop(request, None): self._write(reply.model, reply.usage)
     return reply
+
+@patch
+def _write(self: Ledger, model: str, usage: Usage) -> None:
+    self.by_model[model] += usage
+    if self.parent: self.parent._write(model, usage)
+
+@patch
+def close(self: Ledger) -> None:
+    "Let nothing more out. The root's end stops all descendants, and writes down the requests on their way."
+    self.ended = True
+    if self.parent: return
+    with self.lock:
+        while self._under_way:
+            book, model, usage = self._under_way.popitem()[1]
+            book._write(model, usage)
+    self.stop.ask()

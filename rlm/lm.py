@@ -5,19 +5,21 @@
 # %% ../nbs/07_lm.ipynb #9f732465
 from __future__ import annotations
 import json, os, re, threading, time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from textwrap import shorten
-from typing import Any, Callable, Protocol
-from urllib.parse import urlsplit
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
 from fastcore.basics import patch
-from .text import without
+from .text import bounded_repr, looks_secret, without
 from .types import (ConfigurationError, ContextWindowExceededError, LMAuthenticationError, LMConnectionError,
                        LMError, LMRateLimitError, LMRequestError, LMResponseError, LMServerError, LMTimeoutError,
                        ModelNotFoundError, Reply, Usage)
 
 # %% auto #0
-__all__ = ['LM', 'Traits', 'trait', 'sub_lm_of', 'name_of', 'ask', 'ScriptedLM', 'to_reply', 'OpenAILM']
+__all__ = ['LM', 'Traits', 'trait', 'sub_lm_of', 'name_of', 'ask', 'ScriptedLM', 'estimate', 'with_estimate', 'to_reply',
+           'OpenAILM']
 
 # %% ../nbs/07_lm.ipynb #7faf2709
 class LM(Protocol):
@@ -31,7 +33,7 @@ class Traits:
     "What else a run asks of a model. All of it may be left out; these are the defaults."
     priced: bool = False           # its replies say what they cost, so that `max_budget` can be kept
     sampling: dict[str, Any] = {}  # the options that it sends with each request
-    secrets: tuple[str, ...] = ()  # its credentials, which logs and traces leave out
+    secrets: tuple[str, ...] = ()  # its credentials, which are taken out of all that a run says and shows
     sub_lms: tuple[LM, ...] = ()   # who answers `llm_query`: the first, unless the code names another; (): itself
     recorded: bool = False         # it answers for children too, from a recording
 
@@ -89,9 +91,9 @@ class ScriptedLM:
 
 # %% ../nbs/07_lm.ipynb #a3e0cc6b
 def _numbers(sent: Any) -> dict[str, float]:
-    "The entries of `sent` that are numbers; none where it has no entries."
+    "The entries of `sent` that are numbers of a size that a bill can have; none where it has no entries."
     entries = sent.items() if isinstance(sent, dict) else ()
-    return {k: v for k, v in entries if isinstance(v, (int, float)) and 0 <= v < float("inf")}
+    return {k: v for k, v in entries if isinstance(v, (int, float)) and 0 <= v < 10**15}
 
 def _usage(sent: Any) -> Usage:
     "What one request cost, from the `usage` field of its completion."
@@ -101,9 +103,22 @@ def _usage(sent: Any) -> Usage:
     prompt = n.get("prompt_tokens", 0)
     return Usage(prompt, n.get("completion_tokens", 0), 1, n.get("cost"), min(cached, prompt))
 
+# %% ../nbs/07_lm.ipynb #23c0346b
+def estimate(messages: list[dict]) -> int:
+    "About how many tokens messages have: one for four characters."
+    return -(-sum(len(str(m.get("content") or "")) for m in messages) // 4)
+
+def with_estimate(reply: Reply, messages: list[dict]) -> Reply:
+    "`reply` to `messages`, with an estimate of the tokens that nobody counted."
+    u = reply.usage
+    sent = 0 if u.input_tokens else estimate(messages)
+    said = 0 if u.output_tokens else estimate([{"content": reply.content + (reply.reasoning or "")}])
+    return replace(reply, usage=replace(u, input_tokens=u.input_tokens + sent, output_tokens=u.output_tokens + said,
+                                        estimated_tokens=u.estimated_tokens + sent + said))
+
 # %% ../nbs/07_lm.ipynb #61d7b2ee
-_READ = {"choices", "model", "object", "index", "message", "finish_reason", "role"}
-_TEXTS = {"content", "reasoning", "reasoning_content"}  # kept where they are no text
+_READ = {"choices", "object", "index", "message", "role"}
+_TEXTS = {"content", "reasoning", "reasoning_content", "model", "finish_reason"}  # kept where they are no text
 
 def _text(content: Any) -> str:
     "The text of a message's content, which may come in parts."
@@ -120,14 +135,24 @@ def to_reply(completion: dict,            # a chat completion, as the server sen
     choice = choices[0] if isinstance(choices, list) and isinstance(choices[0], dict) else {}
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise LMResponseError(f"a completion without a message: {shorten(str(completion), 200)}")
+        raise LMResponseError(f"a completion without a message: {shorten(bounded_repr(completion, 1_000), 200)}")
     known = lambda k, v: v is None or k in _READ or (k in _TEXTS and isinstance(v, str))
     extra = {k: v for k, v in {**completion, **choice, **message}.items() if not known(k, v)}
     if len(choices) > 1: extra["choices"] = choices[1:]
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    return Reply(_text(message.get("content")) or _text(message.get("refusal")), completion.get("model") or model,
-                 _usage(completion.get("usage")), choice.get("finish_reason"),
-                 reasoning if isinstance(reasoning, str) else None, execution_time, extra)
+    text = lambda x: x if isinstance(x, str) and x else None
+    return Reply(_text(message.get("content")) or _text(message.get("refusal")), text(completion.get("model")) or model,
+                 _usage(completion.get("usage")), text(choice.get("finish_reason")),
+                 text(message.get("reasoning_content") or message.get("reasoning")), execution_time, extra)
+
+# %% ../nbs/07_lm.ipynb #83465b55
+def _credentials(name: Any, option: Any) -> Iterator[str]:
+    "The credentials in an option: all texts in headers, elsewhere those whose name or form marks them."
+    if isinstance(option, Mapping):
+        marked = str(name).endswith("headers") or looks_secret(name, "")
+        for key, value in option.items(): yield from _credentials(name if marked else key, value)
+    elif isinstance(option, (list, tuple)):
+        for value in option: yield from _credentials(name, value)
+    elif isinstance(option, str) and (str(name).endswith("headers") or looks_secret(name, option)): yield option
 
 # %% ../nbs/07_lm.ipynb #3b7296a9
 class OpenAILM:
@@ -140,9 +165,10 @@ class OpenAILM:
         timeout: float | None = None,   # seconds for one request; default: the `openai` package's
         max_retries: int | None = None, # after 429, 5xx or a broken connection; default: the `openai` package's
         prices: dict[str, float] | None = None, # US dollars per million tokens: "input", "output", perhaps "cached"
-        **sampling,                     # sent with each request as they are: `temperature=0`, `max_tokens=500`, ...
+        **sampling,                     # what `create()` takes: `temperature=0`, `extra_headers={...}`, ...
     ):
         self.model = model_name
+        self._connection = {name: sampling.pop(name) for name in _CONNECTION if name in sampling}
         self.sampling = _check_sampling(sampling)
         self.prices = _check_prices(prices)
         self.timeout, self.max_retries = timeout, max_retries
@@ -156,11 +182,13 @@ class OpenAILM:
             raise ConfigurationError('Which model? Give its name: backend_kwargs={"model_name": "gpt-4o-mini"}')
 
     def __repr__(self):
-        options = "".join(f", {k}={'...' if k.endswith('headers') else repr(v)}" for k, v in self.sampling.items())
+        hidden = {name for name, option in self.sampling.items() if any(_credentials(name, option))}
+        options = "".join(f", {k}={'...' if k in hidden else repr(v)}" for k, v in self.sampling.items())
         return f"OpenAILM({self.model!r}, {self._address!r}{options})"
 
 # %% ../nbs/07_lm.ipynb #80d3e2ba
 _OPTIONS = ("model_name", "base_url", "api_key", "client", "timeout", "max_retries", "prices")
+_CONNECTION = ("organization", "project", "default_headers", "default_query")  # of the `openai` package's client
 _SLIPS = {"model": "model_name", "api_base": "base_url"}
 
 def _check_sampling(sampling: dict) -> dict:
@@ -202,8 +230,10 @@ def _use_server(self: OpenAILM, base_url, api_key):
 @patch
 def _use_client(self: OpenAILM, *connection):
     "Take the client as it is; raises if options of the connection were given beside it."
-    if any(option is not None for option in (*connection, self.timeout, self.max_retries)):
-        raise ConfigurationError("A ready client brings base_url, api_key, timeout and max_retries: set them there.")
+    given = *connection, self.timeout, self.max_retries, *self._connection.values()
+    if any(option is not None for option in given):
+        raise ConfigurationError("A ready client brings base_url, api_key, timeout, max_retries and default_headers: "
+                                 "set them there.")
     if (kind := type(self._client).__name__).startswith("Async"):
         raise ConfigurationError(f"{kind} can't be used from threads. Give its counterpart without 'Async'.")
     self.base_url = str(getattr(self._client, "base_url", "the server"))
@@ -212,31 +242,59 @@ def _use_client(self: OpenAILM, *connection):
 # %% ../nbs/07_lm.ipynb #a96d1f37
 @patch(as_prop=True)
 def secrets(self: OpenAILM) -> tuple[str, ...]:
-    "The key, and whatever is sent in headers: no log may hold them."
-    headers = [h for option, h in self.sampling.items() if option.endswith("headers") and isinstance(h, dict)]
-    found = [self._api_key, *(value for h in headers for value in h.values())]
-    parts = [part for s in found if isinstance(s, str) for part in (s, s.rpartition(" ")[2])]
-    return tuple(dict.fromkeys(s for s in parts if len(s) >= 8))
+    "The key, and every other credential that is sent: no text of a run may hold them."
+    url, client = urlsplit(self.base_url), self._client if self._brought else None
+    sent = self.sampling | self._connection | {"in the address": dict(parse_qsl(url.query))}
+    sent["its own"] = [getattr(client, name, None) for name in ("default_headers", "default_query")]
+    found = [self._api_key, url.password, *_credentials("options", sent)]
+    parts = [part for s in found if isinstance(s, str) and s for part in (s, s.rpartition(" ")[2])]
+    return tuple(dict.fromkeys(parts))
 
 # %% ../nbs/07_lm.ipynb #d4fdaad7
+_LONGEST = 20_000_000  # bytes of an answer
+
+def _read_body(response: Any) -> None:
+    "Read what the server sends, unless it is too long."
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) <= _LONGEST: continue
+        body = json.dumps(f"more than {_LONGEST:,} bytes").encode()
+        break
+    response.close()
+    response._content = bytes(body)  # where the client looks before it reads the rest
+
 @patch
 def _connect(self: OpenAILM):
     with self._lock:
         if self._client is None:
             import openai
             options = {k: getattr(self, k) for k in ("timeout", "max_retries") if getattr(self, k) is not None}
-            if self._host in ("localhost", "127.0.0.1", "::1"):
-                options["http_client"] = openai.DefaultHttpxClient(trust_env=False)
-            self._client = openai.OpenAI(base_url=self.base_url, api_key=self._api_key or "no-key", **options)
+            abroad = self._host not in ("localhost", "127.0.0.1", "::1")
+            http = openai.DefaultHttpxClient(trust_env=abroad, event_hooks={"response": [_read_body]})
+            self._client = openai.OpenAI(base_url=self.base_url, api_key=self._api_key or "no-key", http_client=http,
+                                         **self._connection, **options)
     return self._client
+
+# %% ../nbs/07_lm.ipynb #50939da4
+_EXTRAS = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json", "timeout": "timeout"}
+
+@patch
+def _post(self: OpenAILM, body: dict) -> Any:
+    "What the server sent, from JSON; a text that says what it is where it can't be read."
+    options = {name: body[extra] for extra, name in _EXTRAS.items() if body.get(extra) is not None}
+    body = {k: v for k, v in body.items() if k not in _EXTRAS}
+    sent = self._connect().post("/chat/completions", cast_to=bytes, body=body, options=options)
+    try: return json.loads(sent)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return "an HTML page" if sent.lstrip()[:1] == b"<" else "something that is not JSON"
+    except (ValueError, RecursionError): return "JSON with a number too long, or nested too deep, to be read"
 
 @patch
 def _send(self: OpenAILM, body: dict) -> Any:
     "The server's answer to one request; a dict if all is well."
+    if not self._brought: return self._post(body)
     client = self._connect()
-    if not self._brought:
-        body = {k: v for k, v in body.items() if k != "extra_body"} | body.get("extra_body", {})
-        return client.post("/chat/completions", cast_to=object, body=body)
     try: completion = client.chat.completions.create(**body)
     except TypeError as e:
         if "unexpected keyword" not in str(e): raise
@@ -251,7 +309,7 @@ def _reason(body: Any) -> str:
     if isinstance(body, list) and body: body = body[0]
     if isinstance(body, dict): body = body.get("error") or body
     if isinstance(body, dict): body = body.get("message") or body.get("detail") or body
-    text = str(body or "no reason given").strip()
+    text = (body if isinstance(body, str) and body else bounded_repr(body) if body else "no reason given").strip()
     return "an HTML page" if text.startswith("<") else shorten(text, 300)
 
 @patch
@@ -286,7 +344,7 @@ def _not_found(self: OpenAILM, reason: str) -> LMError:
     try:
         client = self._connect().with_options(timeout=min(self.timeout or 5, 5), max_retries=0)
         models = [m.id for m in client.models.list().data]
-    except (openai.OpenAIError, ValueError, TypeError, AttributeError): models = []  # it has no list, or a broken one
+    except (openai.OpenAIError, ValueError, TypeError, AttributeError, RecursionError): models = []  # none, or broken
     if not models or self.model in models:
         return self._error(ModelNotFoundError, f"{self._address} has no such thing (404): {reason}",
                            f"Check base_url (most end in /v1) and model_name, which is {self.model!r}.")
@@ -339,7 +397,7 @@ def priced(self: OpenAILM) -> bool:
 def _with_cost(self: OpenAILM, reply: Reply) -> Reply:
     "The reply with what it cost by our prices, where the endpoint does not say."
     u, p = reply.usage, self.prices
-    if p is None or u.cost is not None or not u.total_tokens: return reply
+    if p is None or u.cost is not None or u.estimated_tokens: return reply
     fresh = (u.input_tokens - u.cached_tokens) * p["input"]
     cached = u.cached_tokens * p.get("cached", p["input"])
     return replace(reply, usage=replace(u, cost=(fresh + cached + u.output_tokens * p["output"]) / 1_000_000))
@@ -354,8 +412,9 @@ def _read(self: OpenAILM, completion: Any, messages: list[dict], seconds: float)
     error = completion.get("error")
     if error and not completion.get("choices"):
         code = error.get("code") if isinstance(error, dict) else None
-        raise self._status_error(code if isinstance(code, int) else 500, _reason(error), messages)
-    try: return self._with_cost(to_reply(completion, self.model, seconds))
+        status = code if isinstance(code, int) and 400 <= code < 600 else 500
+        raise self._status_error(status, _reason(error), messages)
+    try: return self._with_cost(with_estimate(to_reply(completion, self.model, seconds), messages))
     except LMResponseError as e: raise self._error(LMResponseError, f"{self._address} sent {e}") from None
 
 @patch
@@ -369,5 +428,5 @@ def complete(self: OpenAILM,
     start = time.perf_counter()
     try: completion = self._request(body)
     except openai.OpenAIError as e: raise self._failure(e, messages) from None
-    except (json.JSONDecodeError, UnicodeDecodeError): completion = "something that is not JSON"
+    except (json.JSONDecodeError, UnicodeDecodeError): completion = "something that is not JSON"  # a client of yours
     return self._read(completion, messages, time.perf_counter() - start)

@@ -14,7 +14,7 @@ from typing import Any
 from fastcore.basics import patch
 from .encoding import Encoder, Missing, decode, encode, from_json, load_numpy, random_state, to_json
 from .events import BlockEnded, BlockStarted, Event, IterationEnded, RunEnded, RunStarted, current_run
-from .text import names_in, parse_python, type_name, without
+from .text import REMOVED, names_in, parse_python, type_name, without
 from .types import ConfigurationError, RLMChatCompletion, RLMError, RunSettings
 
 # %% auto #0
@@ -59,8 +59,8 @@ class RLMLogger:
 @patch
 def _write(self: RLMLogger, run: RunStarted, kind: str, entry: dict) -> None:
     "Write an entry of a run."
-    line = json.dumps({"type": kind, "run": run.run, **entry})
-    if (clean := without(line, run.secrets)) != line: line = clean[:-1] + ', "credentials": "removed"}'
+    line = json.dumps({"type": kind, "run": run.run, **without(entry, run.secrets)})
+    if REMOVED in line: line = line[:-1] + ', "credentials": "removed"}'
     self.entries.append(decode(line))
     if self.path is not None: self._append(line.encode() + b"\n")
     for listener in list(self.listeners):
@@ -90,15 +90,15 @@ def replace_file(path: Path, text: str) -> None:
 @patch
 def _context(self: RLMLogger, e: RunStarted) -> dict:
     "The data of a run as an entry has it: in the line, beside the log, or as missing."
-    context = _written(e.context) if e.has_context else None
+    context = without(_written(e.context), e.secrets) if e.has_context else None
     if self.path is None or "value" not in (context or ()): return {"context": context}
-    kind, text = ("txt", e.context) if type(e.context) is str else ("json", json.dumps(context["value"]))
+    value = context["value"]
+    kind, text = ("txt", without(e.context, e.secrets)) if type(e.context) is str else ("json", json.dumps(value))
     if len(text) <= INLINE: return {"context": context}
-    clean = without(text, e.secrets)
-    digest = hashlib.sha256(clean.encode("utf-8", "surrogatepass")).hexdigest()
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     file = self.path.with_name(f"context_{digest[:16]}.{kind}")
-    if not file.exists(): replace_file(file, clean)
-    return {"context": {"file": file.name}} | ({} if clean == text else {"credentials": "removed"})
+    if not file.exists(): replace_file(file, text)
+    return {"context": {"file": file.name}} | ({"credentials": "removed"} if REMOVED in text else {})
 
 # %% ../nbs/11_logger.ipynb #8073c289
 @dataclass

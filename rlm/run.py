@@ -25,8 +25,9 @@ from .lm import LM, name_of, sub_lm_of, trait
 from .output_type import OutputType
 from .preview import describe_all, path_hint, shows_whole
 from .subcalls import SubCalls
-from .text import names_in, sendable
-from .types import Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCompletion, RLMError, RunSettings
+from .text import names_in, sendable, without
+from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCompletion, RLMError, RunSettings,
+                       cleaned)
 
 # %% auto #0
 __all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'make_call', 'first_messages', 'opens_repls', 'told_all', 'Run',
@@ -86,7 +87,8 @@ def make_call(rlm: RLM, prompt: Any, context: Any, root_prompt: str | None, outp
     "The question and all that comes with it. Raises `ConfigurationError` where the arguments are no question."
     question, context = split_prompt(prompt, context, root_prompt)
     wanted = None if output_type is None else OutputType(output_type)
-    return Call(question, context, Ledger(rlm.limits, rlm.max_concurrent_subcalls), wanted, **more)
+    ledger = Ledger(rlm.limits, rlm.max_concurrent_subcalls, secrets=rlm.secrets)
+    return Call(without(question, ledger.secrets), context, ledger, wanted, **more)
 
 # %% ../nbs/13_run.ipynb #b38ef27d
 def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
@@ -99,13 +101,14 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     if data: task = prompts.task_message(question, previews)
     else: task = prompts.prompt_message(question, name, previews)
     told = [past.reminder, task["content"], call.output_type.told if call.output_type else ""]
-    task["content"] = sendable("\n\n".join(filter(None, told)))
+    task["content"] = without(sendable("\n\n".join(filter(None, told))), call.ledger.secrets)
     if past.messages: return [*past.messages, task]
     template = found.system_prompt if rlm.custom_system_prompt is None else rlm.custom_system_prompt
     recursion = opens_repls(rlm, call.ledger)
     system = prompts.system_prompt(rlm.tools, template, rlm.show_values, bool(past.names), recursion)
     example = prompts.EXAMPLE if found.system_prompt is None else ()  # it is Python
-    return [{"role": "system", "content": sendable(system)}, *map(dict, example), task]
+    system = without(sendable(system), call.ledger.secrets)
+    return [{"role": "system", "content": system}, *map(dict, example), task]
 
 def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
     "Whether `rlm_query` opens another REPL there."
@@ -139,11 +142,6 @@ class Run:
         "What it brings into an environment."
         tools = self.subcalls.functions | self.rlm.tools
         return Task(self.call.question, self.call.data, tools, self.label, self.ledger.stop)
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        "Its credentials, which logs and traces leave out."
-        return tuple(dict.fromkeys(s for lm in self.rlm.lms for s in trait(lm, "secrets")))
 
 # %% ../nbs/13_run.ipynb #7bb8acc7
 @patch
@@ -209,6 +207,7 @@ def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResu
     if not isinstance(result, CodeResult):
         raise ConfigurationError(f"{run.__qualname__}() returned a {type(result).__name__}, "
                                  "not an rlm.types.CodeResult.")
+    result = cleaned(result, self.ledger.secrets)
     calls = self.subcalls.take()
     return replace(result, rlm_calls=calls) if calls else result
 
@@ -230,7 +229,7 @@ def _tell_start(self: Run) -> None:
         continues=past.previous.id if past.previous else "", names=self.held.surroundings.names)
     self.emit(RunStarted(
         call.question, name_of(rlm.lm), rlm.max_iterations, self.id, tuple(self.trajectory.messages),
-        len(past.messages), call.context if has_context else None, has_context, settings, self.secrets))
+        len(past.messages), call.context if has_context else None, has_context, settings, self.ledger.secrets))
     for hint in (self.held.surroundings.hint, path_hint(call.context)):
         if hint: self.emit(Notice(hint))
 
@@ -269,11 +268,14 @@ def finish(self: Run, answer: Answer | None, stop_reason: str, keep: bool = True
     for name in getattr(changes, "withheld", ()):
         self.emit(Notice(f"Your {name} stayed as it was. "
                          f"What the model made of it is in result.changes.withheld[{name!r}]."))
+    if guess := self.ledger.spent.estimated_tokens:
+        self.emit(Notice(f"{guess:,} tokens in the usage of this run are estimated, since nobody counted them."))
+    secrets = self.ledger.secrets
     computed = answer.computed and stop_reason == "final"
     result = RLMChatCompletion(
-        name_of(self.rlm.lm), self.call.question, answer.text, answer.value, tuple(t.iterations), tuple(t.messages),
-        dict(self.ledger.by_model), time.perf_counter() - self.began, stop_reason, computed, changes, self.id,
-        self.call.past.previous, self.secrets)
+        name_of(self.rlm.lm), self.call.question, without(answer.text, secrets), answer.value, tuple(t.iterations),
+        tuple(t.messages), dict(self.ledger.by_model), time.perf_counter() - self.began, stop_reason, computed, changes,
+        self.id, self.call.past.previous, secrets)
     self.rlm.last_result = result
     self.emit(RunEnded(result))
     return result

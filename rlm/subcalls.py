@@ -12,7 +12,7 @@ from .environments.stopping import Stopped
 from .events import Event, Listeners, SubCallEnded, SubCallStarted
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
-from .text import sendable
+from .text import sendable, without
 from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError
 
 # %% auto #0
@@ -96,6 +96,7 @@ def _ask(self: SubCalls, name: str, prompt: str, model: str | None, number: int,
     "The reply to question `number`, which the code asked by the function `name`."
     if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
     lm, level = self._choose(name, model)
+    prompt = without(prompt, self.ledger.secrets)
     asked = name_of(sub_lm_of(lm))
     self.emit(SubCallStarted(prompt, asked, self.ledger.spent, self.depth))
     try: call = self._answer(prompt, lm, level, on_this_thread)
@@ -103,7 +104,8 @@ def _ask(self: SubCalls, name: str, prompt: str, model: str | None, number: int,
     except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
         run = getattr(e, "result", None)
         call = _sub_call_of(prompt, run) if isinstance(run, RLMChatCompletion) else SubCall(prompt, "", asked)
-        self._record(number, replace(call, response="", error=f"{type(e).__name__}: {e}"))
+        error = without(f"{type(e).__name__}: {e}", self.ledger.secrets)
+        self._record(number, replace(call, response="", error=error))
         if isinstance(e, Stopped): raise
         try: self.ledger.check()
         except LimitError as limit: raise Stopped(str(limit)) from None  # nothing in the block may go on

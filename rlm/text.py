@@ -5,13 +5,15 @@
 # %% ../nbs/17_text.ipynb #adc071c7
 from __future__ import annotations
 import ast, json, re, reprlib
+from functools import lru_cache
 from itertools import islice
+from operator import is_not
 from typing import Any
 from .environments.stopping import BlockEnd
 
 # %% auto #0
-__all__ = ['BRIEF', 'join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'bounded_repr', 'fenced', 'plain',
-           'sendable', 'names_in', 'parse_python']
+__all__ = ['BRIEF', 'REMOVED', 'join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'bounded_repr', 'fenced',
+           'plain', 'sendable', 'names_in', 'parse_python']
 
 # %% ../nbs/17_text.ipynb #b2a771a4
 def join_ends(head: str, cut: int, tail: str) -> str:
@@ -56,11 +58,29 @@ def looks_secret(name: Any,   # a variable's name or a dict's key
     return bool(_SECRET_VALUE.fullmatch(head if isinstance(head, str) else head.decode("latin-1")))
 
 # %% ../nbs/17_text.ipynb #52c812a9
-def without(text: str, secrets: tuple[str, ...]) -> str:
-    "`text` without the run's credentials, in whatever form JSON writes them."
-    for secret in secrets:
-        for form in {secret, json.dumps(secret)[1:-1]}: text = text.replace(form, "[key removed]")
-    return text
+REMOVED = "[key removed]"
+_WORDS = re.compile(r"(([A-Z]?[a-z]+|[A-Z]+)([ _/.-]|$))+")
+
+@lru_cache(maxsize=100)
+def _forms(secrets: tuple[str, ...]) -> list[str]:
+    "What to look for: each credential as it is and as JSON writes it, the longest first."
+    found = [s for s in secrets if isinstance(s, str) and len(s) >= 8 and not (len(s) < 20 and _WORDS.fullmatch(s))]
+    return sorted({form for s in found for form in (s, json.dumps(s)[1:-1])}, key=len, reverse=True)
+
+def without(x: Any, secrets: tuple[str, ...], seen: dict | None = None) -> Any:
+    "`x` without these credentials in its texts, if it is a text or a builtin container. `seen` is for recursion."
+    if type(x) is str:
+        for form in _forms(tuple(secrets)): x = x.replace(form, REMOVED)
+    if type(x) not in _CONTAINERS or not secrets: return x
+    seen = {} if seen is None else seen
+    if id(x) in seen: return seen[id(x)]
+    seen[id(x)] = x
+    parts = [*x, *x.values()] if type(x) is dict else [*x]
+    try: clean = [without(part, secrets, seen) for part in parts]
+    except RecursionError: return x  # nested too deep for any file
+    if any(map(is_not, clean, parts)):
+        seen[id(x)] = dict(zip(clean, clean[len(x):])) if type(x) is dict else type(x)(clean)
+    return seen[id(x)]
 
 # %% ../nbs/17_text.ipynb #81e6f9e7
 class _Brief(reprlib.Repr):

@@ -4,30 +4,33 @@
 
 # %% ../nbs/15_types.ipynb #f66862d5
 from __future__ import annotations
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from decimal import Decimal
 from functools import partial
 from itertools import count
 from typing import Any, Iterator
 from fastcore.basics import patch
-from .text import bounded_repr
+from .text import bounded_repr, without
 
 # %% auto #0
-__all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'CodeBlock', 'Iteration', 'RunSettings', 'RLMChatCompletion',
-           'RLMError', 'ConfigurationError', 'LMError', 'LMConnectionError', 'LMTimeoutError', 'LMAuthenticationError',
-           'ModelNotFoundError', 'LMRateLimitError', 'LMServerError', 'LMRequestError', 'ContextWindowExceededError',
-           'LMResponseError', 'LimitError', 'TimeoutExceededError', 'TokenLimitExceededError', 'BudgetExceededError',
-           'ErrorThresholdExceededError', 'OutputTypeError', 'SubcallError', 'RunEndedError']
+__all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'CodeBlock', 'cleaned', 'Iteration', 'RunSettings',
+           'RLMChatCompletion', 'RLMError', 'ConfigurationError', 'LMError', 'LMConnectionError', 'LMTimeoutError',
+           'LMAuthenticationError', 'ModelNotFoundError', 'LMRateLimitError', 'LMServerError', 'LMRequestError',
+           'ContextWindowExceededError', 'LMResponseError', 'LimitError', 'TimeoutExceededError',
+           'TokenLimitExceededError', 'BudgetExceededError', 'ErrorThresholdExceededError', 'OutputTypeError',
+           'SubcallError', 'RunEndedError']
 
 # %% ../nbs/15_types.ipynb #66050809
 @dataclass(frozen=True)
 class Usage:
-    "Tokens and money spent on answered requests."
+    "Tokens and money spent on requests."
     input_tokens: int = 0      # prompt tokens, as the provider counts them
     output_tokens: int = 0     # completion tokens, reasoning included, as the provider counts them
     calls: int = 0             # requests answered
     cost: float | None = None  # USD, as the endpoint reports it or by the prices you gave; None where it is unknown
     cached_tokens: int = 0     # those of the input that the provider had in its cache, and bills for less
+    unanswered: int = 0        # requests that were still on their way when the run ended; their cost is unknown
+    estimated_tokens: int = 0  # those that rlm had to estimate, one for four characters
 
     @property
     def total_tokens(self) -> int:
@@ -37,15 +40,21 @@ class Usage:
     def __str__(self) -> str:
         calls = f"{self.calls:,} call" + "s" * (self.calls != 1)
         cached = f" ({self.cached_tokens:,} cached)" if self.cached_tokens else ""
+        calls += f" and {self.unanswered:,} unanswered" if self.unanswered else ""
+        guess = f" ({self.estimated_tokens:,} tokens estimated)" if self.estimated_tokens else ""
         cost = "cost unknown" if self.cost is None else f"${self.cost:.4f}"
-        return f"{self.input_tokens:,} tokens in{cached}, {self.output_tokens:,} out, {calls}, {cost}"
+        return f"{self.input_tokens:,} tokens in{cached}, {self.output_tokens:,} out{guess}, {calls}, {cost}"
+
+    def __repr__(self) -> str:
+        shown = {n: x for n, x in vars(self).items() if x or n not in ("unanswered", "estimated_tokens")}
+        return f"Usage({', '.join(f'{n}={x!r}' for n, x in shown.items())})"
 
     def __add__(self, other: Usage) -> Usage:
         "Both usages as one. A sum with an unknown cost in it is unknown."
         costs = [usage.cost for usage in (self, other) if usage.calls]
         cost = sum(costs) if costs and None not in costs else None
-        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens,
-                     self.calls + other.calls, cost, self.cached_tokens + other.cached_tokens)
+        both = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "cost"}
+        return Usage(**both, cost=cost)
 
 # %% ../nbs/15_types.ipynb #35ea7161
 @dataclass(frozen=True)
@@ -122,6 +131,14 @@ class CodeBlock:
     "A block of code and what it did."
     code: str
     result: CodeResult
+
+# %% ../nbs/15_types.ipynb #2d109474
+def cleaned(record: Any, secrets: tuple[str, ...]) -> Any:
+    "A `Reply`, a `CodeResult` or an `Answer` without these credentials in its texts."
+    if not secrets: return record
+    found = {f.name: getattr(record, f.name) for f in fields(record)}
+    clean = {n: cleaned(x, secrets) if isinstance(x, Answer) else without(x, secrets) for n, x in found.items()}
+    return replace(record, **clean)
 
 # %% ../nbs/15_types.ipynb #1c9c432e
 @dataclass(frozen=True)
@@ -201,7 +218,7 @@ def _as_json(x: Any, seen: Iterator[int], above: tuple[int, ...] = ()) -> Any:
 @patch
 def to_dict(self: RLMChatCompletion) -> dict:
     "The run as plain JSON types; `...` for a value inside of itself, over 100 levels deep, or after a million others."
-    return _as_json(self, count()) | {"usage": _as_json(self.usage, count())}
+    return without(_as_json(self, count()) | {"usage": _as_json(self.usage, count())}, self.secrets)
 
 # %% ../nbs/15_types.ipynb #45227fa9
 class RLMError(Exception):

@@ -83,7 +83,7 @@ class ChatServer:
         if (method, path) == ("GET", "/v1/models"):
             if isinstance(self.models, Http): return self.models
             return Http(body={"object": "list", "data": [{"id": m, "object": "model"} for m in self.models]})
-        if (method, path) != ("POST", "/v1/chat/completions"):
+        if (method, path.partition("?")[0]) != ("POST", "/v1/chat/completions"):
             return Http(404, {"error": {"message": f"no such route: {method} {path}"}})
         body = json.loads(raw)
         with self._lock:

@@ -519,6 +519,54 @@ r = run("print('rm')", "print(1)", "print('fine')", approve=approve)''')
     said = k.value("[m['content'] for m in _last.messages if m['role'] == 'user'][3:]")
     assert "did not allow" in said[0] and "The user changed your code. This ran:\nprint(2)" in said[1]
 
+ASKED = '''
+_asked, _at_once, _lock = [], [0, 0], __import__("threading").Lock()
+def approve(code):
+    with _lock: _asked.append(code); _at_once[0] += 1; _at_once[1] = max(_at_once)
+    __import__("time").sleep(0.01)
+    with _lock: _at_once[0] -= 1
+    return None if "open(" in code else code.replace("1 + 1", "2 + 2")
+class Family:
+    model = "family"
+    def complete(self, messages):
+        if len(messages) == 1: return "a plain reply"
+        task, heard = messages[5]["content"], len(messages) > 6
+        if "by text" in task: return "FINAL(str(len(context)) + 'by text')" if not heard else "FINAL(no)"
+        if "writes" in task: return block(f"open({_path!r}, 'w')") if not heard else "FINAL(could not)"
+        if "changes" in task: return block("FINAL(1 + 1)")
+        if "hands on" in task: return block("FINAL(rlm_query('wri' + 'tes'))") if not heard else "FINAL(could not)"
+        return block(_code) if not heard else "FINAL(gave up)"
+def family(**kw):
+    _asked.clear()
+    return RLM(Family(), environment="jupyter", environment_kwargs=dict(kw, approve=approve), max_depth=4, verbose=False)
+'''
+CHILD = "# This is the code of a child, which the model opened with rlm_query.\n"
+REACHED = {
+    "rlm_query": "FINAL(rlm_query('writes'))", "a batch": "FINAL(rlm_query_batched(['writes'] * 5))", "a grandchild": "FINAL(rlm_query('hands on'))",
+    "a thread": "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(5) as p: FINAL(list(p.map(rlm_query, ['writes'] * 5)))",
+    "an answer outside code": "FINAL(rlm_query('by text'))"}
+ASK = ["rlm.completion('Go.')", "rlm.start_session().chat('Go.')", "list(rlm.stream('Go.'))", "await rlm.acompletion('Go.')"]
+
+@pytest.mark.parametrize("reached", REACHED)
+def test_approve_is_asked_for_the_code_of_children(k, tmp_path, reached):
+    file = tmp_path / "written"
+    k.ok(f"_code, _path = {REACHED[reached]!r}, {str(file)!r}{ASKED}")
+    for mode, how in zip(["{}", "BOTH", "READ", "BACK"], ASK):
+        k.ok(f"rlm = family(**{mode})\n{how}")
+        first, *of_children = k.value("_asked")
+        assert not file.exists() and first == REACHED[reached] and k.value("_at_once[1]") == 1
+        if reached == "an answer outside code": assert of_children == [CHILD + "str(len(context)) + 'by text'"]
+        else: assert len(of_children) == {"rlm_query": 1, "a grandchild": 2}.get(reached, 5) and all(c.startswith(CHILD) for c in of_children)
+
+def test_what_approve_returns_for_a_child_is_what_runs(k):
+    k.ok("_code, _path = \"FINAL(rlm_query('changes'))\", ''" + ASKED)
+    assert k.value("family().completion('Go.').response") == "4" and k.value("_asked[1]") == CHILD + "FINAL(1 + 1)"
+    k.ok("result = family().completion('Go.')")
+    assert k.value("[(b.code, b.result.ran) for b in result.iterations[0].code_blocks[0].result.rlm_calls[0].run.iterations[0].code_blocks]") == [
+        ("FINAL(2 + 2)", "FINAL(2 + 2)")]
+    k.ok("approve = lambda code: 7 if 'child' in code else code\nresult = family().completion('Go.')")
+    assert "approve must return the code to run" in k.value("result.iterations[0].code_blocks[0].result.error") and k.value("result.response") == "gave up"
+
 # -- Ctrl-C
 
 INTERRUPTS = {

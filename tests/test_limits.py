@@ -5,6 +5,7 @@ from textwrap import dedent
 
 import pytest
 from rlm import RLM
+from rlm.events import Notice
 from rlm.lm import ScriptedLM
 from rlm.types import *
 from server import HANG, ChatServer, Http, completion
@@ -208,6 +209,37 @@ def test_a_reply_without_usage_breaks_a_budget_at_once():
         e, _ = asked(BudgetExceededError, s, max_budget=1, backend_kwargs={"prices": PRICES})
     assert "can't be known" in str(e)
 
+@pytest.mark.parametrize("usage", [{"prompt_tokens": 10}, {"prompt_tokens": 10, "completion_tokens": 10**400}, {"prompt_tokens": "10", "completion_tokens": -1}])
+def test_a_reply_with_half_its_usage_breaks_a_budget_too(usage):
+    with ChatServer([{**completion("```repl\n1\n```"), "usage": usage}]) as s:
+        asked(BudgetExceededError, s, max_budget=1, backend_kwargs={"prices": PRICES})
+
+class Uncounted:
+    "A backend of the user's own that counts nothing."
+    model, asked = "uncounted", 0
+    def complete(self, messages):
+        self.asked += 1
+        return "x" * 40 if len(messages) == 1 else f"```repl\n{ASK_MUCH}\n```"
+
+def test_tokens_that_nobody_counts_are_estimated_and_limited():
+    def uncounted(body): return {**completion(code_then_answer(ASK_MUCH, "x" * 40)(body), body), "usage": None}
+    heard = []
+    with ChatServer(uncounted) as s:
+        e, _ = asked(TokenLimitExceededError, s, max_tokens=3_000, logger=heard.append)
+        usage = e.result.usage
+        asked_then = 1 + (3_000 - e.result.iterations[0].reply.usage.total_tokens) / (5 + 10)  # 19 characters sent, 40 received
+        assert asked_then <= len(s.requests) == usage.calls <= asked_then + 2
+    assert 3_000 <= usage.total_tokens == usage.estimated_tokens < 3_020 and "tokens estimated" in str(usage)
+    notices = [e.text for e in heard if isinstance(e, Notice)]
+    assert notices == [f"{usage.total_tokens:,} tokens in the usage of this run are estimated, since nobody counted them."]
+
+def test_a_backend_of_ones_own_that_counts_nothing_is_limited_too():
+    lm = Uncounted()
+    e, _ = ended(TokenLimitExceededError, lambda: RLM(lm, verbose=False, max_tokens=3_000).completion("go", context=1))
+    assert 3_000 <= e.result.usage.estimated_tokens == e.result.usage.total_tokens < 3_020 and lm.asked == e.result.usage.calls < 200
+    calm = RLM(ScriptedLM(["FINAL(4)"]), verbose=False).completion("Two and two?")
+    assert calm.usage == Usage(calls=1)  # without a limit its own word is taken
+
 @pytest.mark.parametrize("prices", [{"input": 1}, {"input": 1, "output": -1}, {"input": "1", "output": 2}, [1, 2],
                                     {"input": 1, "output": 2, "in": 3}])
 def test_prices_that_are_none(prices):
@@ -256,6 +288,46 @@ def test_the_accounts_agree_to_the_token():
     assert result.usage.input_tokens == sum(u["prompt_tokens"] for u in s.usage)
     assert result.usage.output_tokens == sum(u["completion_tokens"] for u in s.usage)
     assert result.usage.calls == len(s.requests) == 6
+
+ON_THEIR_WAY = {"the loop": (HANG, 1), "llm_query": (code_then_answer("llm_query('x' * 400)", HANG), 1),
+                "a batch": (code_then_answer("llm_query_batched(['x' * 400] * 7)", HANG), 4),
+                "a child": (lambda body: HANG if "child" in task(body) else "```repl\nrlm_query('child')\n```", 1)}
+
+@pytest.mark.parametrize("place", [here, in_a_thread])
+@pytest.mark.parametrize("who", ON_THEIR_WAY)
+def test_requests_on_their_way_are_in_the_account(who, place):
+    replies, unanswered = ON_THEIR_WAY[who]
+    with ChatServer(replies) as s:
+        rlm = rlm_for(s, max_timeout=1.5, max_concurrent_subcalls=4, max_depth=2, backend_kwargs={"prices": PRICES})
+        e, _ = ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))
+        usage, sent = e.result.usage, s.messages
+        assert usage.unanswered == unanswered and usage.calls + usage.unanswered == len(sent)
+        characters = sum(len(m["content"]) for messages in sent[usage.calls:] for m in messages)
+        assert characters / 4 <= usage.estimated_tokens <= characters / 4 + unanswered
+        assert usage.input_tokens == usage.estimated_tokens + sum(u["prompt_tokens"] for u in s.usage)
+        assert (usage.cost is not None) == bool(usage.calls)  # of those that were answered
+        assert f"{unanswered} unanswered" in str(usage)
+    assert rlm.last_result.usage == usage
+
+def test_a_request_that_is_answered_after_the_end_is_counted_once():
+    over, went = threading.Event(), threading.Event()
+    class Late:
+        model = "late"
+        def complete(self, messages):
+            if len(messages) > 1: return Reply("```repl\nllm_query('x' * 400)\n```", usage=Usage(10, 1, calls=1))
+            over.wait(60)
+            went.set()
+            return Reply("late", usage=Usage(100, 1, calls=1))
+    rlm = RLM(Late(), verbose=False, max_timeout=0.3)
+    e, _ = ended(TimeoutExceededError, lambda: rlm.completion("go", context=1))
+    assert e.result.usage == Usage(110, 1, calls=1, unanswered=1, estimated_tokens=100)
+    over.set()
+    assert went.wait(60) and e.result.usage.unanswered == 1 and e.result.usage.calls == 1
+
+def test_requests_that_were_refused_are_not_in_the_account():
+    with ChatServer(code_then_answer("try: llm_query('x')\nexcept Exception: pass", Http(400, {"error": "no"}))) as s:
+        usage = rlm_for(s).completion("go", context=1).usage
+    assert (usage.calls, usage.unanswered, usage.estimated_tokens) == (2, 0, 0)
 
 # -- the window
 

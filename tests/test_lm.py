@@ -1,10 +1,13 @@
 """`rlm.lm` against a real server: what goes over the wire, and what a user is told when it goes wrong."""
-import inspect, socket, subprocess, sys, time, traceback
+import gzip, inspect, json, socket, subprocess, sys, time, traceback, zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import openai, pytest
+from rlm import RLM
 from rlm.backends import create_lm
 from rlm.lm import OpenAILM, ScriptedLM, ask
+from rlm.logger import RLMLogger, read_log
+from rlm.text import without
 from rlm.types import (ConfigurationError, ContextWindowExceededError, LMAuthenticationError, LMConnectionError, LMError, LMRateLimitError,
                        LMRequestError, LMResponseError, LMServerError, LMTimeoutError, ModelNotFoundError, Reply, Usage)
 from server import HANG, RESET, ChatServer, Http, completion
@@ -56,12 +59,70 @@ def test_no_text(message):
 def test_a_tool_call_is_kept():
     assert reply_to({"content": None, "tool_calls": [{"id": "call_1"}]}).extra["tool_calls"] == [{"id": "call_1"}]
 
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, {"prompt_tokens": "many"}, [], "absent"])
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, {"prompt_tokens": "many"}, [], "absent", {"prompt_tokens": 10**400},
+    {"prompt_tokens": -5, "completion_tokens": [1]}, {"prompt_tokens": {}, "completion_tokens": 10**400, "prompt_tokens_details": 3}])
 def test_no_usage(usage):
     sent = completion("hi")
     if usage == "absent": del sent["usage"]
     else: sent["usage"] = usage
-    assert reply_to(sent).usage == Usage(0, 0, calls=1)
+    usage = reply_to(sent).usage
+    assert usage == Usage(3, 1, calls=1, estimated_tokens=4) and usage.cost is None  # "hello there", "hi": one token for four characters
+    assert str(usage) == "3 tokens in, 1 out (4 tokens estimated), 1 call, cost unknown"
+
+def test_what_is_counted_is_not_estimated():
+    sent = completion("hi", {"model": "m", "messages": HELLO})
+    assert reply_to(sent).usage == Usage(2, 1, calls=1)
+    del sent["usage"]["completion_tokens"]
+    assert reply_to(sent).usage == Usage(2, 1, calls=1, estimated_tokens=1)
+
+@pytest.mark.parametrize("field, odd", [("model", 5), ("model", {"a": 1}), ("model", ["x"]), ("model", None), ("usage", "much"), ("choices", [1])])
+def test_fields_of_another_type(field, odd):
+    sent = completion("hi") | {field: odd}
+    with ChatServer(sent) as s:
+        if field == "choices":
+            with pytest.raises(LMResponseError, match="without a message"): lm_for(s).complete(HELLO)
+        else:
+            reply = ask(lm_for(s), HELLO)
+            assert (reply.content, reply.model) == ("hi", "test-model")
+            assert reply.extra.get(field) == odd
+
+DEEP = '{"choices": ' + "[" * 100_000 + "]" * 100_000 + "}"
+LONG = '{"choices": [], "n": ' + "7" * 5_000 + "}"
+@pytest.mark.parametrize("body", [DEEP, LONG])
+@pytest.mark.parametrize("status", [200, 400, 404, 500])
+def test_json_that_no_reader_takes(body, status):
+    kinds = {200: LMResponseError, 400: LMRequestError, 404: ModelNotFoundError, 500: LMServerError}
+    said = str(error_of(Http(status, body), kind=kinds[status]))
+    assert "number too long" in said or "nested too deep" in said or status != 200
+
+@pytest.mark.parametrize("depth", [60, 300, 900])
+def test_a_reply_with_a_deep_field_is_one_or_is_none(tmp_path, depth):
+    deep = json.dumps(completion("FINAL(4)"))[:-1] + ', "note": ' + "[" * depth + "]" * depth + "}"
+    logger = RLMLogger(tmp_path)
+    with ChatServer(lambda body: Http(body=deep)) as s:
+        try: result = RLM(lm_for(s), logger=logger, verbose=False).completion("Two and two?")
+        except LMResponseError as e: assert "nested too deep" in str(e)
+        else: assert result.response == "4" == read_log(logger.path)[0].result.response
+
+@pytest.mark.parametrize("code", [10**400, -1, True, 200])
+def test_an_odd_code_in_an_error(code):
+    error_of({"error": {"code": code, "message": "broken"}}, kind=LMServerError)
+
+@pytest.mark.parametrize("status", [200, 500])
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
+def test_an_answer_of_a_hundred_megabytes_is_not_read_to_its_end(encoding, status, monkeypatch):
+    zeros = zlib.compressobj(wbits={"gzip": 31, "deflate": 15}.get(encoding, 31))
+    body = b"".join(zeros.compress(b"0" * 10**7) for _ in range(30)) + zeros.flush()
+    if encoding == "identity": body = b"0" * 10**8
+    parsed, loads = [], json.loads
+    monkeypatch.setattr("rlm.lm.json.loads", lambda text, **kw: (parsed.append(len(text)), loads(text, **kw))[1])
+    e = error_of(Http(status, body, {"content-encoding": encoding}), kind=LMServerError if status == 500 else LMResponseError)
+    assert "more than 20,000,000 bytes" in str(e) and max(parsed, default=0) < 100
+
+def test_a_long_answer_that_a_reply_may_have_is_read():
+    text = "word " * 1_000_000
+    packed = gzip.compress(json.dumps(completion(text)).encode())
+    assert reply_to(Http(body=packed, headers={"content-encoding": "gzip"})).content == text
 
 def test_cost():
     sent = completion("hi")
@@ -226,6 +287,68 @@ def test_clients_that_will_not_do():
         OpenAILM("m", client=openai.AsyncOpenAI(api_key="k"))
     with pytest.raises(ConfigurationError, match="set them there"):
         OpenAILM("m", client=openai.OpenAI(api_key="k"), timeout=3)
+
+# -- every option of create()
+
+SENT = dict(temperature=0.5, max_completion_tokens=9, max_tokens=8, stop=["x"], seed=7, metadata={"a": "b"}, logit_bias={"5": 1}, tools=[{"type": "function",
+            "function": {"name": "f", "parameters": {}}}], response_format={"type": "json_object"}, user="me", n=2, logprobs=True, store=False,
+            extra_headers={"X-Title": "Mine"}, extra_query={"api-version": "2"}, extra_body={"top_k": 5, "seed": 8}, timeout=30.0)
+NOT_OURS = {"self", "messages", "model", "stream", "stream_options"}
+
+def seen(request):
+    headers = {k: v for k, v in request.headers.items() if k not in ("user-agent", "content-length", "x-stainless-raw-response", "host", "accept-encoding")}
+    return request.body, headers, request.path
+
+@pytest.mark.parametrize("options", [{k: v} for k, v in SENT.items()] + [SENT], ids=[*SENT, "all"])
+def test_every_option_goes_where_the_client_puts_it(options):
+    with ChatServer() as s:
+        client = openai.OpenAI(base_url=s.base_url, api_key=KEY, max_retries=0)
+        OpenAILM("m", client=client).complete(HELLO, **options)
+        OpenAILM("m", base_url=s.base_url, api_key=KEY, max_retries=0, **options).complete(HELLO)
+        OpenAILM("m", base_url=s.base_url, api_key=KEY, max_retries=0).complete(HELLO, **options)
+        theirs, ours, once = map(seen, s.requests)
+        assert theirs == ours == once
+
+def test_every_option_that_is_no_field_of_the_body_is_known():
+    "A new option of `create()` that goes elsewhere wants a place in `OpenAILM`, too."
+    options = set(inspect.signature(openai.resources.chat.completions.Completions.create).parameters) - NOT_OURS
+    assert {o for o in options if o.startswith("extra_") or o == "timeout"} == {"extra_headers", "extra_query", "extra_body", "timeout"}
+
+def test_a_time_limit_for_one_request():
+    with ChatServer(HANG) as s:
+        with pytest.raises(LMTimeoutError): lm_for(s).complete(HELLO, timeout=0.2)
+
+def test_options_of_the_client():
+    own = dict(default_headers={"X-Team": "blue-4711"}, default_query={"v": "2"}, organization="org-1", project="proj-1")
+    with ChatServer() as s:
+        lm = lm_for(s, **own)
+        lm.complete(HELLO)
+        request, = s.requests
+        assert request.path.endswith("?v=2") and request.headers["x-team"] == "blue-4711" and request.body.keys() == {"model", "messages"}
+        assert (request.headers["openai-organization"], request.headers["openai-project"]) == ("org-1", "proj-1")
+        with pytest.raises(ConfigurationError, match="set them there"): OpenAILM("m", client=brought(s), **own)
+
+# -- what is secret
+
+@pytest.mark.parametrize("options, secret", [
+    (dict(extra_headers={"X-Pass": "Basic dXNlcjpwYXNz"}), "dXNlcjpwYXNz"), (dict(default_headers={"Cookie": "sid=1f2e3d4c"}), "sid=1f2e3d4c"),
+    (dict(extra_body={"plugins": [{"id": "web", "api_key": "tvly-12345678"}]}), "tvly-12345678"), (dict(extra_body={"token": {"value": "abc1def2"}}), "abc1def2"),
+    (dict(extra_query={"key": "9f8e7d6c"}), "9f8e7d6c"), (dict(default_query={"sig": "sk-proj-4f9aTq2mW8zL1c"}), "sk-proj-4f9aTq2mW8zL1c"),
+    (dict(base_url="http://me:hunter2hunter2@localhost/v1"), "hunter2hunter2"), (dict(base_url="http://localhost/v1?token=5f4e3d2c"), "5f4e3d2c"),
+    (dict(client=openai.OpenAI(api_key="k", default_headers={"Authorization": "Bearer 0a1b2c3d4e5f"})), "0a1b2c3d4e5f"),
+    (dict(client=openai.OpenAI(api_key="k", default_query={"api_key": "0a1b2c3d"})), "0a1b2c3d")])
+def test_credentials_in_options_are_known(options, secret):
+    lm = OpenAILM("m", **({} if "client" in options else {"api_key": ""}), **({"base_url": "http://localhost/v1"} if not {"client", "base_url"} & options.keys() else {}), **options)
+    assert secret in lm.secrets and secret not in repr(lm)
+    assert without(f"It is {secret}.", lm.secrets) == "It is [key removed]."
+
+def test_options_that_are_no_credentials():
+    assert OpenAILM("m", base_url="http://localhost/v1", extra_body={"top_k": 5, "provider": {"order": ["openai"]}}, temperature=0).secrets == ()
+
+@pytest.mark.parametrize("key", ["EMPTY", "none", "lm-studio", "not-needed", "no-key-required", "sk-no-key-required", "messages", "placeholder"])
+def test_a_placeholder_makes_no_holes(key):
+    text = f"The model in {key} said {key}."
+    assert without(text, OpenAILM("m", base_url="http://localhost/v1", api_key=key).secrets) == text
 
 # -- faults
 

@@ -1,8 +1,9 @@
 """What the model's code asks of models: batches, children, other models, and servers that fail; all over real HTTP."""
-import threading, time
+import dataclasses, inspect, threading, time
 
 import pytest
 from rlm import RLM
+from rlm.environments.jupyter import configure
 from rlm.lm import ScriptedLM
 from rlm.types import *
 from server import HANG, RESET, ChatServer, Http, completion
@@ -206,6 +207,48 @@ def test_an_rlm_that_the_code_calls_itself_is_refused():
     rlm = RLM(ScriptedLM(["```repl\nme.completion('again')\n```", "FINAL(no)"]), verbose=False, custom_tools={})
     rlm.tools["me"] = rlm
     assert "is running the code that calls it" in first_block(rlm.completion("go", context=1)).error
+
+# What becomes of each setting in a child. Whoever adds one decides here whether it guards a run, and then it guards children.
+IN_A_CHILD = {
+    "backend": lambda up, child: child.lm is not up.lm, "backend_kwargs": lambda up, child: child.secrets == up.secrets == ("sk-0123456789",),
+    "other_backends": lambda up, child: child.lms is up.lms, "other_backend_kwargs": lambda up, child: child.lms is up.lms,
+    "environment": lambda up, child: child.environment == "local", "environment_kwargs": lambda up, child: child.environment_kwargs == up.environment_kwargs,
+    "max_iterations": lambda up, child: child.max_iterations == up.max_iterations == 7, "max_depth": lambda up, child: child.max_depth == up.max_depth == 3,
+    "max_timeout": lambda up, child: child.limits is up.limits, "max_tokens": lambda up, child: child.limits is up.limits,
+    "max_budget": lambda up, child: child.limits is up.limits, "max_errors": lambda up, child: child.limits is up.limits,
+    "max_concurrent_subcalls": lambda up, child: child.max_concurrent_subcalls == up.max_concurrent_subcalls == 2,
+    "custom_system_prompt": lambda up, child: child.custom_system_prompt == up.custom_system_prompt == "Be brief.",
+    "custom_tools": lambda up, child: child.tools is up.sub_tools, "custom_sub_tools": lambda up, child: child.tools.keys() == {"only_this"},
+    "persistent": lambda up, child: not child.persistent and child.repl is None, "logger": lambda up, child: child.logger is None,
+    "verbose": lambda up, child: child.verbose is False, "unknown": None}
+IN_ITS_ENVIRONMENT = {"preview": "the same", "approve": "the same", "sync_from_user_ns": "a child sees nothing of the user's",
+                      "sync_to_user_ns": "and gives nothing", "sync_vars": "and gives nothing"}
+IN_ITS_RECORD = {"environment", "environment_kwargs", "persistent", "tools", "models", "sampling", "repl", "session", "continues", "names"}
+
+def test_what_guards_a_run_guards_its_children():
+    assert list(inspect.signature(RLM).parameters) == sorted(IN_A_CHILD, key=list(inspect.signature(RLM).parameters).index)
+    assert {"preview", *inspect.signature(configure).parameters} == IN_ITS_ENVIRONMENT.keys()
+    assert {f.name for f in dataclasses.fields(RunSettings)} == IN_ITS_RECORD
+    up = RLM("openai", {"model_name": "m", "api_key": "sk-0123456789", "prices": {"input": 1, "output": 1}}, environment_kwargs={"preview": "schema"},
+             max_iterations=7, max_depth=3, max_timeout=60, max_tokens=10**6, max_budget=5, max_errors=9, max_concurrent_subcalls=2,
+             other_backends=["openai"], other_backend_kwargs=[{"model_name": "n", "api_key": "sk-0123456789", "prices": {"input": 1, "output": 1}}],
+             custom_system_prompt="Be brief.", custom_tools={"mine": 1}, custom_sub_tools={"only_this": 2}, persistent=True, logger=print, verbose=True)
+    child = up.child(up.lms[0])
+    assert [name for name, holds in IN_A_CHILD.items() if holds and not holds(up, child)] == []
+    assert [name for name, holds in IN_A_CHILD.items() if holds and not holds(up, child.child(up.lms[0]))] == []
+    assert child.new_repl()._create().show_values is False is child.show_values
+
+def test_a_schema_and_limits_hold_in_a_child():
+    def reply(body):
+        if iteration(body): return "FINAL(done)"
+        return "```repl\n" + ("name = 'Ada' + ' Lovelace'\nlen(5 if name else 6)" if "child" in task(body) else "rlm_query('child')") + "\n```"
+    for preview, told in (("values", True), ("schema", False)):
+        with ChatServer(reply) as s: rlm_for(s, max_depth=2, environment_kwargs={"preview": preview}).completion("go", context=1)
+        said = next(m for m in s.messages if len(m) > 6 and "child" in m[5]["content"])[7]["content"]
+        assert "TypeError" in said and ("Ada Lovelace" in said) == told
+    with ChatServer(lambda body: "```repl\nrlm_query('child')\n```") as s:
+        with pytest.raises(TokenLimitExceededError): rlm_for(s, max_depth=9, max_tokens=2_000).completion("go", context=1)
+    assert len(s.requests) < 9
 
 # -- other models
 

@@ -1,5 +1,5 @@
 "Logs, traces and replays: nothing is lost, nothing secret is written, and what is replayed comes out the same."
-import json, random, re, subprocess, sys, textwrap
+import contextlib, io, json, pickle, random, re, subprocess, sys, textwrap
 from datetime import timezone
 from pathlib import Path
 
@@ -8,11 +8,13 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from rlm import RLM
 from rlm.lm import ScriptedLM
 from rlm.encoding import Missing, decode, encode
+from rlm.events import BlockStarted, RunStarted
 from rlm.logger import RLMLogger, read_log
 from rlm.replay import Replay, ReplayDivergenceError, replay
+from rlm.text import without
 from rlm.types import *
 from rlm.utils.trace_notebook import enable_trace_notebook, main as rlm_trace, trace_notebook, verify
-from server import ChatServer, completion
+from server import ChatServer, Http, completion
 
 nbformat = pytest.importorskip("nbformat")
 KEY = "sk-secret-0123456789abcdef"
@@ -130,16 +132,76 @@ def test_a_large_context_is_written_once_beside_the_log(tmp_path):
     assert len(beside) == 1 and beside[0].read_text() == text and logger.path.stat().st_size < 60_000
     assert [r.context["value"] == text for r in read_log(logger.path)] == [True] * 3
 
-def test_credentials_are_in_no_sink(tmp_path):
-    said = f"The key is {KEY}."
-    reply = completion({"content": f"{said}\n" + block(f"print('{KEY}'); raise ValueError('{KEY}')"), "note": KEY})
-    with ChatServer([reply, f"FINAL({said})", f"FINAL({said})"]) as s:
+SAYS = """import os, json
+key = os.environ['SOME_KEY']
+print(key); print(json.dumps({'k': key + chr(34)}), repr(key)); print('warned', key, file=__import__('sys').stderr)
+try: llm_query('Is ' + key + ' good?')
+except Exception as e: print(e)
+r = llm_query_batched(['first ' + key, 'fail ' + key])
+n = 12345670 + 8
+{'seen': [key, (1, {key: n})]}"""
+
+def sinks(logger, result, session=None):
+    "Everything that keeps or shows a run, as text."
+    def shown(f):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out): f()
+        return out.getvalue()
+    found = {"log": "".join(p.read_text() for p in logger.path.parent.iterdir()), "entries": json.dumps(logger.entries), "markdown": result.trace_markdown,
+             "html": result._repr_html_(), "repr": repr(result) + str(result), "dict": json.dumps(result.to_dict()), "pickle": pickle.dumps(result).decode("latin-1"),
+             "records": repr([result.iterations, result.messages, result.value, result.prompt, result.usage_by_model]), "render": shown(result.render_trace)}
+    return found | ({"history": repr(session.history) + session.history._repr_html_()} if session else {})
+
+@pytest.mark.parametrize("key", [KEY, "12345678", "metadata_2", "t0p/\\secret 'quoted'", "text/plain9"])
+def test_credentials_are_in_no_sink(tmp_path, key, monkeypatch, capsys):
+    "A key that a server echoes, that code prints, that stands in the question, the context, an error, a sub-call, a child and the answer."
+    monkeypatch.setenv("SOME_KEY", key)
+    def reply(body):
+        last, n = body["messages"][-1]["content"], len(body["messages"])
+        if n == 1: return Http(400, {"error": {"message": f"bad {last}"}}) if "fail" in last else completion({"content": f"you said {last} {key}"}, body, model=f"echo-{key}")
+        if "child" in body["messages"][5]["content"]: return block("import os; print(os.environ['SOME_KEY'])") if n == 6 else f"FINAL(Child: {key})"
+        said = {6: block(SAYS), 8: block("print(rlm_query('child ' + key))"), 10: block("raise ValueError(key)"), 12: "FINAL({'key': [key], 'n': n})"}
+        return completion({"content": f"<think>{key}</think>I know {key}.\n{said[n]}", "note": {key: [key]}}, body)
+    with ChatServer(reply) as s:
         logger, trace = enable_trace_notebook(tmp_path)
-        rlm = RLM(backend_kwargs=dict(model_name="m", base_url=s.base_url, api_key=KEY), logger=logger, verbose=False)
-        result = rlm.completion("Which key?", context=f"It is {KEY}. " * 3_000)
-        assert s.requests[0].headers["authorization"] == f"Bearer {KEY}"
-    written = "".join(p.read_text() for p in tmp_path.iterdir())
-    for sink in (written, result.trace_markdown, result._repr_html_(), json.dumps(logger.entries)): assert KEY not in sink and "key removed" in sink
+        heard = []
+        rlm = RLM(backend_kwargs=dict(model_name="m", base_url=s.base_url, api_key=key, max_retries=0), logger=lambda e: (heard.append(e), logger(e)), verbose=True, max_depth=2)
+        session = rlm.start_session()
+        result = session.chat(f"Which key? {key}", context={key: f"It is {key}. " * 3_000, "n": 12345678})
+        assert s.requests[0].headers["authorization"] == f"Bearer {key}" and key not in json.dumps(s.messages)
+    found = sinks(logger, result, session) | {"verbose": capsys.readouterr().out, "events": repr([e for e in heard if not isinstance(e, (RunStarted, BlockStarted))])}
+    for name, text in found.items():
+        text = text.replace("12345678}", "").replace("12345678)", "").replace("12345678,", "").replace('12345678"}', "")  # the numbers, which stay
+        assert not any(form in text for form in (key, json.dumps(key)[1:-1], repr(key)[1:-1])), name
+        if name not in ("repr", "history"): assert "key removed" in text, name
+    n = "[key removed]" if key == "12345678" else 12345678
+    assert result.value == {"key": ["[key removed]"], "n": 12345678} and result.response == f"{{'key': ['[key removed]'], 'n': {n}}}"
+    logged = read_log(logger.path)[0]
+    assert logged.result == result and logged.cleaned and logged.payload["n"] == 12345678
+
+@pytest.mark.parametrize("key", ["messages", "iterations", "metadata", "text/plain", "output_type", "12345678", "EMPTY", "lm-studio", "$missing"])
+def test_a_key_that_is_a_word_or_a_number_breaks_no_log(tmp_path, key):
+    replies = [block("import sys\nprint('messages', 12345678, 'lm-studio EMPTY')\n12345678"), "FINAL(12345678)"]
+    results = []
+    for name, api_key in (("plain", "sk-nothing-that-occurs-1"), ("odd", key)):
+        with ChatServer(replies) as s:
+            logger = RLMLogger(tmp_path / name)
+            rlm = RLM(backend_kwargs=dict(model_name="m", base_url=s.base_url, api_key=api_key), logger=logger, verbose=False)
+            results.append(rlm.completion("Which of the messages?", context={"messages": [12345678, 0.12345678], "lm-studio": "EMPTY"}))
+        logged, = read_log(logger.path)
+        assert logged.result == results[-1] and logged.payload["messages"] == [12345678, 0.12345678]
+    if key != "12345678": assert results[0].iterations[0].code_blocks == [*results[1].iterations[0].code_blocks] or \
+        results[0].iterations[0].code_blocks[0].result.stdout == results[1].iterations[0].code_blocks[0].result.stdout
+
+def test_values_without_a_key_stay_the_same_objects():
+    rows = [{"a": "x"}, ("y", 1)]
+    rows.append(rows)
+    assert without(rows, (KEY,)) is rows
+    shared = [KEY]
+    assert without([shared, shared, {1, KEY}], (KEY,)) == [["[key removed]"], ["[key removed]"], {1, "[key removed]"}] and shared == [KEY]
+    deep = [KEY]
+    for _ in range(100_000): deep = [deep]
+    assert without(deep, (KEY,)) is deep
 
 @pytest.mark.parametrize("line, says", [("{}", "not a line of an rlm log"), ("[1]", "not a line of an rlm log"), ("hello", "not a line of an rlm log"),
     ('{"type": "metadata", "run": "x", "schema": 99}', "later rlm")])

@@ -16,7 +16,7 @@ from .changes import Changes, InPlaceChanges
 from .execution import EventLoop, compile_block, format_error, remember_source, run_block
 from .stopping import BlockEnd, InterruptGate, Stop, Stopped
 from ..text import bounded_repr, clip, parse_python, type_name
-from ..types import Answer, CodeResult, RunEndedError
+from ..types import Answer, CodeResult, ConfigurationError, RunEndedError
 
 # %% auto #0
 __all__ = ['RESERVED', 'MAY_COVER', 'Task', 'Surroundings', 'Environment', 'visible_names', 'BaseEnvironment', 'AnswerGiven',
@@ -72,6 +72,7 @@ def visible_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
 class BaseEnvironment:
     "Runs blocks in one namespace and remembers what tracebacks need."
     theirs: Mapping[str, Any] = {}  # variables of the user's that the code can read
+    approve: Callable[[str], str | None] | None = None  # from a block to the code to run, or None to refuse it
     own = property(lambda self: self.namespace, doc="The names that are the code's alone.")
     _capture = property(lambda self: self._captures[0])  # of the run under way
 
@@ -95,7 +96,7 @@ class BaseEnvironment:
 
     def run(self, code: str, name: str) -> CodeResult:
         "What running `code` did; its last expression is echoed."
-        return self._perform(code, name, self._echo)
+        return self._perform_approved(code, name, self._echo)
 
     def close(self) -> None:
         "Let go of everything."
@@ -204,6 +205,19 @@ def _put_back(self: BaseEnvironment) -> list[str]:
     bound = [name for name in self._guarded if name in self.namespace]
     for name in bound: del self.namespace[name]
     return sorted(bound)
+
+# %% ../../nbs/environments/03_base.ipynb #4a963b84
+@patch
+def _perform_approved(self: BaseEnvironment, source: str, name: str, use: Callable) -> CodeResult:
+    "What `_perform` does with the code that the user allows."
+    if self.approve is None: return self._perform(source, name, use)
+    allowed = self.approve(source)
+    if allowed is not None and not isinstance(allowed, str):
+        raise ConfigurationError("approve must return the code to run, or None to refuse it, "
+                                 f"not {type(allowed).__name__}.")
+    if not (allowed or "").strip(): return CodeResult(error="The user did not allow this code to run.", ran="")
+    result = self._perform(allowed, name, use)
+    return result if allowed == source else replace(result, ran=allowed)
 
 # %% ../../nbs/environments/03_base.ipynb #d77dbca7
 @patch
@@ -314,7 +328,7 @@ def resolve(self: BaseEnvironment, source: str,  # what stood between the bracke
         if variable or not issubclass(type(value), ModuleType): return CodeResult(answer=Answer(value))
     tree = parse_answer(source)
     if tree is not None and is_meant_as_code(tree, self.names, self.helpers):
-        result = self._perform(source, "answer", self._give)
+        result = self._perform_approved(source, "answer", self._give)
         is_file = isinstance(tree, ast.Attribute) and result.error and "\nAttributeError: " in result.error
         if not is_file: return result
     return CodeResult(error=unknown_name(name, self.names)) if variable else CodeResult()

@@ -214,7 +214,7 @@ def configure(
     sync_from_user_ns: bool = False,        # let the model's code read your variables
     sync_to_user_ns: bool = False,          # give you the variables that it binds
     sync_vars: list[str] | None = None,     # the names of yours that it reads; by default all
-    approve: Callable[[str], str | None] | None = None, # from a block to the code to run, or None to refuse it
+    approve: Callable[[str], str | None] | None = None, # from a block, a child's too, to the code to run; None refuses
 ) -> Callable[[bool], InKernel]:
     "What makes an environment, given whether values are shown in tracebacks."
     mode = sync_mode(sync_from_user_ns, sync_to_user_ns, sync_vars)

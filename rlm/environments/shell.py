@@ -6,7 +6,6 @@
 from __future__ import annotations
 import ast, base64, sys, threading, traceback
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from types import CodeType
 from typing import Any, Callable
 from fastcore.basics import patch
@@ -14,7 +13,7 @@ from .capture import KEEP, Capture, capture_lock, current_capture
 from .execution import compile_block
 from .stopping import BlockEnd
 from ..text import bounded_repr, clip, parse_python, plain
-from ..types import CodeResult, ConfigurationError
+from ..types import ConfigurationError
 
 # %% auto #0
 __all__ = ['find_shell', 'transformed', 'cell_tree', 'rich_output', 'door', 'routed', 'open_figures', 'show_figures',
@@ -131,9 +130,8 @@ def figures_aside(inline: bool):
 # %% ../../nbs/environments/06_shell.ipynb #9368129a
 class InShell:
     "Mixed into an environment, it runs blocks as the cells of `self.shell` run."
-    shell: Any                                         # IPython's shell
-    _draws = False                                     # the shell's way to show figures is used
-    approve: Callable[[str], str | None] | None = None # from the code of a block to the code to run, None to refuse it
+    shell: Any     # IPython's shell
+    _draws = False # the shell's way to show figures is used
 
     def _prepare(self, source: str) -> None:
         self._around = ExitStack()
@@ -156,17 +154,6 @@ class InShell:
         data, metadata = formatter.format(value, exclude={"text/plain"})
         data["text/plain"] = bounded_repr(value)
         return (rich_output("execute_result", data, metadata, execution_count=None),)
-
-    def _perform(self, source: str, name: str, use: Callable) -> CodeResult:
-        perform = super()._perform
-        if self.approve is None: return perform(source, name, use)
-        allowed = self.approve(source)
-        if allowed is not None and not isinstance(allowed, str):
-            raise ConfigurationError("approve must return the code to run, or None to refuse it, "
-                                     f"not {type(allowed).__name__}.")
-        if not (allowed or "").strip(): return CodeResult(error="The user did not allow this code to run.", ran="")
-        result = perform(allowed, name, use)
-        return result if allowed == source else replace(result, ran=allowed)
 
 # %% ../../nbs/environments/06_shell.ipynb #4eca2250
 @contextmanager
