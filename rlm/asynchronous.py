@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 from fastcore.basics import patch
-from .configuration import RLM
+from .configuration import RLM, takes_no_other
 from .events import Event
 from .run import NO_CONTEXT, Call, answer_once, make_call, result_of
 from .session import Session
@@ -43,6 +43,7 @@ async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCom
 
 # %% ../nbs/04_async.ipynb #99245e6d
 @patch
+@takes_no_other
 async def acompletion(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
                       output_type: Any = None) -> RLMChatCompletion:
     "Like `completion`, and the event loop stays free. Cancelling the task stops the run."
@@ -50,10 +51,11 @@ async def acompletion(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_pr
     return await _awaited(call, partial(answer_once, self))
 
 @patch
-async def achat(self: Session, prompt: Any, root_prompt: str | None = None, *, context: Any = NO_CONTEXT,
+@takes_no_other
+async def achat(self: Session, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
                 output_type: Any = None) -> RLMChatCompletion:
     "Like `chat`, and the event loop stays free. Cancelling the task takes the turn back."
-    return await _awaited(self.make_call(prompt, root_prompt, context, output_type), self.turn)
+    return await _awaited(self.make_call(prompt, context, root_prompt, output_type), self.turn)
 
 # %% ../nbs/04_async.ipynb #8ae725d9
 class Stream(Iterator):
@@ -96,6 +98,7 @@ def _run(self: Stream) -> Generator[Event, None, None]:
     if error: raise error
 
 @patch
+@takes_no_other
 def stream(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
            output_type: Any = None) -> Stream:
     "The events of a run, for `for` or `async for`. Takes what `completion` takes."

@@ -5,9 +5,10 @@
 # %% ../nbs/08_backends.ipynb #d54a6903
 from __future__ import annotations
 import os
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
-from .lm import LM, OpenAILM
+from .lm import LM, OpenAILM, name_of
 from .local_lm import LocalLM
 from .types import ConfigurationError
 
@@ -37,22 +38,33 @@ def create_lm(backend: str | LM = "openai",       # one of `BACKENDS`, or any ob
               backend_kwargs: dict | None = None, # the options of `OpenAILM`, or for "local" those of `LocalLM`
              ) -> LM:
     "The language model that a run's `backend` and `backend_kwargs` name."
-    options = dict(backend_kwargs or {})
-    if not isinstance(backend, str): return _check_object(backend, options)
+    if not isinstance(backend, str): return _check_object(backend, backend_kwargs)
+    options = _check_options(backend, backend_kwargs)
     if backend == "local": return LocalLM(**options)
     if backend in _ENDPOINTS: options = _with_endpoint(backend, options)
     if backend in BACKENDS: return OpenAILM(options.pop("model_name", None), **options)
     hint = "".join(f"; did you mean {name!r}?" for name in get_close_matches(backend.lower(), BACKENDS, 1))
+    model = "" if hint else f'If it is a model of OpenAI, write RLM("openai", {{"model_name": "{backend}"}}).\n'
     raise ConfigurationError(
-        f"There is no backend {backend!r}{hint or '.'} The backends are {', '.join(BACKENDS)}.\n"
+        f"There is no backend {backend!r}{hint or '.'} The backends are {', '.join(BACKENDS)}.\n{model}"
         "Any other OpenAI-compatible server is backend='openai' with backend_kwargs={'base_url': ...}; "
         "any object with a complete(messages) method is a backend too.")
 
-def _check_object(lm: Any, options: dict) -> LM:
+def _check_options(backend: str, given: Any) -> dict:
+    "The options, as a dict of their own; raises if they are no such thing."
+    given = {} if given is None else given
+    if isinstance(given, Mapping) and all(isinstance(name, str) for name in given): return dict(given)
+    option, example = ("model_path", "model.gguf") if backend == "local" else ("model_name", "gpt-4o-mini")
+    raise ConfigurationError(f"backend_kwargs must be a dict of options, not {given!r:.80}. Write "
+                             f'RLM("{backend}", {{"{option}": "{given if isinstance(given, str) else example}"}}).')
+
+def _check_object(lm: Any, options: dict | None) -> LM:
     "An object as a backend; raises if it can't be one."
     if isinstance(lm, type) or not callable(getattr(lm, "complete", None)):
         raise ConfigurationError(f"{lm!r} is no backend. Give one of {', '.join(BACKENDS)}, or an object with a "
                                  "complete(messages) method.")
+    if not isinstance(name_of(lm), str):
+        raise ConfigurationError(f"The `model` of a {type(lm).__name__} is its name, a text, not {name_of(lm)!r:.80}.")
     if not options: return lm
     raise ConfigurationError(f"backend_kwargs are for a named backend; this {type(lm).__name__} is ready as it is.")
 

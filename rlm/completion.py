@@ -6,7 +6,7 @@
 from __future__ import annotations
 from typing import Any
 from fastcore.basics import patch
-from .configuration import RLM
+from .configuration import RLM, takes_no_other
 from .run import NO_CONTEXT, Run, answer_once, first_messages, make_call, result_of
 from .types import RLMChatCompletion
 
@@ -15,6 +15,7 @@ __all__ = []
 
 # %% ../nbs/00_completion.ipynb #017f8ab1
 @patch
+@takes_no_other
 def completion(self: RLM,
                prompt: Any,                     # the question; or the data, if `root_prompt` has the question
                context: Any = NO_CONTEXT,       # the data: any object, bound by reference as `context` in the REPL
@@ -26,6 +27,7 @@ def completion(self: RLM,
 
 # %% ../nbs/00_completion.ipynb #ef50a783
 @patch
+@takes_no_other
 def preview(self: RLM,
             prompt: Any,                     # what `completion` would be given
             context: Any = NO_CONTEXT,       # the same

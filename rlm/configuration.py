@@ -5,9 +5,9 @@
 # %% ../nbs/23_configuration.ipynb #09605e97
 from __future__ import annotations
 import contextvars, copy, inspect, keyword, weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from functools import partial
+from functools import partial, wraps
 from threading import Lock
 from typing import Any
 from fastcore.basics import patch
@@ -21,20 +21,48 @@ from .lm import LM, name_of, trait
 from .types import ConfigurationError, RLMChatCompletion, RLMError
 
 # %% auto #0
-__all__ = ['ENVIRONMENTS', 'answering', 'RLM', 'check', 'check_count', 'check_keywords', 'check_choice', 'check_tools',
-           'named_environment', 'own_environment', 'refuse_own_code']
+__all__ = ['ENVIRONMENTS', 'answering', 'check_keywords', 'takes_no_other', 'RLM', 'check', 'check_count', 'check_choice',
+           'check_tools', 'named_environment', 'own_environment', 'refuse_own_code']
+
+# %% ../nbs/23_configuration.ipynb #138c6702
+_MEANT = {  # what people write -> what it is called here
+    "question": "prompt", "query": "prompt", "data": "context", "document": "context", "schema": "output_type",
+    "tools": "custom_tools", "user_prologue": "custom_system_prompt", "orchestrator": "custom_system_prompt",
+    **dict.fromkeys(("model", "model_name", "api_key", "sampling_args"), "backend_kwargs")}
+
+def check_keywords(function: str, given: Iterable[str], valid: list[str]) -> None:
+    "Raise `TypeError` for a keyword that `function` does not have, with the one that was probably meant."
+    for name in [name for name in given if name not in valid]:
+        meant = _MEANT.get(name, name)
+        near = [n for n in (meant, *get_close_matches(name, valid, 1)) if n in valid]
+        hint = "An option of the model goes into backend_kwargs. " if "backend_kwargs" in valid else ""
+        if near: hint = f"Did you mean {near[0]!r}? "
+        elif meant in inspect.signature(RLM).parameters: hint = f"It is said once, to RLM({meant}=...). "
+        raise TypeError(f"{function}() has no keyword {name!r}. {hint}Valid: {', '.join(valid) or 'none'}.")
+
+def takes_no_other(f: Callable) -> Callable:
+    "`f`, and a keyword that it does not have is refused by `check_keywords`."
+    name, valid = f.__qualname__.removesuffix(".__init__"), [p for p in inspect.signature(f).parameters if p != "self"]
+    @wraps(f)
+    def checked(*args, **given):
+        check_keywords(name, given, valid)
+        return f(*args, **given)
+    @wraps(f)
+    async def awaited(*args, **given): return await checked(*args, **given)
+    return awaited if inspect.iscoroutinefunction(f) else checked
 
 # %% ../nbs/23_configuration.ipynb #9457c64a
 class RLM:
     "A Recursive Language Model: answers prompts of any size by writing and running Python."
     last_result: RLMChatCompletion | None = None  # the latest run, also one that was interrupted or failed
 
+    @takes_no_other
     def __init__(self,
         backend: str | LM = "openai",  # "openai", "openrouter", "ollama", "vllm", "local", or an object with `complete`
         backend_kwargs: dict | None = None,  # model_name, base_url, api_key, client, timeout, max_retries, sampling
         environment: str | Environment = "local",  # where code runs: "local", "jupyter" (your notebook), one of yours
         environment_kwargs: dict | None = None,  # preview="schema" sends no values; for "jupyter" sync modes, approve
-        max_iterations: int = 30,            # replies of the model before it is asked for its best answer
+        max_iterations: int = 30,            # replies and their code; then the model is asked for its best answer
         max_depth: int = 1,                  # levels of REPLs: at 1 `rlm_query` is a plain call, at 2 a child
         max_timeout: float | None = None,    # seconds that a run may take; None: no limit, as for the next three
         max_tokens: int | None = None,       # tokens that a run may use, its sub-calls and children included
@@ -49,9 +77,7 @@ class RLM:
         persistent: bool = False,            # keep the REPL's variables from one `completion` to the next
         logger: Callable | None = None,      # hears every event of every run: an `RLMLogger`, or a function of yours
         verbose: bool | None = None,         # None: a status line; True: print every step; False: nothing
-        **unknown,                           # refused, with the valid names
     ):
-        check_keywords(unknown, [p for p in inspect.signature(RLM).parameters if p != "unknown"])
         self.limits = Limits(max_timeout, max_tokens, max_budget, max_errors)
         self.max_iterations = check_count("max_iterations", max_iterations)
         self.max_depth = check_count("max_depth", max_depth)
@@ -61,7 +87,7 @@ class RLM:
         self._set_models(backend, backend_kwargs, other_backends, other_backend_kwargs)
         hears = logger is None or callable(logger)
         self.logger = check("logger", logger, hears, "an RLMLogger, or a function that takes an event")
-        self.verbose = verbose
+        self.verbose = check("verbose", verbose, isinstance(verbose, bool | None), "True, False or None")
 
     def __enter__(self) -> RLM: return self
     def __exit__(self, *error) -> None: self.close()
@@ -75,16 +101,6 @@ def check(name: str, given: Any, good: bool, what: str) -> Any:
 def check_count(name: str, number: Any) -> int:
     "`number`, if it can count something."
     return check(name, number, type(number) is int and number >= 1, "a whole number of at least 1")
-
-_ELSEWHERE = {"sampling_args": "backend_kwargs", "user_prologue": "custom_system_prompt",
-              "orchestrator": "custom_system_prompt"}
-
-def check_keywords(given: Mapping[str, Any], valid) -> None:
-    "Refuse keywords that are not there; one that names an option of the model is told where it goes."
-    for name in given:
-        place = _ELSEWHERE.get(name) or next(iter(get_close_matches(name, valid, 1)), None)
-        hint = f"Did you mean {place!r}? " if place else "An option of the model goes into backend_kwargs. "
-        raise TypeError(f"RLM() has no keyword {name!r}. {hint}Valid: {', '.join(valid)}.")
 
 def check_choice(what: str, name: Any, valid) -> Any:
     "`name`, if it is one of the valid ones."

@@ -13,7 +13,7 @@ from .text import clip
 from .types import CodeBlock, Usage
 
 # %% auto #0
-__all__ = ['print_steps', 'describe_event', 'StatusLine', 'listener_for']
+__all__ = ['print_steps', 'describe_event', 'in_kernel', 'StatusLine', 'listener_for']
 
 # %% ../nbs/10_display.ipynb #112ea6c3
 def _indented(text: str, mark: str) -> str:
@@ -33,7 +33,8 @@ def print_steps(event: Event):
         case RunStarted(question=q, model=m): print(f"── {clip(q, 300, 100)}  [{m}]")
         case ModelReplied(iteration=i, reply=r):
             if r.reasoning: print(_indented(r.reasoning, "  ~"))
-            print(f"── iteration {i}: the model ({r.usage.total_tokens:,} tokens, {r.execution_time:.1f} s)")
+            title, cost = f"iteration {i}" if i else "best answer", f"{r.usage.total_tokens:,} tokens"
+            print(f"── {title}: the model ({cost}, {r.execution_time:.1f} s)")
             print(_indented(r.content, "  |"))
         case BlockEnded(iteration=i, block=b):
             print(f"── iteration {i}: its code ({b.result.execution_time:.2f} s)\n{_indented(_block_text(b), '  >')}")
@@ -47,7 +48,7 @@ def describe_event(event: Event, max_iterations: int | None = None) -> str:
     "What is happening, in a few words; an empty string for events that change nothing to look at."
     of = f" of {max_iterations}" if max_iterations else ""
     match event:
-        case ModelAsked(iteration=i) if of and i > max_iterations: return "asking the model for its best answer"
+        case ModelAsked(iteration=None): return "asking the model for its best answer"
         case ModelAsked(iteration=i): return f"iteration {i}{of}: asking the model"
         case BlockStarted(iteration=i): return f"iteration {i}{of}: running its code"
         case SubCallStarted(model=m): return f"asking {m or 'a model'}"
@@ -63,9 +64,13 @@ def _writer() -> Callable[[str], None] | None:
         else: shown.append(display({"text/plain": line}, raw=True, display_id=True))
     def to_terminal(line):
         print(f"\r\x1b[K{line[:shutil.get_terminal_size().columns - 1]}", end="", file=err, flush=True)
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if getattr(shell, "kernel", None) is not None: return to_cell
+    if in_kernel(): return to_cell
     return to_terminal if err is not None and err.isatty() else None
+
+def in_kernel() -> bool:
+    "Whether a notebook shows what this process displays."
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return getattr(shell, "kernel", None) is not None
 
 # %% ../nbs/10_display.ipynb #6c6b9632
 class StatusLine:
@@ -93,14 +98,15 @@ def _renew(self: StatusLine) -> None:
 
 @patch
 def __call__(self: StatusLine, event: Event) -> None:
-    if self.write is None: return
     match event:
-        case RunStarted():
+        case RunStarted() if self.write:
             self.max_iterations = event.max_iterations
             self._renewing = threading.Thread(target=self._renew, daemon=True)
             self._renewing.start()
         case SubCallEnded(): self.sub_calls += 1
-        case Notice(text=text): print(f"rlm: {text}")
+        case Notice(text=text):
+            if self._renewing and not in_kernel(): self.write("")
+            print(f"rlm: {text}", file=None if in_kernel() else sys.stderr)
         case RunEnded():
             self._over.set()
             if self._renewing: self._renewing.join()

@@ -122,7 +122,8 @@ def _field(name: str, x: Any) -> Any:
 
 # %% ../nbs/22_encoding.ipynb #31eae13f
 _FIELDS = {"usage": Usage, "run": RLMChatCompletion, "answer": Answer, "result": CodeResult, "reply": Reply,
-           "rlm_calls": SubCall, "code_blocks": CodeBlock, "iterations": Iteration, "usage_by_model": dict,
+           "rlm_calls": SubCall, "code_blocks": CodeBlock, "iterations": Iteration, "best_answer": Iteration,
+           "usage_by_model": dict,
            **dict.fromkeys(("outputs", "restored", "tools", "models", "messages"), tuple)}
 
 def from_json(kind: type, x: Any) -> Any:

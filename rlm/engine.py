@@ -21,7 +21,7 @@ __all__ = ['AskModel', 'RunCode', 'Resolve', 'Trajectory', 'run_loop']
 class AskModel:
     "Send these messages to the root model; wants a `Reply`."
     messages: list[dict] = field(repr=False)  # the whole conversation so far
-    iteration: int                            # 1 for the first
+    iteration: int | None                     # 1 for the first; None: its best answer, after the last
 
 @dataclass(frozen=True)
 class RunCode:
@@ -40,6 +40,7 @@ class Trajectory:
     "A run so far."
     messages: list[dict]                                       # the conversation; only ever appended to
     iterations: list[Iteration] = field(default_factory=list)  # the last one perhaps unfinished
+    best_answer: Iteration | None = None                       # the reply after the last, if one was asked for
     unseen: bool = False                                       # there is data that the conversation does not show whole
     early: Answer | None = None                                # an answer that the model gave before its evidence
     refused: set[str] = field(default_factory=set)             # names in answers that were fed back once
@@ -120,7 +121,7 @@ def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Gener
     return _judge_text(t, final, blocks)
 
 # %% ../nbs/14_engine.ipynb #8733255f
-def _ask(t: Trajectory, number: int) -> Generator:
+def _ask(t: Trajectory, number: int | None) -> Generator:
     "A reply of the model, and what is in it."
     reply = yield AskModel(t.messages, number)
     parsed = parse_reply(reply.content, reply.finish_reason)
@@ -164,11 +165,11 @@ def _iterate(t: Trajectory, number: int, last: bool) -> Generator:
         t.iterations.append(Iteration(reply, parsed.text, tuple(blocks), seconds))
 
 # %% ../nbs/14_engine.ipynb #5c92df9c
-def _best_answer(t: Trajectory, number: int) -> Generator:
+def _best_answer(t: Trajectory) -> Generator:
     "The answer that came too early, or the one that the model gives when it is told that no iterations are left."
     if t.early: return t.early
-    reply, parsed = yield from _ask(t, number)
-    t.iterations.append(Iteration(reply, parsed.text, (), reply.execution_time))
+    reply, parsed = yield from _ask(t, None)
+    t.best_answer = Iteration(reply, parsed.text, (), reply.execution_time)
     final = parsed.final
     if not final: return Answer(parsed.text.strip(), parsed.text.strip())
     found = yield from _resolve(final)
@@ -177,13 +178,13 @@ def _best_answer(t: Trajectory, number: int) -> Generator:
     return Answer(final.value, final.text)
 
 def run_loop(t: Trajectory,             # starts with the first request's messages
-             max_iterations: int = 30,  # replies before the model is asked for its best answer
+             max_iterations: int = 30,  # iterations before the model is asked for its best answer
             ) -> Generator:
     "Yields `AskModel`, `RunCode` and `Resolve` requests; returns the `Answer` and why the run stopped."
     for number in range(1, max_iterations + 1):
         answer = yield from _iterate(t, number, last=number == max_iterations)
         if answer: return answer, "final"
-    answer = yield from _best_answer(t, max_iterations + 1)
+    answer = yield from _best_answer(t)
     try: return (t.fit(answer) if t.fit else answer), "max_iterations"
     except ValueError as e:
         raise OutputTypeError("The iterations are used up, and the best answer is of another type than was asked for: "

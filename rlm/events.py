@@ -20,7 +20,7 @@ class RunStarted:
     "A run begins."
     question: str                          # the task in words
     model: str                             # the root model
-    max_iterations: int                    # replies of the model before it is asked for its best answer
+    max_iterations: int                    # iterations before the model is asked for its best answer
     run: str = ""                          # the run's name in logs and traces
     messages: tuple[dict, ...] = ()        # the first request
     earlier: int = 0                       # how many of them belong to earlier turns of a session
@@ -43,13 +43,13 @@ class Notice:
 @dataclass(frozen=True)
 class ModelAsked:
     "A request to the root model is on its way."
-    iteration: int
+    iteration: int | None  # None: its best answer, after the last
     spent: Usage
 
 @dataclass(frozen=True)
 class ModelReplied:
     "The root model answered."
-    iteration: int
+    iteration: int | None  # None: its best answer, after the last
     reply: Reply
     spent: Usage
 
@@ -88,7 +88,7 @@ class SubCallEnded:
 @dataclass(frozen=True)
 class IterationEnded:
     "An iteration is over: what was said, what was run."
-    number: int
+    number: int | None          # None: the best answer, after the last
     iteration: Iteration
     messages: tuple[dict, ...]  # what it added to the conversation
 

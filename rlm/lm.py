@@ -5,7 +5,7 @@
 # %% ../nbs/07_lm.ipynb #9f732465
 from __future__ import annotations
 import json, os, re, threading, time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from textwrap import shorten
@@ -70,6 +70,8 @@ class ScriptedLM:
         replies: list[str | Reply | Callable | BaseException], # a function gets the messages, gives a reply
         model: str = "scripted",                               # the name it goes by
     ):
+        if isinstance(replies, (str, bytes, Reply)) or not isinstance(replies, Iterable):
+            raise ConfigurationError(f"ScriptedLM takes a list of replies: ScriptedLM([{shorten(repr(replies), 80)}]).")
         self.replies, self.model = list(replies), model
         self.calls: list[list[dict]] = []  # the messages of each request
         self._lock = threading.Lock()
@@ -81,13 +83,15 @@ class ScriptedLM:
             self.calls.append([dict(m) for m in messages])
         if n >= len(self.replies):
             asked = shorten(str(messages[-1]["content"]), 200) if messages else "nothing"
-            raise LMError(f"The script holds {len(self.replies)} replies and was asked for number {n + 1}. "
+            raise LMError(f"The script holds {self._size} and was asked for number {n + 1}. "
                           f"Add a reply to this message: {asked!r}")
         reply = self.replies[n]
         if isinstance(reply, BaseException): raise reply
         return reply(messages) if callable(reply) else reply
 
-    def __repr__(self): return f"ScriptedLM({len(self.replies)} replies, {len(self.calls)} given)"
+    @property
+    def _size(self) -> str: return f"{len(self.replies)} {'reply' if len(self.replies) == 1 else 'replies'}"
+    def __repr__(self): return f"ScriptedLM({self._size}, {len(self.calls)} given)"
 
 # %% ../nbs/07_lm.ipynb #a3e0cc6b
 def _numbers(sent: Any) -> dict[str, float]:
@@ -364,9 +368,9 @@ def _status_error(self: OpenAILM, status: int, reason: str, messages: list[dict]
         size = sum(len(str(m.get("content"))) for m in messages)
         return self._error(
             ContextWindowExceededError, f"{self._address} refused the request as too long ({status}): {reason}",
-            f"It had {len(messages):,} messages with {size:,} characters, which do not fit the model's window. "
-            "Use a model with a larger one (backend='local': a larger n_ctx), have the code print less, "
-            "or cut the prompt of a sub-call into smaller pieces.")
+            f"It had {len(messages):,} message{'s' * (len(messages) != 1)} with {size:,} characters, "
+            "which do not fit the model's window. Use a model with a larger one (backend='local': a larger n_ctx), "
+            "have the code print less, or cut the prompt of a sub-call into smaller pieces.")
     if status == 404 or "not a valid model" in reason: return self._not_found(reason)
     row = 401 if status == 403 else 500 if status >= 500 else status
     kind, did, todo = _REFUSALS.get(row, _REFUSALS[400])

@@ -4,7 +4,8 @@
 
 # %% ../nbs/09_local_lm.ipynb #15b3a991
 from __future__ import annotations
-import hashlib, json, os, secrets, subprocess, sys, threading
+import argparse, hashlib, inspect, json, os, secrets, subprocess, sys, threading
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -75,8 +76,10 @@ def fetch_weights() -> Path:
         os.replace(fetched, target)
     return target
 
-def get_model():
+def get_model(args: list[str] | None = None) -> None:
     "The command `rlm_get_model`: fetch the weights, and print where they are."
+    told = f"Fetch the weights of SmolLM2 (98 MB) with pip, once, and print where they are: {weights_path()}."
+    argparse.ArgumentParser("rlm_get_model", description=told).parse_args(args)
     if not weights_path().exists(): print("Fetching the weights of SmolLM2 (98 MB) with pip …", file=sys.stderr)
     try: print(fetch_weights())
     except ConfigurationError as e: sys.exit(str(e))
@@ -136,11 +139,9 @@ class LocalLM:
         max_tokens: int = 512,     # the longest reply; a small model that loses its thread does not stop by itself
         temperature: float = 0,    # 0: the same reply each time
         constrained: bool = True,  # hold replies to the grammar; turn it off for a model that thinks before it writes
-        **sampling,                # more options, sent with each request as they are
+        **sampling,                # more options of llama.cpp, sent with each request as they are
     ):
-        if wrong := {"model_name", "model", "base_url", "api_key", "client"} & sampling.keys():
-            raise ConfigurationError(f"backend='local' has no {', '.join(sorted(wrong))}: it serves a GGUF file, "
-                                     "backend_kwargs={'model_path': ...}, or without one the bundled SmolLM2.")
+        _check_options(sampling, n_ctx)
         self.path = _check_file(model_path)
         self.model = self.path.stem
         self.n_ctx, self.constrained = n_ctx, constrained
@@ -159,6 +160,21 @@ class LocalLM:
     def __repr__(self): return f"LocalLM({self.model!r}, n_ctx={self.n_ctx})"
 
 # %% ../nbs/09_local_lm.ipynb #1e5a83cf
+_OPTIONS = frozenset('''seed stop samplers top_k top_p min_p typical_p top_n_sigma min_keep repeat_penalty repeat_last_n
+presence_penalty frequency_penalty dry_multiplier dry_base dry_allowed_length dry_penalty_last_n dry_sequence_breakers
+xtc_probability xtc_threshold mirostat mirostat_tau mirostat_eta dynatemp_range dynatemp_exponent logit_bias ignore_eos
+n_probs logprobs top_logprobs grammar json_schema response_format chat_template_kwargs reasoning_format cache_prompt
+timeout max_retries extra_body'''.split())  # the last three are those of `OpenAILM`
+
+def _check_options(options: dict, n_ctx: int) -> None:
+    "Raise for an option that nothing would come of."
+    for name in options.keys() - _OPTIONS:
+        near = get_close_matches(name, [*inspect.signature(LocalLM).parameters, *_OPTIONS], 1)
+        hint = f"Did you mean {near[0]!r}?" if near else "What else llama.cpp takes goes into 'extra_body'."
+        raise ConfigurationError(f"backend='local' has no {name}: it serves a GGUF file, backend_kwargs="
+                                 f"{{'model_path': ...}}, or without one the bundled SmolLM2. {hint}")
+    if type(n_ctx) is not int or n_ctx < 1: raise ConfigurationError(f"n_ctx is a number of tokens, not {n_ctx!r:.80}.")
+
 def _check_file(model_path) -> Path:
     "The GGUF file to serve; raises if it is not there, or can't be served."
     if find_spec("xllamacpp") is None:

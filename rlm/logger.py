@@ -229,7 +229,8 @@ def _run_of(lines: list[dict], conversations: dict[str, list[dict]], folder: Pat
     end = first.get("run_end", {"response": "", "stop_reason": "unfinished"})
     result = from_json(RLMChatCompletion, end | {
         "root_model": metadata["model"], "prompt": about["prompt"], "id": about["run"], "messages": messages,
-        "iterations": iterations})
+        "iterations": [e for e in iterations if e["number"]],
+        "best_answer": next((e for e in iterations if not e["number"]), None)})
     blocks = [pair for i, e in zip(result.iterations, iterations)
               for pair in zip(i.code_blocks, chain(e["blocks"], repeat({})))]
     return LoggedRun(about["run"], metadata, from_json(RunSettings, metadata["settings"]), about["prompt"],

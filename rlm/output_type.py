@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast, json
 from collections.abc import Iterator
 from dataclasses import replace
+from inspect import isroutine
 from typing import Any, get_origin
 from fastcore.basics import patch
 from .types import Answer, ConfigurationError
@@ -40,10 +41,13 @@ def _schema(adapter) -> str:
 def _adapter(type_: Any):
     "pydantic's adapter for a type; raises `ConfigurationError` for what is no type."
     from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+    from pydantic_core import SchemaError
     is_class = isinstance(type_, type) or get_origin(type_) is not None
-    for config in [None, ConfigDict(arbitrary_types_allowed=True)][:1 + is_class]:
+    no_type = isinstance(type_, dict) or isroutine(type_)  # which pydantic takes otherwise, for schemas and calls
+    for config in [] if no_type else [None, ConfigDict(arbitrary_types_allowed=True)][:1 + is_class]:
         try: return TypeAdapter(type_, config=config)
-        except (PydanticUserError, TypeError): pass
+        except (PydanticUserError, TypeError, SyntaxError, SchemaError) as e:
+            if getattr(e, "code", None) == "typed-dict-version": raise ConfigurationError(f"output_type: {e}") from None
     raise ConfigurationError("output_type must be a type, such as int, list[str], a dataclass or a pydantic model, "
                              f"not {type_!r:.100}.")
 

@@ -12,8 +12,8 @@ from .types import CodeBlock
 
 # %% auto #0
 __all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'FAILED', 'REFUSED', 'AGAIN',
-           'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'system_prompt', 'task_message', 'prompt_message', 'feedback', 'confirm',
-           'no_such_name', 'misfit', 'answer_failed']
+           'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'tool_and_note', 'system_prompt', 'task_message', 'prompt_message',
+           'feedback', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = """\
@@ -47,6 +47,11 @@ RECURSION = """\
 `context`. For a piece that is long, or takes several steps. rlm_query_batched(prompts): many at once.
 """
 
+def tool_and_note(given: Any) -> tuple[Any, str]:
+    "A tool, and the user's words about it, which come with it as `{\"tool\": f, \"description\": \"…\"}`."
+    if type(given) is dict and given.keys() == {"tool", "description"}: return given["tool"], str(given["description"])
+    return given, ""
+
 def system_prompt(tools: Mapping[str, Any] = {},  # the user's own tools, name -> function or value
                   template: str | None = None,    # the user's own system prompt; `{tools}` in it is filled in
                   show_values: bool = True,       # show the values of tools that are no functions
@@ -54,7 +59,8 @@ def system_prompt(tools: Mapping[str, Any] = {},  # the user's own tools, name -
                   recursion: bool = False,        # `rlm_query` has a REPL to offer
                  ) -> str:
     "The first message of every conversation."
-    own = "".join(f"- {describe(name, tool, show_values)}\n" for name, tool in tools.items())
+    own = ((describe(name, tool_and_note(x)[0], show_values), tool_and_note(x)[1]) for name, x in tools.items())
+    own = "".join(f"- {described}\n" + f"  {note}\n" * bool(note) for described, note in own)
     listed = RECURSION * recursion + SESSION * session + own
     return (SYSTEM_PROMPT if template is None else template).replace("{tools}", listed)
 

@@ -82,7 +82,7 @@ class ReplayLM:
         if not runs: raise RLMError("There is no run in this log.")
         self.model = runs[0].result.root_model
         self.sub_lms = recorded_calls(runs, [self.model, *runs[0].settings.models])
-        self._replies = [(run.result.messages, i.reply) for run in runs for i in run.result.iterations]
+        self._replies = [(run.result.messages, i.reply) for run in runs for i in run.result.replies.values()]
         self._count = count()
 
     def complete(self, messages: list[dict]) -> Reply:

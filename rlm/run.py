@@ -140,7 +140,8 @@ class Run:
     @property
     def task(self) -> Task:
         "What it brings into an environment."
-        tools = self.subcalls.functions | self.rlm.tools
+        own = {name: prompts.tool_and_note(given)[0] for name, given in self.rlm.tools.items()}
+        tools = self.subcalls.functions | own
         return Task(self.call.question, self.call.data, tools, self.label, self.ledger.stop)
 
 # %% ../nbs/13_run.ipynb #7bb8acc7
@@ -233,15 +234,17 @@ def _tell_start(self: Run) -> None:
     for hint in (self.held.surroundings.hint, path_hint(call.context)):
         if hint: self.emit(Notice(hint))
 
+# %% ../nbs/13_run.ipynb #4a36dd76
 @patch
 def _tell_iterations(self: Run) -> None:
     "Announce the iterations that are over."
     t = self.trajectory
-    while self._told < len(t.iterations):
+    over = [*enumerate(t.iterations, 1), *([(None, t.best_answer)] if t.best_answer else [])]
+    for number, iteration in over[self._told:]:
         said = tuple(t.messages[self._said:])
         self._said = len(t.messages)
         self._told += 1
-        self.emit(IterationEnded(self._told, t.iterations[self._told - 1], said))
+        self.emit(IterationEnded(number, iteration, said))
 
 @patch
 def steps(self: Run) -> Generator[None, None, tuple[Answer, str]]:
@@ -250,13 +253,17 @@ def steps(self: Run) -> Generator[None, None, tuple[Answer, str]]:
     self._tell_start()
     try:
         while True:
-            try: request = loop.send(done)
-            except StopIteration as end: return end.value
+            request = loop.send(done)
             self._tell_iterations()
             done = yield from self.perform(request)
+    except StopIteration as end: answer, stop_reason = end.value
     finally:
         loop.close()
         self._tell_iterations()
+    if stop_reason == "max_iterations":
+        self.emit(Notice(f"The iterations are used up (max_iterations={self.rlm.max_iterations}). The answer is the "
+                         "best that the model could give without more of them. It may be a guess."))
+    return answer, stop_reason
 
 # %% ../nbs/13_run.ipynb #73911018
 @patch
@@ -275,7 +282,7 @@ def finish(self: Run, answer: Answer | None, stop_reason: str, keep: bool = True
     result = RLMChatCompletion(
         name_of(self.rlm.lm), self.call.question, without(answer.text, secrets), answer.value, tuple(t.iterations),
         tuple(t.messages), dict(self.ledger.by_model), time.perf_counter() - self.began, stop_reason, computed, changes,
-        self.id, self.call.past.previous, secrets)
+        self.id, self.call.past.previous, secrets, t.best_answer)
     self.rlm.last_result = result
     self.emit(RunEnded(result))
     return result

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 from fastcore.basics import patch
-from .configuration import RLM, refuse_own_code
+from .configuration import RLM, refuse_own_code, takes_no_other
 from .run import NO_CONTEXT, Call, Past, answer_in, make_call as call_for, result_of
 from .text import clip
 from .types import ConfigurationError, RLMChatCompletion, RLMError
@@ -27,14 +27,15 @@ class Session:
         self._contexts: list[Any] = []  # the data of each turn
         self._lock = threading.Lock()   # held by the turn under way
 
+    @takes_no_other
     def chat(self,
              prompt: Any,                     # the question; or the data, if `root_prompt` has the question
+             context: Any = NO_CONTEXT,       # the data, where `prompt` is the question
              root_prompt: str | None = None,  # the question, where `prompt` is the data
-             *, context: Any = NO_CONTEXT,    # the data, where `prompt` is the question
              output_type: Any = None,         # the type of the answer
             ) -> RLMChatCompletion:
         "Answer the next question. Raises what `RLM.completion` raises, and then the turn has not happened."
-        return result_of(self.turn(self.make_call(prompt, root_prompt, context, output_type)))
+        return result_of(self.turn(self.make_call(prompt, context, root_prompt, output_type)))
 
     def __len__(self) -> int: return len(self._results)
     def __getitem__(self, i): return self._results[i]
@@ -42,6 +43,7 @@ class Session:
     def __repr__(self): return f"Session({len(self)} turn{'s' * (len(self) != 1)}, {self.rlm!r})"
 
 @patch
+@takes_no_other
 def start_session(self: RLM) -> Session:
     "A new conversation. In a persistent `RLM` it works in the same REPL as everything else."
     if self.closed: raise RLMError("This RLM is closed. Make a new one.")
@@ -83,7 +85,7 @@ def reset(self: Session) -> None:
         self._repl = self.rlm.new_repl()
 
 @patch
-def make_call(self: Session, prompt: Any, root_prompt: str | None, context: Any, output_type: Any) -> Call:
+def make_call(self: Session, prompt: Any, context: Any, root_prompt: str | None, output_type: Any) -> Call:
     "The arguments of `chat` as one question."
     messages = isinstance(prompt, list) and any(isinstance(m, dict) and "role" in m for m in prompt)
     if messages and root_prompt is None:

@@ -57,7 +57,7 @@ class SubCalls:
 @patch
 def _choose(self: SubCalls, name: str, model: str | None) -> tuple[LM, int]:
     "The model that answers a call of the function `name`, and the level of its child; 0 where the call is plain."
-    if model not in self.lms:
+    if not isinstance(model, str | None) or model not in self.lms:
         names = " or ".join(repr(name) for name in self.lms if name)
         raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {names}")
     lm = self.lms[model]

@@ -171,7 +171,7 @@ class RLMChatCompletion:
     prompt: Any                             # what the caller asked
     response: str                           # the answer as text
     value: Any = None                       # the answer as an object
-    iterations: tuple[Iteration, ...] = ()  # every reply, and what its code did
+    iterations: tuple[Iteration, ...] = ()  # every reply that could have code, and what its code did
     messages: tuple[dict, ...] = ()         # the whole conversation as sent, and the last reply
     usage_by_model: dict[str, Usage] = field(default_factory=dict)  # model name -> its usage, sub-calls included
     execution_time: float = 0.0             # seconds, from call to answer
@@ -181,6 +181,7 @@ class RLMChatCompletion:
     id: str = field(default="", compare=False)         # the run's name in logs and traces
     previous: RLMChatCompletion | None = field(default=None, compare=False)  # the turn before, in a session
     secrets: tuple[str, ...] = field(default=(), compare=False)  # credentials of the run, which traces leave out
+    best_answer: Iteration | None = None    # the reply to the request that follows the last iteration, if one did
 
     @property
     def usage(self) -> Usage:
@@ -201,6 +202,13 @@ class RLMChatCompletion:
     def __getstate__(self) -> dict:
         "Without credentials, and without what belongs to this process."
         return self.__dict__ | {"changes": None, "previous": None, "secrets": ()}
+
+# %% ../nbs/15_types.ipynb #07201d92
+@patch(as_prop=True)
+def replies(self: RLMChatCompletion) -> dict[str, Iteration]:
+    "What the model said, by title: `Iteration 1` and so on, then perhaps `Best Answer`."
+    last = {"Best Answer": self.best_answer} if self.best_answer else {}
+    return {f"Iteration {n}": iteration for n, iteration in enumerate(self.iterations, 1)} | last
 
 # %% ../nbs/15_types.ipynb #137e37e1
 def _as_json(x: Any, seen: Iterator[int], above: tuple[int, ...] = ()) -> Any:

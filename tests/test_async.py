@@ -125,6 +125,12 @@ def test_every_event_in_order_both_ways():
             events = follow_it(stream)
         assert kinds(events) == ALL and stream.result is events[-1].result and stream.result.response == "three"
 
+def test_the_best_answer_has_no_number():
+    with ChatServer([LOOK, "FINAL(three)"]) as s: events = list(rlm_for(s, max_iterations=1).stream("How long?", context="abc"))
+    assert [e.iteration for e in events if type(e).__name__ in ("ModelAsked", "ModelReplied")] == [1, 1, None, None]
+    assert [e.number for e in events if type(e).__name__ == "IterationEnded"] == [1, None]
+    assert kinds(events)[-2:] == ["Notice", "RunEnded"] and "max_iterations=1" in events[-2].text
+
 def test_events_come_as_they_happen():
     with ChatServer([LOOK, "FINAL(three)"]) as s:
         stream = rlm_for(s).stream("How long?", context="abc")

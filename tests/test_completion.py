@@ -1,11 +1,11 @@
 """`RLM.completion()` from end to end: over real HTTP, in threads, in a terminal, and when things go wrong."""
-import json, os, pty, subprocess, sys, textwrap, time
+import asyncio, inspect, json, os, pty, subprocess, sys, textwrap, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from rlm import RLM
+from rlm import RLM, Session
 from rlm.lm import ScriptedLM
 from rlm.preview import describe
 from rlm.types import *
@@ -19,7 +19,7 @@ def rlm_for(server, **options) -> RLM:
     kwargs |= options.pop("backend_kwargs", {})
     return RLM(backend_kwargs=kwargs, verbose=False, **options)
 
-def scripted(*replies, **options) -> RLM: return RLM(ScriptedLM(list(replies)), verbose=False, **options)
+def scripted(*replies, **options) -> RLM: return RLM(ScriptedLM(list(replies)), **{"verbose": False, **options})
 
 # -- what goes over the wire
 
@@ -305,6 +305,23 @@ def test_a_large_set_costs_nothing():
     many = {f"{i * 7919 % 1_000_003:07}" for i in range(300_000)}
     assert "{" in scripted().preview("Which?", context=many)[-1]["content"]
 
+def test_tools_come_with_a_description_as_in_rlms():
+    tools = {"calc": {"tool": lambda x: x + 1, "description": "Adds one, exactly."}, "rates": {"tool": {"EUR": 1.08}, "description": "In dollars."},
+             "half": {"tool": 1}, "more": {"tool": 1, "description": "data", "unit": "m"}}
+    rlm = scripted("```repl\nFINAL((calc(2), rates, half, more))\n```", custom_tools=tools)
+    told = rlm.preview("Go.")[0]["content"]
+    assert "- calc(x): function\n  Adds one, exactly.\n" in told and "\n  In dollars.\n" in told
+    assert rlm.completion("Go.").value == (3, {"EUR": 1.08}, tools["half"], tools["more"])
+
+def test_children_get_tools_with_a_description_too():
+    def reply(body):
+        child = "Which?" in body["messages"][-1]["content"]
+        return "```repl\nFINAL(calc(2))\n```" if child else "```repl\nFINAL(rlm_query('Which?'))\n```"
+    with ChatServer(reply) as s:
+        tools = {"calc": {"tool": lambda x: x + 1, "description": "Adds one."}}
+        assert rlm_for(s, max_depth=2, custom_sub_tools=tools).completion("Go.").response == "3"
+    assert ["Adds one." in m[0]["content"] for m in s.messages] == [False, True]
+
 def test_defaults_of_tools_are_not_sent_blindly():
     def ask(q, key="sk-abcdefghijklmnopqrstuvwx", table=list(range(100_000)), n=3): "Ask."
     sent = scripted(custom_tools={"ask": ask}).preview("Go.")[0]["content"]
@@ -339,7 +356,26 @@ def test_out_of_iterations():
     with ChatServer([LOOK, LOOK, "FINAL(perhaps 5)"]) as s:
         result = rlm_for(s, max_iterations=2).completion("How long?", context="abcde")
     assert (result.response, result.stop_reason, result.computed) == ("perhaps 5", "max_iterations", False)
-    assert "no iterations left" in s.messages[2][-1]["content"] and len(result.iterations) == 3
+    assert "no iterations left" in s.messages[2][-1]["content"] and len(s.requests) == 3
+    assert len(result.iterations) == 2 and result.best_answer.response == "FINAL(perhaps 5)"
+    assert list(result.replies) == ["Iteration 1", "Iteration 2", "Best Answer"] and "2 iterations" in repr(result)
+
+def test_an_answer_in_time_is_no_best_answer():
+    result = scripted(LOOK, "FINAL(5)", max_iterations=2).completion("How long?", context="abcde")
+    assert (result.stop_reason, len(result.iterations), result.best_answer) == ("final", 2, None)
+    assert list(result.replies) == ["Iteration 1", "Iteration 2"]
+
+@pytest.mark.parametrize("replies", [[LOOK, "FINAL(5)"], [LOOK + "\nFINAL(5)"]])
+def test_a_best_answer_says_that_it_may_be_a_guess(replies, capfd):
+    RLM(ScriptedLM(replies), max_iterations=1).completion("How long?", context="abcde")
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith("rlm: The iterations are used up (max_iterations=1).") and "guess" in err
+    RLM(ScriptedLM(replies), max_iterations=1, verbose=True).completion("How long?", context="abcde")
+    out, err = capfd.readouterr()
+    assert "rlm: The iterations are used up (max_iterations=1)." in out and "iteration 2" not in out and err == ""
+    assert ("── best answer: the model" in out) == (len(replies) == 2)
+    RLM(ScriptedLM(replies), max_iterations=1, verbose=False).completion("How long?", context="abcde")
+    assert capfd.readouterr() == ("", "")
 
 # -- bad input, before any request
 
@@ -361,7 +397,8 @@ def test_prompts_that_cannot_be_used(call, said):
     (dict(custom_tools={"class": print}), "Python name"), (dict(custom_tools=[print]), "dict"),
     (dict(environment_kwargs={"preview": "none"}), "'schema'"),
     (dict(environment_kwargs={"previw": "schema"}), "'preview'"),
-    (dict(custom_system_prompt=5), "custom_system_prompt")])
+    (dict(custom_system_prompt=5), "custom_system_prompt"), (dict(verbose="yes"), "verbose must be True, False or None"),
+    (dict(persistent=1), "persistent must be True or False")])
 def test_configurations_that_cannot_be_used(options, said):
     with pytest.raises(ConfigurationError, match=said): scripted(**options)
 
@@ -369,6 +406,44 @@ def test_configurations_that_cannot_be_used(options, said):
                                            ("sampling_args", "backend_kwargs"), ("temperature", "backend_kwargs")])
 def test_keywords_that_are_not_there(keyword, said):
     with pytest.raises(TypeError, match=said): RLM(ScriptedLM([]), **{keyword: 1})
+
+@pytest.mark.parametrize("keyword, said", [
+    ("question", "Did you mean 'prompt'"), ("data", "Did you mean 'context'"), ("contex", "Did you mean 'context'"),
+    ("output", "Did you mean 'output_type'"), ("max_iterations", r"to RLM\(max_iterations="), ("zzz", "Valid: prompt, context")])
+@pytest.mark.parametrize("ask", ["completion", "preview", "acompletion", "stream", "chat", "achat"])
+def test_every_way_to_ask_names_the_keyword_that_was_meant(ask, keyword, said):
+    lm = ScriptedLM([])
+    asks = RLM(lm, verbose=False)
+    if "chat" in ask: asks = asks.start_session()
+    with pytest.raises(TypeError, match=said) as e:
+        asked = getattr(asks, ask)(**{"prompt": "How many?", keyword: [1, 2]} if keyword != "question" else {keyword: "How many?"})
+        if ask[0] == "a": asyncio.run(asked)
+    assert f"{ask}() has no keyword {keyword!r}" in str(e.value) and lm.calls == []
+
+def test_start_session_has_no_keywords():
+    with pytest.raises(TypeError, match="start_session.. has no keyword 'context'"): scripted().start_session(context=1)
+
+def test_every_way_to_ask_takes_the_same_in_the_same_order():
+    ways = [RLM.completion, RLM.preview, RLM.acompletion, RLM.stream, Session.chat, Session.achat]
+    assert {tuple(inspect.signature(way).parameters) for way in ways} == {("self", "prompt", "context", "root_prompt", "output_type")}
+    assert [inspect.iscoroutinefunction(way) for way in ways] == [False, False, True, False, False, True]
+
+def test_data_comes_second_in_every_way_to_ask():
+    answer = "```repl\nFINAL(sum(context))\n```"
+    rlm = scripted(*[answer] * 5)
+    session, stream = rlm.start_session(), rlm.stream("Sum?", [1, 2])
+    list(stream)
+    results = [rlm.completion("Sum?", [1, 2]), stream.result, session.chat("Sum?", [1, 2]),
+               asyncio.run(rlm.acompletion("Sum?", [1, 2])), asyncio.run(session.achat("Sum?", [1, 2]))]
+    assert [(r.prompt, r.value) for r in results] == [("Sum?", 3)] * 5
+
+@pytest.mark.parametrize("wrong, said", [
+    ({"type": "object"}, "must be a type"), ({}, "must be a type"), (list[{"type": "object"}], "must be a type"), (lambda: 0, "must be a type"),
+    (len, "must be a type"), ("list[", "must be a type"), (5, "must be a type")])
+def test_output_types_that_are_none(wrong, said):
+    rlm = scripted()
+    with pytest.raises(ConfigurationError, match=said): rlm.completion("How many?", output_type=wrong)
+    assert rlm.lm.calls == []
 
 def test_no_key(monkeypatch):
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"): monkeypatch.delenv(name, raising=False)
@@ -473,6 +548,12 @@ STATUS = """
     def slow(messages): time.sleep(1.2); return "FINAL(Blue)"
     RLM(ScriptedLM([slow]), verbose=%s).completion("Pick a color.")
 """
+
+@pytest.mark.slow
+def test_a_notice_takes_the_place_of_the_status_line():
+    seen = in_a_terminal((STATUS % None).replace("verbose=", "max_iterations=1, verbose=").replace('"FINAL(Blue)"', "'Hm.'")
+                         .replace("[slow]", '[slow, "FINAL(Blue)"]'))
+    assert "\x1b[Krlm: The iterations are used up (max_iterations=1)" in seen and seen.count("used up") == 1
 
 @pytest.mark.slow
 def test_the_status_line_comes_and_goes():

@@ -344,4 +344,4 @@ def test_a_sub_call_that_is_too_long_is_the_codes_to_handle():
     code = "try: llm_query('x' * 100_000)\nexcept Exception as e: print(e)"
     with ChatServer(code_then_answer(code, Http(413, "prompt is too long"))) as s:
         result = rlm_for(s).completion("go", context=1)
-    assert "1 messages with 100,000 characters" in first_block(result).stdout
+    assert "1 message with 100,000 characters" in first_block(result).stdout

@@ -414,7 +414,7 @@ def test_a_refused_request(status):
     "request (9031 tokens) exceeds the available context size (8192 tokens)"])
 def test_a_conversation_that_does_not_fit(words):
     e = error_of(refusal(400, words), kind=ContextWindowExceededError)
-    assert words in str(e) and "a model with a larger one" in str(e) and "It had 1 messages with" in str(e)
+    assert words in str(e) and "a model with a larger one" in str(e) and "It had 1 message with" in str(e)
 
 @pytest.mark.parametrize("body, words", [
     ([{"error": {"message": "over quota"}}], "over quota"), ({"detail": [{"loc": ["body"]}]}, "['body']"),
@@ -503,7 +503,7 @@ def test_openrouter(monkeypatch):
 
 @pytest.mark.parametrize("backend, words", [
     ("opnai", "did you mean 'openai'"), ("OpenAI", "did you mean 'openai'"),
-    ("anthropic", "openai, openrouter, ollama, vllm, local"), (None, "complete(messages)"),
+    ("anthropic", "openai, openrouter, ollama, vllm, local"), ("gpt-4o-mini", 'RLM("openai", {"model_name": "gpt-4o-mini"})'), (None, "complete(messages)"),
     (ScriptedLM, "complete(messages)"), (3, "complete(messages)")])
 def test_unknown_backends(backend, words):
     with pytest.raises(ConfigurationError) as e: create_lm(backend, {})
@@ -511,7 +511,8 @@ def test_unknown_backends(backend, words):
 
 @pytest.mark.parametrize("kwargs, words", [
     ({}, "There is no API key"), ({"api_key": "k"}, '"model_name": "gpt-4o-mini"'),
-    ({"api_key": "k", "model_name": ""}, "Which model?"),
+    ({"api_key": "k", "model_name": ""}, "Which model?"), ({"api_key": "k", "model_name": ["m"]}, "Which model?"),
+    ("gpt-4o", 'RLM("openai", {"model_name": "gpt-4o"})'), ([1], "must be a dict"), ({1: 2}, "must be a dict"),
     ({"model": "gpt-4o"}, "'model' is called 'model_name'"),
     ({"model_name": "m", "apikey": "x"}, "is called 'api_key'"),
     ({"model_name": "m", "base_ulr": "x"}, "is called 'base_url'"),
@@ -521,6 +522,19 @@ def test_unknown_backends(backend, words):
 def test_bad_options(kwargs, words):
     with pytest.raises(ConfigurationError) as e: create_lm("openai", kwargs)
     assert words in str(e.value)
+
+def test_a_model_of_ones_own_has_a_text_for_its_name():
+    with pytest.raises(ConfigurationError, match="model. of a ScriptedLM is its name, a text, not 5"): create_lm(ScriptedLM([], model=5))
+
+@pytest.mark.parametrize("replies", ["FINAL(3)", b"FINAL(3)", Reply("FINAL(3)"), None, len])
+def test_a_script_is_a_list(replies):
+    with pytest.raises(ConfigurationError, match="takes a list of replies: ScriptedLM"): ScriptedLM(replies)
+
+def test_one_reply_is_one():
+    lm = ScriptedLM(["hi"])
+    assert repr(lm) == "ScriptedLM(1 reply, 0 given)" and ask(lm, HELLO).content == "hi"
+    with pytest.raises(LMError, match="holds 1 reply and was asked for number 2"): ask(lm, HELLO)
+    assert repr(ScriptedLM([])) == "ScriptedLM(0 replies, 0 given)"
 
 def test_no_sampling_option_of_openai_is_taken_for_a_slip():
     names = set(inspect.signature(openai.OpenAI(api_key="k").chat.completions.create).parameters)

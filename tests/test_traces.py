@@ -566,6 +566,23 @@ def test_only_a_trace_notebook_is_verified(tmp_path):
     for name, says in ("other.ipynb", "is no trace notebook"), ("none.ipynb", "can't be read as a notebook"):
         with pytest.raises(SystemExit, match=says): rlm_trace(["--verify", str(tmp_path / name)])
 
+def test_a_best_answer_is_no_iteration_anywhere(tmp_path):
+    said = [block("print(1)"), block("print(2)"), "FINAL(perhaps 3)"]
+    result, logger, trace = run(tmp_path, *said, max_iterations=2)
+    logged, = read_log(logger.path)
+    assert logged.result == result and len(result.iterations) == 2 and result.best_answer.reply.content == said[-1]
+    assert [e["number"] for e in logger.entries if e["type"] == "iteration"] == [1, 2, None]
+    assert re.findall("^## (.*)", result.trace_markdown, re.M) == ["Run Context", "Iteration 1", "Iteration 2", "Best Answer", "Final Answer"]
+    told = [line for c in cells(trace.path) for line in c.source.split("\n") if line.startswith("### ")]
+    assert told == ["### Iteration 1", "### Iteration 2", "### Best Answer", "### Final Answer"]
+    nbformat.validate(nbformat.read(trace.path, 4))
+    assert re.findall("<summary>(.*?)</summary>", result._repr_html_()) == ["iteration 1", "iteration 2", "best answer"]
+    again = RLM(replay(logger.path), verbose=False, max_iterations=2).completion("Go on.")
+    assert (again.response, again.stop_reason, again.messages) == ("perhaps 3", "max_iterations", result.messages)
+    here = Replay(logger.path, logged.id)
+    for number, text in enumerate(("print(1)", "print(2)"), 1): here.block(number, text)
+    assert here.end() == "The same as then. The answer: perhaps 3"
+
 def test_replay_as_a_backend(tmp_path):
     result, logger, _ = run(tmp_path, block("print(len(context), llm_query('Say a word.'))"), "word", "FINAL(ok ok)", context="abc")
     again = RLM(replay(logger.path), verbose=False).completion("Go on.", context="abc")

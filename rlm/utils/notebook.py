@@ -6,9 +6,9 @@
 from __future__ import annotations
 import html
 from fastcore.basics import patch
+from ..display import in_kernel
 from ..text import clip, plain, sendable, without
 from ..types import Iteration, RLMChatCompletion
-from .trace_markdown import in_kernel
 
 # %% auto #0
 __all__ = ['render_completion']
@@ -20,17 +20,17 @@ def _pre(text: str, more_style: str = "") -> str:
     return f"<pre style='{style}'>{html.escape(clip(plain(text).rstrip(), 6_000, 2_000))}</pre>"
 
 # %% ../../nbs/utils/01_notebook.ipynb #4da23054
-def _iteration_html(number: int, iteration: Iteration) -> str:
+def _iteration_html(title: str, iteration: Iteration) -> str:
     shown = [_pre(block.result.text or "(no output)", "border-left: 3px solid #ccc; padding-left: .8em")
              for block in iteration.code_blocks]
-    return f"<details><summary>iteration {number}</summary>{_pre(iteration.response)}{''.join(shown)}</details>"
+    return f"<details><summary>{title}</summary>{_pre(iteration.response)}{''.join(shown)}</details>"
 
 # %% ../../nbs/utils/01_notebook.ipynb #70d56387
 @patch
 def _repr_html_(self: RLMChatCompletion) -> str:
     facts = f"{self.usage}, {self.execution_time:.1f} s"
     if self.stop_reason != "final": facts += f", {self.stop_reason.replace('_', ' ')}"
-    iterations = "".join(_iteration_html(n, i) for n, i in enumerate(self.iterations, 1))
+    iterations = "".join(_iteration_html(title.lower(), i) for title, i in self.replies.items())
     question = html.escape(clip(self.prompt, 600, 200))
     page = f"<div><b>{question}</b>{_pre(self.response)}<small>{facts}</small>{iterations}</div>"
     return sendable(without(page, self.secrets))

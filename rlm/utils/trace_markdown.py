@@ -4,14 +4,15 @@
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #259f7086
 from __future__ import annotations
-import json, re, sys
+import json, re
 from textwrap import indent
 from fastcore.basics import patch
+from ..display import in_kernel
 from ..text import fenced, plain, sendable, without
 from ..types import CodeBlock, RLMChatCompletion, SubCall
 
 # %% auto #0
-__all__ = ['prose', 'run_markdown', 'turns', 'in_kernel']
+__all__ = ['prose', 'run_markdown', 'turns']
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #c3c39f99
 _OUTLINE = re.compile(r"^ {0,3}(#{1,6}(\s|$)|-{3,}\s*$|={3,}\s*$|\*{3,}\s*$|_{3,}\s*$|<|\||>)"  # opens something new
@@ -36,7 +37,7 @@ def _folded(title: str, text: str, fold: bool) -> str:
 def _call(call: SubCall) -> str:
     "A sub-call as text, with the iterations of a child."
     told = [f"{call.model or 'a model'}: {call.prompt}"]
-    for n, iteration in enumerate(call.run.iterations if call.run else (), 1):
+    for n, iteration in enumerate(call.run.replies.values() if call.run else (), 1):
         parts = [f"[{n}] {iteration.response.strip()}"]
         for block in iteration.code_blocks: parts += [block.result.text, *map(_call, block.result.rlm_calls)]
         told.append(indent("\n".join(filter(None, parts)), "    "))
@@ -62,8 +63,8 @@ def run_markdown(result: RLMChatCompletion,  # one run
     "The trace of one run."
     asked = {"prompt": result.prompt, "root_prompt": None}
     parts = ["## Run Context\n" + fenced(json.dumps(asked, indent=2, ensure_ascii=False), "json")]
-    for n, iteration in enumerate(result.iterations, 1):
-        parts += [f"## Iteration {n}", "### Model Response", prose(iteration.response) or "(empty)"]
+    for title, iteration in result.replies.items():
+        parts += [f"## {title}", "### Model Response", prose(iteration.response) or "(empty)"]
         for i, block in enumerate(iteration.code_blocks, 1): parts += _code_block(i, block, fold)
     answer = plain(result.response)
     if answer.strip(): parts += ["## Final Answer", prose(answer)]
@@ -83,11 +84,6 @@ def trace_markdown(self: RLMChatCompletion) -> str:
     return "\n\n---\n\n".join(run_markdown(r) for r in turns(self))
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #da4ac80d
-def in_kernel() -> bool:
-    "Whether a notebook shows what this process displays."
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return getattr(shell, "kernel", None) is not None
-
 @patch
 def render_trace(self: RLMChatCompletion) -> None:
     "Show the trace: rendered in a notebook, as text elsewhere."

@@ -58,10 +58,10 @@ def _block(run: str, number: int, block: CodeBlock) -> list[str]:
 # %% ../../nbs/utils/02_trace_notebook.ipynb #f3a598ca
 _RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)", re.M | re.S | re.I)
 
-def _iteration(run: str, number: int, iteration: Iteration, blocks: count) -> list[str]:
+def _iteration(run: str, title: str, iteration: Iteration, blocks: count) -> list[str]:
     "The cells of an iteration. `blocks` counts those of the run."
     said = _RUNNABLE.sub("", iteration.response).strip() if iteration.code_blocks else iteration.response
-    text = _markdown(f"iteration-{run}-{number}", f"### Iteration {number}\n\n{prose(said)}".rstrip())
+    text = _markdown(f"iteration-{run}-{title.split()[-1].lower()}", f"### {title}\n\n{prose(said)}".rstrip())
     return [text, *(cell for block in iteration.code_blocks for cell in _block(run, next(blocks), block))]
 
 def _end(run: LoggedRun) -> list[str]:
@@ -75,7 +75,7 @@ def _run(log: str, n: int, run: LoggedRun) -> list[str]:
     start = f"from rlm.utils.trace_notebook import end_replay, start_replay\n\nstart_replay({log!r}, {run.id!r})"
     cells, blocks = [_markdown(f"run-{run.id}", f"## Run {n}\n\n{fenced(plain(run.prompt))}")], count(1)
     cells.append(_code(f"start-{run.id}", start))
-    for i, iteration in enumerate(run.result.iterations, 1): cells += _iteration(run.id, i, iteration, blocks)
+    for title, iteration in run.result.replies.items(): cells += _iteration(run.id, title, iteration, blocks)
     return cells if run.result.stop_reason == "unfinished" else cells + _end(run)
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #15c7baec
