@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fastcore.basics import patch
 from .events import (BlockEnded, BlockStarted, Event, ModelAsked, ModelReplied, Notice, RunEnded, RunStarted,
                         SubCallEnded, SubCallStarted)
-from .text import clip
+from .text import clip, plain
 from .types import CodeBlock, Usage
 
 # %% auto #0
@@ -18,7 +18,7 @@ __all__ = ['print_steps', 'describe_event', 'in_kernel', 'StatusLine', 'listener
 # %% ../nbs/10_display.ipynb #112ea6c3
 def _indented(text: str, mark: str) -> str:
     "`text` behind a margin, cut to its two ends."
-    return "\n".join(f"{mark} {line}" for line in clip(text.rstrip(), 3_000, 1_000).split("\n"))
+    return "\n".join(f"{mark} {line}" for line in plain(clip(text.rstrip(), 3_000, 1_000)).split("\n"))
 
 def _block_text(block: CodeBlock) -> str:
     "What a block did, as a person wants to see it."
@@ -30,7 +30,7 @@ def _block_text(block: CodeBlock) -> str:
 def print_steps(event: Event):
     "Print one event of a run. This is the listener behind `verbose=True`."
     match event:
-        case RunStarted(question=q, model=m): print(f"── {clip(q, 300, 100)}  [{m}]")
+        case RunStarted(question=q, model=m): print(plain(f"── {clip(q, 300, 100)}  [{m}]"))
         case ModelReplied(iteration=i, reply=r):
             if r.reasoning: print(_indented(r.reasoning, "  ~"))
             title, cost = f"iteration {i}" if i else "best answer", f"{r.usage.total_tokens:,} tokens"
@@ -38,10 +38,10 @@ def print_steps(event: Event):
             print(_indented(r.content, "  |"))
         case BlockEnded(iteration=i, block=b):
             print(f"── iteration {i}: its code ({b.result.execution_time:.2f} s)\n{_indented(_block_text(b), '  >')}")
-        case Notice(text=text): print(f"rlm: {text}")
+        case Notice(text=text): print(plain(f"rlm: {text}"))
         case RunEnded(result=r):
             why = "" if r.stop_reason == "final" else f" ({r.stop_reason.replace('_', ' ')})"
-            print(f"── answer{why}: {clip(r.response, 2_000, 500)}\n── {r.usage}, {r.execution_time:.1f} s")
+            print(plain(f"── answer{why}: {clip(r.response, 2_000, 500)}\n── {r.usage}, {r.execution_time:.1f} s"))
 
 # %% ../nbs/10_display.ipynb #8b28efe1
 def describe_event(event: Event, max_iterations: int | None = None) -> str:
@@ -51,7 +51,7 @@ def describe_event(event: Event, max_iterations: int | None = None) -> str:
         case ModelAsked(iteration=None): return "asking the model for its best answer"
         case ModelAsked(iteration=i): return f"iteration {i}{of}: asking the model"
         case BlockStarted(iteration=i): return f"iteration {i}{of}: running its code"
-        case SubCallStarted(model=m): return f"asking {m or 'a model'}"
+        case SubCallStarted(model=m): return plain(f"asking {m or 'a model'}")
     return ""
 
 # %% ../nbs/10_display.ipynb #2a0dba6d
@@ -106,7 +106,7 @@ def __call__(self: StatusLine, event: Event) -> None:
         case SubCallEnded(): self.sub_calls += 1
         case Notice(text=text):
             if self._renewing and not in_kernel(): self.write("")
-            print(f"rlm: {text}", file=None if in_kernel() else sys.stderr)
+            print(plain(f"rlm: {text}"), file=None if in_kernel() else sys.stderr)
         case RunEnded():
             self._over.set()
             if self._renewing: self._renewing.join()

@@ -5,17 +5,19 @@
 # %% ../nbs/22_encoding.ipynb #fe6cc4ce
 from __future__ import annotations
 import base64, json, math, random, re, struct, sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
 from fastcore.basics import patch
-from .text import type_name
+from .text import brief, type_name
 from .types import Answer, CodeBlock, CodeResult, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
-__all__ = ['Missing', 'decode', 'Encoder', 'encode', 'to_json', 'from_json', 'random_state', 'restore_random_state', 'load_numpy']
+__all__ = ['Missing', 'decode', 'Encoder', 'encode', 'to_json', 'from_json', 'random_state', 'read_random_state',
+           'restore_random_state', 'load_numpy']
 
 # %% ../nbs/22_encoding.ipynb #83a14cc8
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ _WRITE_AND_READ = {
     bytearray: (lambda x: x.decode("latin-1"), lambda x: bytearray(x, "latin-1")),
     complex: (lambda x: [_float(x.real), _float(x.imag)], lambda x: complex(*x)),
     Decimal: (str, Decimal),
-    Fraction: (str, Fraction),
+    Fraction: (str, lambda x: Fraction(*map(int, x.split("/")))),  # "1e999999999" would take for ever
     datetime: (datetime.isoformat, datetime.fromisoformat),
     date: (date.isoformat, date.fromisoformat),
     time: (time.isoformat, time.fromisoformat),
@@ -38,7 +40,7 @@ _WRITE_AND_READ = {
 }
 _READ = {kind.__name__: read for kind, (_, read) in _WRITE_AND_READ.items()}
 _READ |= {"tuple": tuple, "set": set, "frozenset": frozenset, "dict": dict, "float": float, "str": "".join,
-          "int": lambda x: int(x, 16), "missing": Missing}
+          "int": lambda x: int(x, 16), "missing": lambda x: Missing("".join(x))}
 
 # %% ../nbs/22_encoding.ipynb #6a0e9b31
 def _from_object(x: dict) -> Any:
@@ -48,8 +50,9 @@ def _from_object(x: dict) -> Any:
     return _READ[key[1:]](value) if key[:1] == "$" and key[1:] in _READ else x
 
 def decode(text: str | bytes) -> Any:
-    "What was encoded, from its JSON."
-    return json.loads(text, object_hook=_from_object)
+    "What was encoded, from its JSON. Raises `ValueError` where it is none."
+    try: return json.loads(text, object_hook=_from_object)
+    except (TypeError, AttributeError, ArithmeticError, RecursionError) as e: raise ValueError(str(e)) from None
 
 # %% ../nbs/22_encoding.ipynb #9c3a4e64
 _PAIR = re.compile("(?<=[\ud800-\udbff])(?=[\udc00-\udfff])")  # JSON would make one character of the two
@@ -121,19 +124,25 @@ def _field(name: str, x: Any) -> Any:
     return to_json(x)
 
 # %% ../nbs/22_encoding.ipynb #31eae13f
-_FIELDS = {"usage": Usage, "run": RLMChatCompletion, "answer": Answer, "result": CodeResult, "reply": Reply,
-           "rlm_calls": SubCall, "code_blocks": CodeBlock, "iterations": Iteration, "best_answer": Iteration,
-           "usage_by_model": dict,
-           **dict.fromkeys(("outputs", "restored", "tools", "models", "messages"), tuple)}
+_types = cache(get_type_hints)
 
-def from_json(kind: type, x: Any) -> Any:
-    "The record of this type that was written, or the tuple of them."
-    if x is None: return None
-    if kind is tuple: return tuple(x)
-    if kind is dict: return {model: Usage(**usage) for model, usage in x.items()}
-    if isinstance(x, list): return tuple(from_json(kind, item) for item in x)
-    known = {f.name for f in fields(kind)} & x.keys()
-    return kind(**{name: from_json(_FIELDS[name], x[name]) if name in _FIELDS else x[name] for name in known})
+def from_json(kind: Any, x: Any, name: str = "it") -> Any:
+    "The record or value of this type that was written. Raises `ValueError`, with its `name`, where it is no such."
+    origin, args = get_origin(kind), get_args(kind)
+    if kind is Any or x is None and type(None) in args: return x
+    if type(None) in args: return from_json(args[0], x, name)
+    if origin is tuple and name == "outputs":
+        shown = [from_json(dict, from_json(dict, o, name).get("data"), "data") for o in x]
+        for data in shown: from_json(str, data.get("text/plain", ""), "text/plain")
+    if origin is tuple and type(x) in (list, tuple): return tuple(from_json(args[0], item, name) for item in x)
+    if origin is dict and type(x) is dict:
+        return {from_json(args[0], k, name): from_json(args[1], v, f"{name}[{k!r}]") for k, v in x.items()}
+    if is_dataclass(kind) and type(x) is dict:
+        known = {n: t for n, t in _types(kind).items() if n in x and n not in _IN_NO_FILE}
+        return kind(**{n: from_json(t, x[n], n) for n, t in known.items()})
+    fits = type(x) is kind or kind is float and type(x) is int
+    if fits and not (type(x) is int and x.bit_length() > 63): return x
+    raise ValueError(f"{name} is {brief(x)}, no {getattr(kind, '__name__', kind)}")
 
 # %% ../nbs/22_encoding.ipynb #00f141c4
 def random_state() -> dict:
@@ -145,14 +154,27 @@ def random_state() -> dict:
         state["numpy"] = [kind, base64.b64encode(keys.astype("<u4").tobytes()).decode(), *rest]
     return state
 
+def read_random_state(text: str) -> tuple[tuple, tuple | None]:
+    "The state of `random` and that of numpy, from what was written. Raises `ValueError` where it is none."
+    try:
+        state = json.loads(text)
+        words = struct.unpack("<625I", base64.b64decode(state["words"]))
+        python = (3, words, from_json(float | None, state["gauss"]))
+        random.Random().setstate(python)
+        if "numpy" not in state: return python, None
+        kind, keys, at, has_gauss, gauss = state["numpy"]
+        keys = struct.unpack("<624I", base64.b64decode(keys))
+        if kind == "MT19937" and at in range(625): return python, (kind, keys, at, int(has_gauss), float(gauss))
+    except (ValueError, TypeError, LookupError, RecursionError, struct.error): pass
+    raise ValueError("this is no state of random numbers")
+
 def restore_random_state(text: str) -> None:
     "Set the random state that a log has."
-    state = json.loads(text)
-    random.setstate((3, struct.unpack("<625I", base64.b64decode(state["words"])), state["gauss"]))
-    if "numpy" not in state: return
+    python, numbers = read_random_state(text)
+    random.setstate(python)
+    if numbers is None: return
     import numpy
-    kind, keys, *rest = state["numpy"]
-    numpy.random.set_state((kind, numpy.frombuffer(base64.b64decode(keys), "<u4"), *rest))
+    numpy.random.set_state(numbers)
 
 def load_numpy(code: str) -> None:
     "Import numpy's random numbers where `code` speaks of numpy or pandas, and they are installed."

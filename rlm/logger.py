@@ -4,7 +4,9 @@
 
 # %% ../nbs/11_logger.ipynb #d4f093b6
 from __future__ import annotations
-import ast, hashlib, json, math, os, secrets as random_names, sys, threading, warnings, weakref
+import ast, hashlib, json, math, os, re, secrets as random_names, sys, threading, warnings, weakref
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import chain, repeat
@@ -12,13 +14,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from fastcore.basics import patch
-from .encoding import Encoder, Missing, decode, encode, from_json, load_numpy, random_state, to_json
+from .encoding import (Encoder, Missing, decode, encode, from_json, load_numpy, random_state, read_random_state,
+                          to_json)
 from .events import BlockEnded, BlockStarted, Event, IterationEnded, RunEnded, RunStarted, current_run
 from .text import REMOVED, names_in, parse_python, type_name, without
-from .types import ConfigurationError, RLMChatCompletion, RLMError, RunSettings
+from .types import CodeResult, ConfigurationError, Iteration, RLMChatCompletion, RLMError, RunSettings
 
 # %% auto #0
-__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'replace_file', 'read_entries', 'LoggedRun', 'read_log', 'names_used', 'listed']
+__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'replace_file', 'read_entries', 'LoggedRun', 'read_log', 'names_used', 'was_stopped',
+           'listed']
 
 # %% ../nbs/11_logger.ipynb #8b8260ad
 SCHEMA = 1
@@ -49,6 +53,7 @@ class RLMLogger:
         weakref.finalize(self, os.close, self._file)
 
     def _append(self, line: bytes) -> None:
+        if not os.fstat(self._file).st_nlink: raise RLMError(f"the log {self.path} was removed")
         if self._torn: line = b"\n" + line
         self._torn = True
         self._torn = os.write(self._file, line) < len(line)
@@ -82,10 +87,14 @@ def _written(x: Any, limit: float = math.inf) -> dict:
 
 # %% ../nbs/11_logger.ipynb #e6d928ef
 def replace_file(path: Path, text: str) -> None:
-    "Write a file in one step."
+    "Write a file in one step. Raises `RLMError` where it can't be written; then there is no part of it."
     new = path.with_name(f".{path.name}.{random_names.token_hex(4)}")
-    new.write_bytes(text.encode("utf-8", "surrogatepass"))
-    os.replace(new, path)
+    try:
+        new.write_bytes(text.encode("utf-8", "surrogatepass"))
+        os.replace(new, path)
+    except OSError as e:
+        new.unlink(missing_ok=True)  # on a full disk it would stay
+        raise RLMError(f"{path} can't be written: {e}") from None
 
 @patch
 def _context(self: RLMLogger, e: RunStarted) -> dict:
@@ -158,7 +167,9 @@ def _note(self: RLMLogger, event: Event, run: _RunUnderWay) -> None:
             run.blocks.append(_before_block(run, inputs))
         case BlockEnded():
             before, run.random = run.random, random_state()
-            if "numpy" in run.random.keys() - before.keys(): run.blocks[-1]["numpy"] = "imported"
+            if "numpy" in run.random.keys() - before.keys():
+                if run.random["numpy"][2:4] != [623, 0]: run.blocks[-1]["numpy"] = "imported"  # and drawn from
+                run.random = before  # so that the state is written before the next block
         case IterationEnded(number=number, iteration=iteration, messages=messages):
             self._write(run.started, "iteration", {"number": number, **to_json(iteration),
                         "messages": encode(list(messages)), "blocks": run.blocks})
@@ -171,22 +182,27 @@ def _note(self: RLMLogger, event: Event, run: _RunUnderWay) -> None:
 _RUN_END = "response", "value", "stop_reason", "computed", "execution_time", "usage_by_model"
 
 # %% ../nbs/11_logger.ipynb #e2f478f6
-def read_entries(path: str | Path) -> list[dict]:
-    "The lines of a log."
+def _numbered(path: str | Path) -> Iterator[tuple[int, dict]]:
+    "The lines of a log with their numbers."
     try: lines = Path(path).read_bytes().split(b"\n")[:-1]
     except OSError as e: raise RLMError(f"The log {path} can't be read: {e}") from None
-    entries = []
     for n, line in enumerate(lines, 1):
         try: entry = decode(line)
         except ValueError: entry = None
-        if entry is None and entries: continue  # cut off, by a full disk
-        if not (isinstance(entry, dict) and "type" in entry and "run" in entry):
+        if entry is None and n > 1: continue  # cut off, by a full disk
+        named = isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in ("type", "run"))
+        if not (named and _NAME.fullmatch(entry["run"]) and type(entry.get("schema", SCHEMA)) is int):
             raise RLMError(f"{path}, line {n}: this is not a line of an rlm log.")
         if entry.get("schema", SCHEMA) > SCHEMA:
-            raise RLMError(f"{path} was written by a later rlm (schema {entry['schema']}, this one knows {SCHEMA}). "
+            raise RLMError(f"{path} was written by a later rlm (this one knows schema {SCHEMA}). "
                            "Upgrade: pip install -U rlm")
-        entries.append(entry)
-    return entries
+        yield n, entry
+
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,40}")  # of a run
+
+def read_entries(path: str | Path) -> list[dict]:
+    "The lines of a log."
+    return [entry for _, entry in _numbered(path)]
 
 # %% ../nbs/11_logger.ipynb #d5c817ee
 @dataclass(frozen=True)
@@ -209,39 +225,77 @@ class LoggedRun:
 
 def _why(x: dict) -> str: return f"{x['type']}, {x['why']}" if "why" in x else x["type"]
 
+# %% ../nbs/11_logger.ipynb #1310a369
+_MESSAGES = tuple[dict[str, str], ...]
+_FIELDS = {"metadata": {"model": str, "python": str, "settings": RunSettings},
+           "run_context": {"prompt": str, "earlier": int, "continues": str, "messages": _MESSAGES},
+           "iteration": {"number": int | None, "messages": _MESSAGES, "blocks": tuple[dict, ...]}}
+_BESIDE = re.compile(r"context_[0-9a-f]{16}\.(txt|json)")  # a value's file
+
+def _check_value(name: str, x: Any, elsewhere: str) -> None:
+    "Raise `ValueError` unless a variable can have that name, and `x` is a value or says where the value is."
+    x = deepcopy(from_json(dict, x, name))  # as a replay does, which can't where it is nested too deep
+    for key in ("type", "why", elsewhere): from_json(str | None, x.get(key), key)
+    known = "value" in x or x.get(elsewhere) or x.get("missing") and "type" in x
+    if not known or name[:2] == "__": raise ValueError(f"{name} is no variable with its value")
+
+def _checked(e: dict) -> dict:
+    "An entry whose fields are what they have to be. Raises `ValueError` where one is something else."
+    found = e | {name: from_json(kind, e.get(name), name) for name, kind in _FIELDS.get(e["type"], {}).items()}
+    if any({"role", "content"} - m.keys() for m in found.get("messages", ())): raise ValueError("a message has no role")
+    for name in found["settings"].names.values() if e["type"] == "metadata" else ():
+        _check_value(name, {"value": None}, "")
+    if e["type"] == "run_context" and (context := e.get("context")) is not None:
+        _check_value("context", context, "file")
+        if "file" in context and not _BESIDE.fullmatch(context["file"]): raise ValueError("file is none beside a log")
+    if e["type"] == "iteration": found["iteration"] = from_json(Iteration, e)
+    if e["type"] == "run_end": from_json(RLMChatCompletion, e | {"root_model": "", "prompt": ""})
+    for before in found.get("blocks", ()):
+        if "random" in before: read_random_state(from_json(str, before["random"], "random"))
+        for name, x in from_json(dict[str, dict], before.get("inputs", {}), "inputs").items():
+            _check_value(name, {"value": None} if x.get("gone") else x, "module")
+    return found
+
 # %% ../nbs/11_logger.ipynb #e6d928ff
 def read_log(path: str | Path) -> list[LoggedRun]:
     "The runs of a log, in the order in which they began."
     lines: dict[str, list[dict]] = {}
-    for e in read_entries(path): lines.setdefault(e["run"], []).append(e)
-    conversations: dict[str, list[dict]] = {}
+    for n, e in _numbered(path):
+        try: lines.setdefault(e["run"], []).append(_checked(e))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise RLMError(f"{path}, line {n}: this is not what rlm wrote: {error}.") from None
+    conversations: dict[str, tuple[dict, ...]] = {}
     return [run for ls in lines.values() if (run := _run_of(ls, conversations, Path(path).parent))]
 
-def _run_of(lines: list[dict], conversations: dict[str, list[dict]], folder: Path) -> LoggedRun | None:
+def _run_of(lines: list[dict], conversations: dict[str, tuple], folder: Path) -> LoggedRun | None:
     "The run that these lines tell of. `conversations` has the messages of the runs before it, by run."
     first = {e["type"]: e for e in reversed(lines)}
     if not {"metadata", "run_context"} <= first.keys(): return None
     metadata, about = first["metadata"], first["run_context"]
     iterations = [e for e in lines if e["type"] == "iteration"]
-    messages = conversations.get(about["continues"], [])[:about["earlier"]] + about["messages"]
-    messages += [m for e in iterations for m in e["messages"]]
+    messages = conversations.get(about["continues"], ())[:about["earlier"]] + about["messages"]
+    messages += tuple(m for e in iterations for m in e["messages"])
     conversations[about["run"]] = messages
     end = first.get("run_end", {"response": "", "stop_reason": "unfinished"})
-    result = from_json(RLMChatCompletion, end | {
-        "root_model": metadata["model"], "prompt": about["prompt"], "id": about["run"], "messages": messages,
-        "iterations": [e for e in iterations if e["number"]],
-        "best_answer": next((e for e in iterations if not e["number"]), None)})
+    numbered = [e["iteration"] for e in iterations if e["number"]]
+    best = next((e["iteration"] for e in iterations if not e["number"]), None)
+    result = from_json(RLMChatCompletion, end | {"root_model": metadata["model"], "prompt": about["prompt"]})
+    result = replace(result, id=about["run"], messages=messages, iterations=tuple(numbered), best_answer=best)
     blocks = [pair for i, e in zip(result.iterations, iterations)
               for pair in zip(i.code_blocks, chain(e["blocks"], repeat({})))]
-    return LoggedRun(about["run"], metadata, from_json(RunSettings, metadata["settings"]), about["prompt"],
-                     _load(about["context"], folder), result, tuple(blocks), any("credentials" in e for e in lines))
+    return LoggedRun(about["run"], metadata, metadata["settings"], about["prompt"],
+                     _load(about.get("context"), folder), result, tuple(blocks), any("credentials" in e for e in lines))
 
 def _load(context: dict | None, folder: Path) -> dict | None:
     "The data of a run, from beside the log where it is there."
     if not context or "file" not in context: return context
-    try: text = (folder / context["file"]).read_bytes().decode("utf-8", "surrogatepass")
-    except OSError: return {"missing": True, "type": f"the file {context['file']}"}
-    return {"value": text if context["file"].endswith(".txt") else decode(text)}
+    file = (folder / context["file"]).resolve()
+    if not file.is_file() or file.parent != folder.resolve(): # also where it is a link to another folder
+        return {"missing": True, "type": f"the file {context['file']}"}
+    try:
+        text = file.read_bytes().decode("utf-8", "surrogatepass")
+        return {"value": text if file.suffix == ".txt" else decode(text)}
+    except (OSError, ValueError) as e: raise RLMError(f"{file} can't be read: {e}") from None
 
 # %% ../nbs/11_logger.ipynb #8073c29a
 def names_used(code: str) -> set[str]:
@@ -251,6 +305,13 @@ def names_used(code: str) -> set[str]:
         tree = parse_python(code)
     if tree is None: return set(names_in(code))
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+# %% ../nbs/11_logger.ipynb #6c1ceeb7
+_STOPPED = re.compile(r"^Stopped: (the run |.*; the block was stopped here$)", re.M)
+
+def was_stopped(r: CodeResult) -> bool:
+    "Whether something outside ended the block: Ctrl-C, or a limit of the run."
+    return r.interrupted or bool(_STOPPED.search(r.error or ""))
 
 # %% ../nbs/11_logger.ipynb #a295e4bb
 @patch(as_prop=True)
@@ -265,7 +326,7 @@ def missing(self: LoggedRun) -> dict[str, str]:
         missing |= {tool: "a tool" for tool in self.settings.tools if tool in used}
         named |= set(names_in(block.code)) - inputs.keys()
         if before.get("numpy"): missing["the random state of numpy"] = "which a block imported"
-        if block.result.interrupted: missing[f"block {number}"] = "stopped"
+        if was_stopped(block.result): missing[f"block {number}"] = "stopped"
     return missing
 
 def listed(missing: dict[str, str]) -> str:

@@ -11,21 +11,22 @@ from copy import deepcopy
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module
+from inspect import signature
 from itertools import count
 from pathlib import Path
 from typing import Any
 from fastcore.basics import patch
 from .encoding import Missing, encode, restore_random_state
-from .environments.base import Task
+from .environments.base import RESERVED, Task
 from .environments.jupyter import configure
 from .environments.local import LocalEnvironment
 from .environments.repl import Held
-from .environments.sharing import SyncMode
+from .environments.sharing import sync_mode
 from .limits import Ledger
-from .logger import LoggedRun, listed, names_used, read_log
-from .parsing import parse_reply
+from .logger import LoggedRun, listed, names_used, read_log, was_stopped
+from .parsing import Final, parse_reply
 from .subcalls import SubCalls
-from .text import sendable
+from .text import names_in, sendable
 from .types import Answer, CodeResult, ConfigurationError, LMError, Reply, RLMError, RunSettings
 
 # %% auto #0
@@ -82,7 +83,8 @@ class ReplayLM:
         if not runs: raise RLMError("There is no run in this log.")
         self.model = runs[0].result.root_model
         self.sub_lms = recorded_calls(runs, [self.model, *runs[0].settings.models])
-        self._replies = [(run.result.messages, i.reply) for run in runs for i in run.result.replies.values()]
+        self._replies = [(run.result.messages, i.reply, run.context)
+                         for run in runs for i in run.result.replies.values()]
         self._count = count()
 
     def complete(self, messages: list[dict]) -> Reply:
@@ -90,12 +92,13 @@ class ReplayLM:
         n = next(self._count)
         if n >= len(self._replies):
             raise ReplayDivergenceError(f"The recording has {n} replies of the model, and another was asked for.")
-        recorded, reply = self._replies[n]
+        recorded, reply, context = self._replies[n]
         now = messages[-1]["content"]
         then = recorded[len(messages) - 1]["content"] if len(messages) <= len(recorded) else ""
         if _comparable(now) == _comparable(then): return reply
+        hint = "\nThe run had data; ask with it: completion(question, context=...)" if context else ""
         raise ReplayDivergenceError(f"The model was told something else at its reply {n + 1}.\n"
-                                    f"Then: {then[:1000]!r}\nNow:  {now[:1000]!r}")
+                                    f"Then: {then[:1000]!r}\nNow:  {now[:1000]!r}{hint}")
 
     def __repr__(self): return f"ReplayLM({self.model!r}, {len(self._replies)} replies)"
 
@@ -133,12 +136,17 @@ def _runs(log: Path, changed: tuple) -> dict[str, LoggedRun]:
     return {run.id: run for run in read_log(log)}
 
 # %% ../nbs/12_replay.ipynb #c80135bc
+def _copy(x: Any) -> Any:
+    "A copy of a value that a log has."
+    try: return deepcopy(x)
+    except RecursionError: raise RLMError("A value in this log is nested too deep to be copied.") from None
+
 def _data(run: LoggedRun, runs: dict[str, LoggedRun], contexts: dict[str, Any]) -> dict[str, Any]:
     "What the run brought to its REPL, by name."
     turns = [run]
-    while (before := turns[0].settings.continues) in runs: turns.insert(0, runs[before])
+    while (before := turns[0].settings.continues) in runs.keys() - {t.id for t in turns}: turns.insert(0, runs[before])
     for turn in turns:
-        if turn.id not in contexts: contexts[turn.id] = deepcopy(turn.payload)
+        if turn.id not in contexts: contexts[turn.id] = _copy(turn.payload)
     data = {"context": contexts[run.id]}
     if run.settings.session:
         history = [contexts[turn.id] for turn in turns]
@@ -164,18 +172,37 @@ class Replay:
         self.unequal = {n: "was not run" for n, (block, _) in self.blocks.items() if not is_left_out(block.result)}
         self.answer: Answer | None = None
         self.outcome = ""  # at the end `equal`, or the first thing that is different
+        flags = self.run.settings.environment_kwargs
+        try: self._mode = sync_mode(**{k: x for k, x in flags.items() if k in signature(sync_mode).parameters})
+        except ValueError as e: raise RLMError(f"{log}, run {run}: {e}") from None
         self._supply(supplied)
         self._begin(runs)
 
 def is_left_out(r: CodeResult) -> bool:
-    "Whether a replay leaves a block out: the user stopped it, or refused it."
-    return r.interrupted or r.ran == ""
+    "Whether a replay leaves a block out: it was stopped, or the user refused it."
+    return was_stopped(r) or r.ran == ""
+
+# %% ../nbs/12_replay.ipynb #0ea622a6
+@patch(as_prop=True)
+def _written(self: Replay) -> Final | None:
+    "The answer that the model gave outside code, if that stood for a value."
+    then = self.run.result
+    last = then.iterations[-1] if then.computed and then.iterations else None
+    return parse_reply(last.response).final if last and not any(b.result.answer for b in last.code_blocks) else None
+
+@patch(as_prop=True)
+def _only_in_answer(self: Replay) -> list[str]:
+    "Variables of the user's that the answer names, and no block."
+    final, blocks = self._written, " ".join(block.code for block, _ in self.run.blocks)
+    if not (final and self._mode.reads): return []
+    known = {*names_in(blocks), *vars(builtins), *RESERVED, *self.run.settings.tools}
+    return sorted(names_used(final.name or final.source) - known)
 
 # %% ../nbs/12_replay.ipynb #3f78ac23
 @patch
 def _supply(self: Replay, supplied: dict[str, Any]) -> None:
     "Take the missing things that the user supplies."
-    repl, missing = self.repl, self.run.missing
+    repl, missing = self.repl, self.run.missing | dict.fromkeys(self._only_in_answer, "which only the answer names")
     names = [name for name in missing if name.isidentifier()]
     for name in supplied.keys() - names:
         known = ", ".join(names) or "nothing"
@@ -197,12 +224,23 @@ def _begin(self: Replay, runs: dict[str, LoggedRun]) -> None:
     if repl.held: repl.held.end()
     self._held = repl.held = Held(repl.environment, task)
     self.environment = repl.environment
-    flags = settings.environment_kwargs
-    self._mode = SyncMode(*map(flags.get, ("sync_from_user_ns", "sync_to_user_ns", "sync_vars")))
     self._place = {}  # the user's variables
     if self._mode.name == "share all": self._place = self.environment.namespace
     elif self._mode.reads: self._place = self.environment.theirs
     self._place.update({name: x for name, x in repl.supplied.items() if name not in tools})
+    only = set(self._only_in_answer) & self.missing.keys()
+    self._place.update({name: Missing(self.missing[name]) for name in only})
+
+# %% ../nbs/12_replay.ipynb #7bb5df42
+@patch(as_prop=True)
+def told(self: Replay) -> str:
+    "What is missing, and how to supply it."
+    if not self.missing: return ""
+    names = [name for name in self.missing if name.isidentifier() and name != "Python"]
+    return f"Missing: {listed(self.missing)}. {_how_to_supply(names) if names else ''}".rstrip()
+
+def _how_to_supply(names: Iterable[str]) -> str:
+    return f"Supply it where the replay starts: start_replay(..., {', '.join(f'{name}=...' for name in names)})"
 
 # %% ../nbs/12_replay.ipynb #519ace55
 @patch
@@ -213,9 +251,9 @@ def _bind(self: Replay, inputs: dict[str, dict]) -> None:
         if x.get("gone"): place.pop(name, None)
         elif "module" in x:
             try: place[name] = import_module(x["module"])
-            except ImportError: place[name] = Missing(f"the module {x['module']}, not installed here")
+            except Exception: place[name] = Missing(f"the module {x['module']}, not installed here")
         elif x.get("missing"): place.setdefault(name, Missing(self.run.missing.get(name, x["type"])))
-        elif name not in place or encode(place[name]) != encode(x["value"]): place[name] = deepcopy(x["value"])
+        elif name not in place or encode(place[name]) != encode(x["value"]): place[name] = _copy(x["value"])
     if self._mode.name == "share all":
         for name in ("exit", "quit"): place.pop(name, None)  # they end the block
         return
@@ -226,11 +264,15 @@ def _bind(self: Replay, inputs: dict[str, dict]) -> None:
 
 # %% ../nbs/12_replay.ipynb #62abdf67
 @patch
+def _lacking(self: Replay, code: str) -> dict[str, str]:
+    "The names in the code that stand for something missing, and what that is."
+    known = ChainMap(self.environment.names, self.environment.helpers)
+    return {n: known[n].type for n in sorted(names_used(code)) if type(known.get(n)) is Missing}
+
+@patch
 def _note_needs(self: Replay, number: int, code: str) -> None:
     "If the block names something that is missing, blocks are not run any more."
-    repl, known = self.repl, ChainMap(self.environment.names, self.environment.helpers)
-    if repl.needs: return
-    lacking = {n: known[n].type for n in sorted(names_used(code)) if type(known.get(n)) is Missing}
+    repl, lacking = self.repl, {} if self.repl.needs else self._lacking(code)
     if not lacking: return
     repl.lacking, repl.needs = list(lacking), f"block {number} needs {listed(lacking)}"
     repl.missing |= lacking
@@ -269,9 +311,9 @@ def _compare(self: Replay) -> str:
     "`equal`, or the first thing that is different."
     if self.repl.needs: return self.repl.needs
     if self.unequal: return "block {} {}".format(*min(self.unequal.items()))
-    then, final = self.run.result, None
-    if self.answer is None and then.computed and then.iterations:
-        final = parse_reply(then.iterations[-1].response).final
+    then, final = self.run.result, None if self.answer else self._written
+    lacking = self._lacking(final.name or final.source) if final else {}
+    if lacking: return f"the answer needs {listed(lacking)}"
     if final: self.answer = self.environment.resolve(final.name or final.source, final.variable).answer
     now = self.answer.text if self.answer else None if then.computed else then.response
     if now is not None and _comparable(now) == _comparable(then.response): return "equal"
@@ -298,6 +340,4 @@ def cell(self: Replay, line: str, code: str) -> None:
     for o in result.outputs: display(o["data"], metadata=o.get("metadata"), raw=True)
     sys.stderr.write(result.stderr + (result.error or ""))
     if not self.repl.needs: return
-    names = ", ".join(f"{name}=..." for name in self.repl.lacking)
-    print(f"As recorded, not run: {self.repl.needs}. "
-          f"Supply it where the replay starts: start_replay(..., {names})", file=sys.stderr)
+    print(f"As recorded, not run: {self.repl.needs}. {_how_to_supply(self.repl.lacking)}", file=sys.stderr)

@@ -4,14 +4,14 @@
 
 # %% ../nbs/02_session.ipynb #ec1eb5ff
 from __future__ import annotations
-import html, threading
+import threading
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM, refuse_own_code, takes_no_other
 from .run import NO_CONTEXT, Call, Past, answer_in, make_call as call_for, result_of
-from .text import clip
+from .text import as_html, clip, plain
 from .types import ConfigurationError, RLMChatCompletion, RLMError
 
 # %% auto #0
@@ -95,10 +95,10 @@ def make_call(self: Session, prompt: Any, context: Any, root_prompt: str | None,
 # %% ../nbs/02_session.ipynb #0e03c29a
 class History(list):
     "What was asked and answered, as dicts with `role` and `content`."
-    def __repr__(self): return "\n\n".join(f"{m['role']}: {m['content']}" for m in self) or "nothing said yet"
+    def __repr__(self): return plain("\n\n".join(f"{m['role']}: {m['content']}" for m in self)) or "nothing said yet"
     def _repr_html_(self):
-        row = "<dt>{}</dt><dd style='white-space: pre-wrap'>{}</dd>"
-        rows = [row.format(m["role"], html.escape(clip(m["content"], 4_000, 1_000))) for m in self]
+        row = "<dt>{}</dt><dd><pre style='white-space: pre-wrap'>{}</pre></dd>"
+        rows = [row.format(m["role"], as_html(clip(m["content"], 4_000, 1_000))) for m in self]
         return f"<dl>{''.join(rows)}</dl>" if self else "<p>nothing said yet</p>"
 
 @patch(as_prop=True)

@@ -4,7 +4,7 @@
 
 # %% ../nbs/17_text.ipynb #adc071c7
 from __future__ import annotations
-import ast, json, re, reprlib
+import ast, html, json, re, reprlib
 from functools import lru_cache
 from itertools import islice
 from operator import is_not
@@ -13,7 +13,8 @@ from .environments.stopping import BlockEnd
 
 # %% auto #0
 __all__ = ['BRIEF', 'REMOVED', 'join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'bounded_repr', 'fenced',
-           'plain', 'sendable', 'names_in', 'parse_python']
+           'sendable', 'plain', 'as_html', 'without_shortcodes', 'as_code', 'as_markdown', 'as_output', 'names_in',
+           'parse_python']
 
 # %% ../nbs/17_text.ipynb #b2a771a4
 def join_ends(head: str, cut: int, tail: str) -> str:
@@ -161,15 +162,77 @@ def fenced(text: str, language: str = "") -> str:
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
-
-def plain(text: str) -> str:
-    "`text` without terminal colors and control characters."
-    return _CONTROL.sub("", text.replace("\r\n", "\n"))
-
 def sendable(text: str) -> str:
     "`text` as UTF-8 can carry it."
     return text.encode("utf-8", "replace").decode("utf-8")
+
+# %% ../nbs/17_text.ipynb #b7b401b0
+_LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(\x07|\x1b\\)"
+                      r"|[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+def plain(text: str) -> str:
+    "`text` for a terminal: without escape sequences, control characters and turns of direction."
+    return _CONTROL.sub("", _LINE_END.sub("\n", text))
+
+# %% ../nbs/17_text.ipynb #4164eeab
+def as_html(text: str) -> str:
+    "`text` for a page in HTML."
+    return html.escape(plain(text))
+
+def without_shortcodes(text: str) -> str:
+    "`text` for a page or a notebook that Quarto may read."
+    return re.sub(r"\{\{(?=[<%])", "{{ ", plain(text))
+
+def as_code(text: str, language: str = "") -> str:
+    "`text` for a page in Markdown, in a fence."
+    return fenced(without_shortcodes(text), language)
+
+# %% ../nbs/17_text.ipynb #6d29b13a
+_MARKUP = re.compile(
+    r"^[ \t>*+.)\d-]*[#>|]|^[ \t>*+.)\d=_:|-]*[=_*:|-][ \t]*$|^[ \t]*[:~][ \t]|:::"      # what opens something new
+    r"|<[a-zA-Z/!?]|&#?\w+;|\\[a-zA-Z(\[]|`\{|\{\{|\$\$|```|~~~"                        # what is more than text
+    r"|!\[|\](\[|\{|:[ \t]*\n?[ \t]*\S|\((?!https?://[^\s()<>\"']*\)))", re.M)          # what leads elsewhere
+
+def _outside_fences(text: str) -> str:
+    "The lines of `text` that stand in no fence, with that of a fence which is not closed."
+    found, fence = [], ""
+    for line in text.split("\n"):
+        opens = not fence and re.fullmatch(r"(`{3,})[\w+-]*", line)
+        if opens: fence = opens[1]
+        elif not fence: found.append(line)
+        elif re.fullmatch(f" {{0,3}}{fence}`*[ \t]*", line): fence = ""
+    return "\n".join([*found, fence])
+
+def as_markdown(text: str) -> str:
+    "`text` for a page in Markdown: as it is, if it keeps to its place; else in a fence."
+    text = without_shortcodes(text).strip("\n").rstrip()
+    return fenced(text) if _MARKUP.search(_outside_fences(text)) else text
+
+# %% ../nbs/17_text.ipynb #39fea2ef
+_TAGS = frozenset("table caption thead tbody tfoot tr th td b i em strong sub sup br".split())
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+
+def _tables(x: str) -> str:
+    "An HTML text without scripts, styles, comments, other tags than those of tables, and attributes but spans."
+    def tag(m):
+        name, spans = m[1].lower(), re.findall(r"""\b((?:row|col)span=)["']?([0-9]{1,4})\b""", m[2])
+        return "\0" + " ".join([name, *map("".join, spans)]) + "\1" if name.strip("/") in _TAGS else ""
+    x = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)", "", plain(x))
+    return html.escape(html.unescape(re.sub(r"<(/?\w+)([^<>]*)>", tag, x))).replace("\0", "<").replace("\1", ">")
+
+def _shown(mime: str, x: str) -> str:
+    "What a page may show of data of this type; an empty string for nothing."
+    if mime == "text/plain": return without_shortcodes(x)
+    if mime == "text/markdown": return as_markdown(x)
+    if mime in ("image/png", "image/jpeg", "image/gif"): return x if _BASE64.fullmatch(x := "".join(x.split())) else ""
+    if mime != "text/html" or "<table" not in (cleaned := _tables(without_shortcodes(x))): return ""
+    return f'<div class="tex2jax_ignore mathjax_ignore">{cleaned}</div>'
+
+def as_output(bundle: dict[str, Any]) -> dict[str, str]:
+    "The parts of a displayed value, by type, that a page or a notebook may show. What is very large is left out."
+    texts = {mime: x for mime, x in bundle.items() if isinstance(x, str) and len(x) < 2e6}
+    return {mime: shown for mime, x in texts.items() if (shown := _shown(mime, x))}
 
 # %% ../nbs/17_text.ipynb #337af9c5
 def names_in(text: str) -> list[str]:

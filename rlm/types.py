@@ -78,7 +78,7 @@ class SubCall:
     usage: Usage = Usage()       # what it cost, with everything that a child spent
     execution_time: float = 0.0  # seconds
     error: str | None = None     # why it failed, if it did
-    run: Any = None              # an `RLMChatCompletion`: the child's run, where it had a REPL of its own
+    run: RLMChatCompletion | None = None  # the child's run, where it had a REPL of its own
 
 # %% ../nbs/15_types.ipynb #d1d7a21f
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class RunSettings:
 class RLMChatCompletion:
     "A finished run (or, on an exception, as much of it as there was)."
     root_model: str                         # the model that was asked in the loop
-    prompt: Any                             # what the caller asked
+    prompt: str                             # what the caller asked
     response: str                           # the answer as text
     value: Any = None                       # the answer as an object
     iterations: tuple[Iteration, ...] = ()  # every reply that could have code, and what its code did

@@ -14,6 +14,7 @@ from rlm.replay import Replay, ReplayDivergenceError, replay
 from rlm.text import without
 from rlm.types import *
 from rlm.utils.trace_notebook import enable_trace_notebook, main as rlm_trace, trace_notebook, verify
+from hostile_corpus import BUNDLES, TEXTS, check_html, check_markdown, check_terminal
 from server import ChatServer, Http, completion
 
 nbformat = pytest.importorskip("nbformat")
@@ -647,3 +648,254 @@ def test_ctrl_c_leaves_a_whole_trace(tmp_path):
     result, logger, trace = run(tmp_path, block("x = 1"), KeyboardInterrupt())
     assert result.stop_reason == "interrupted" and "Stopped: interrupted." in cells(trace.path)[-2].source
     assert read_log(logger.path)[0].result == result
+
+# -- a stranger's text
+
+def hostile_result(text, outputs=()):
+    "A run in which everything is `text`: the question, the reply, the code, what it printed, showed and raised, a sub-call, the answer."
+    call = SubCall(text, text, text, error=None, run=RLMChatCompletion(text, text, text, iterations=(Iteration(Reply(text), text),)))
+    shown = ({"output_type": "display_data", "data": {"text/plain": text}, "metadata": {}}, *outputs)
+    blocks = (CodeBlock(text, CodeResult(text * 40, text, shown, text, rlm_calls=(call,))), CodeBlock(text, CodeResult(text, interrupted=True)), CodeBlock(text, CodeResult(ran=text)))
+    return RLMChatCompletion(text, text, text, iterations=(Iteration(Reply(text), text, blocks), Iteration(Reply(text), f"I look:\n\n{text}")), stop_reason=text)
+
+def hostile_log(folder, result):
+    "The log of a run that went like this."
+    from rlm.events import RunStarted, BlockStarted, IterationEnded, RunEnded, Listeners
+    logger = RLMLogger(folder)
+    tell = Listeners([logger], "a1")
+    tell(RunStarted(result.prompt, result.root_model, 3, "a1", ({"role": "user", "content": result.prompt},), settings=RunSettings(tools=(result.prompt,)), context=object(), has_context=True))
+    for n, i in enumerate(result.iterations, 1):
+        for b in i.code_blocks: tell(BlockStarted(n, b.code, Usage()))
+        tell(IterationEnded(n, i, ()))
+    tell(RunEnded(result))
+    return logger.path
+
+def check_notebook(text):
+    nb = nbformat.reads(text, 4)
+    nbformat.validate(nb)
+    for cell in nb.cells:
+        if cell.cell_type == "markdown": check_markdown(cell.source)
+        for o in cell.get("outputs", ()): check_output(o)
+
+def check_output(o):
+    for mime, x in ({"text/plain": o.text} if o.output_type == "stream" else o.data).items():
+        check_terminal(x)
+        assert "{{<" not in x and "{{%" not in x
+        if mime == "text/html": check_html(x)
+        elif mime == "text/markdown": check_markdown(x)
+        elif mime.startswith("image/"): assert mime == "image/png" and re.fullmatch("[A-Za-z0-9+/]+={0,2}", x)
+        else: assert mime == "text/plain"
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+def test_a_strangers_text_stays_in_its_place(tmp_path, capsys, text):
+    from rlm.display import StatusLine, describe_event, print_steps
+    from rlm.events import BlockEnded, ModelReplied, Notice, RunEnded, RunStarted, SubCallStarted
+    from rlm.session import History
+    from rlm.utils.notebook import render_completion
+    from rlm.utils.trace_markdown import run_markdown
+    result = hostile_result(text)
+    for page in (result.trace_markdown, run_markdown(result, fold=True)): check_markdown(page)
+    for page in (result._repr_html_(), History([{"role": "user", "content": text}])._repr_html_()): check_html(page)
+    block = result.iterations[0].code_blocks[0]
+    for event in (RunStarted(text, text, 3), ModelReplied(1, Reply(text, reasoning=text), Usage()), BlockEnded(1, block, Usage()), Notice(text), RunEnded(result)):
+        print_steps(event)
+    StatusLine(lambda line: None)(Notice(text))
+    render_completion(result)
+    result.render_trace()
+    print(repr(result), repr(History([{"role": "user", "content": text}])), describe_event(SubCallStarted(text, text, Usage())))
+    check_terminal(capsys.readouterr().out)
+    check_notebook(trace_notebook(hostile_log(tmp_path, result)))
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=lambda b: ascii(b)[:80])
+def test_displayed_values_stay_in_their_place(tmp_path, bundle):
+    output = {"output_type": "display_data", "data": bundle, "metadata": {"evil": 1}}
+    result = hostile_result("", [output])
+    check_markdown(result.trace_markdown)
+    check_html(result._repr_html_())
+    check_notebook(trace_notebook(hostile_log(tmp_path, result)))
+
+def test_what_is_cut_stays_in_its_fence(tmp_path):
+    "The ends of a long text are put together again before it is made safe."
+    text = "```\n" + "x\n" * 9_000 + "```\n````\n" + "y\n" * 9_000 + "```\n# evil\n<b>evil</b>\n````\n"
+    check_notebook(trace_notebook(hostile_log(tmp_path, hostile_result(text))))
+
+def test_text_that_was_made_to_take_long():
+    from rlm.text import as_markdown, as_output, plain
+    for piece in ("-", "```a\n", "[", "](", "&a", "<", "\x1b]", "> ", "1. ", "[a]:", "| ", "- "):
+        as_markdown(piece * 50_000), plain(piece * 50_000), as_output({"text/html": "<table>" + piece * 50_000, "image/png": "A" * 500_000 + "!"})
+
+def test_figures_and_tables_are_kept(tmp_path):
+    png, table = "iVBORw0KGgo=", "<div><style scoped>.x{}</style><table border='1' class='dataframe'><tr><th colspan='2'>a &lt; b</th></tr></table></div>"
+    result = hostile_result("", [{"output_type": "display_data", "data": {"text/plain": "a figure", "image/png": png[:4] + "\n" + png[4:], "text/html": table}, "metadata": {}}])
+    assert f"![figure](data:image/png;base64,{png})" in result.trace_markdown
+    cells = nbformat.reads(trace_notebook(hostile_log(tmp_path, result)), 4).cells
+    output, = (o for c in cells for o in c.get("outputs", ()) if "image/png" in o.get("data", ()))
+    assert output.data["image/png"] == png and "<table><tr><th colspan=2>a &lt; b</th></tr></table>" in output.data["text/html"]
+
+# -- a stranger's log
+
+def test_a_log_that_was_changed_ends_in_a_result_or_in_an_error_that_names_it(tmp_path):
+    said = subprocess.run([sys.executable, Path(__file__).with_name("tampering.py"), tmp_path, "150"], capture_output=True, text=True, timeout=600)
+    assert said.stdout == "150 changes\n", said.stdout + said.stderr[-3_000:]
+
+def test_a_log_reads_no_file_but_its_own(tmp_path):
+    secret = tmp_path / "outside.txt"
+    secret.write_text("a secret")
+    result, logger, _ = run(tmp_path / "logs", block("x = 1"), "FINAL(ok ok)", context="text " * 10_000)
+    log, (beside,) = logger.path.read_text(), (tmp_path / "logs").glob("context_*")
+    for other in ("../outside.txt", str(secret), "outside.txt", ""):
+        logger.path.write_text(log.replace(json.dumps(beside.name), json.dumps(other)))
+        with pytest.raises(RLMError, match=f"{logger.path.name}, line 2"): read_log(logger.path)
+    logger.path.write_text(log)
+    beside.unlink()
+    beside.symlink_to(secret)
+    assert read_log(logger.path)[0].context == {"missing": True, "type": f"the file {beside.name}"}
+    beside.unlink()
+    __import__("os").mkfifo(beside)  # reading it would never end
+    assert read_log(logger.path)[0].missing == {"context": f"the file {beside.name}"}
+
+def test_an_error_tells_the_line_and_the_field(tmp_path):
+    result, logger, _ = run(tmp_path, block("x = 1"), "FINAL(ok ok)")
+    log = logger.path.read_text()
+    for old, new, says in (('"stdout": ""', '"stdout": 5', "line 3: this is not what rlm wrote: stdout is 5, no str"), ('"stop_reason": "final"', '"stop_reason": []', "line 5: .* stop_reason is"),
+                           ('"input_tokens": 0', '"input_tokens": "many"', "line 3: .* input_tokens is 'many', no int"), ('"messages": [{"role"', '"messages": [{"role": 1, "rolle"', r"line 2: .*messages\['role'\] is 1, no str")):
+        assert old in log
+        logger.path.write_text(log.replace(old, new))
+        with pytest.raises(RLMError, match=says): read_log(logger.path)
+
+# -- a run that was stopped
+
+@pytest.mark.parametrize("code", ["while True: pass", "import time\ntime.sleep(10_000)", "while True: llm_query('Again?')"])
+def test_the_replay_of_a_run_that_a_limit_stopped_ends(tmp_path, code):
+    "The stop is replayed at its place."
+    logger = RLMLogger(tmp_path)
+    rlm = RLM(Endless(block("x = 5\nprint(x)"), block(code)), logger=logger, verbose=False, max_timeout=1)
+    with pytest.raises(TimeoutExceededError): rlm.completion("Go on.")
+    run_, = read_log(logger.path)
+    assert run_.result.stop_reason == "max_timeout" and run_.missing == {"block 2": "stopped"}
+    here = Replay(logger.path, run_.id)
+    shown = [here.block(n, b.code) for n, (b, _) in here.blocks.items()]
+    assert shown[0].stdout == "5\n" and shown[1] == run_.blocks[1][0].result and here.end().startswith("The same as then.")
+
+@pytest.mark.slow
+def test_the_trace_of_a_run_that_a_limit_stopped_is_verified(tmp_path):
+    logger, trace = enable_trace_notebook(tmp_path)
+    rlm = RLM(Endless(block("while True: print(llm_query('Again?'))")), logger=logger, verbose=False, max_tokens=100)
+    with pytest.raises(TokenLimitExceededError): rlm.completion("Go on.")
+    assert "A limit of the run stopped this; a replay leaves it out." in cells(trace.path)[-3].source and "max_tokens=100" in cells(trace.path)[-3].source
+    assert list(verify(trace.path).values()) == ["equal"]
+
+class Endless:
+    "A backend that says these things, and then answers sub-calls without end."
+    model = "endless"
+    def __init__(self, *replies): self.replies = list(replies)
+    def complete(self, messages): return Reply(self.replies.pop(0) if self.replies else "yes", usage=Usage(5, 5, 1))
+
+# -- what a replay owes
+
+def test_an_answer_that_needs_what_is_missing_says_so(tmp_path):
+    result, logger, trace = run(tmp_path, block("x = 3"), "FINAL(len(context.rows))", context=Table(1, 2))
+    def outcome(**supplied):
+        here = Replay(logger.path, result.id, **supplied)
+        here.block(1, "x = 3")
+        here.end()
+        return here.outcome
+    assert Replay(logger.path, result.id).told == "Missing: context (test_traces.Table). Supply it where the replay starts: start_replay(..., context=...)"
+    assert outcome() == "the answer needs context (test_traces.Table)" and outcome(context=Table(1, 2)) == "equal"
+
+ONLY_IN_ANSWER = """
+    import sys
+    from IPython.core.interactiveshell import InteractiveShell
+    from rlm import RLM
+    from rlm.lm import ScriptedLM
+    from rlm.logger import RLMLogger, read_log
+    from rlm.replay import Replay
+    InteractiveShell.instance().user_ns["heights"] = [1, 2]
+    for flags in (dict(sync_vars=["heights"]), {}, dict(sync_to_user_ns=True)):
+        logger = RLMLogger(sys.argv[1])
+        lm = ScriptedLM(["```repl\\nx = 1\\n```", "FINAL(max(heights))"])
+        rlm = RLM(lm, logger=logger, verbose=False, environment="jupyter", environment_kwargs=dict(sync_from_user_ns=True, **flags))
+        run = rlm.completion("Go on.").id
+        for supplied in ({}, dict(heights=[1, 2])):
+            here = Replay(logger.path, run, **supplied)
+            here.block(1, "x = 1")
+            here.end()
+            print(here.missing, here.outcome)
+"""
+
+@pytest.mark.slow
+def test_a_variable_that_only_the_answer_names_can_be_supplied(tmp_path):
+    said = subprocess.run([sys.executable, "-c", textwrap.dedent(ONLY_IN_ANSWER), tmp_path], capture_output=True, text=True, check=True).stdout
+    assert said == "{'heights': 'which only the answer names'} the answer needs heights (which only the answer names)\n{} equal\n" * 3
+
+def test_a_backend_that_replays_asks_for_the_data(tmp_path):
+    result, logger, _ = run(tmp_path, block("x = 3"), "FINAL(ok ok)", context=Table(1, 2))
+    with pytest.raises(ReplayDivergenceError, match=r"The run had data; ask with it: completion\(question, context=...\)"): RLM(replay(logger.path), verbose=False).completion("Go on.")
+    assert RLM(replay(logger.path), verbose=False).completion("Go on.", context=Table(1, 2)).response == "ok ok"
+
+@pytest.mark.slow
+def test_numpy_that_a_block_only_imported_is_not_missing(tmp_path):
+    "Nor does what later blocks draw differ: its state is written before them."
+    code = 'm = __import__("num" + "py.random")', "print(m.random.rand())"
+    victim = f"""if True:
+        import sys
+        from rlm import RLM
+        from rlm.lm import ScriptedLM
+        from rlm.logger import RLMLogger
+        RLM(ScriptedLM([*{list(map(block, code))!r}, "FINAL(ok ok)"]), logger=RLMLogger(sys.argv[1]), verbose=False).completion("Go on.")"""
+    subprocess.run([sys.executable, "-c", victim, tmp_path], check=True)
+    log, = tmp_path.glob("*.jsonl")
+    (tmp_path / "it.ipynb").write_text(trace_notebook(log))
+    assert read_log(log)[0].missing == {} and list(verify(tmp_path / "it.ipynb").values()) == ["equal"]
+
+def test_the_run_context_has_the_data_and_the_root_prompt(tmp_path):
+    result, logger, _ = run(tmp_path, "FINAL(ok ok)", context={"rows": ["x" * 3_000]}, question="How many rows?")
+    for r in (result, read_log(logger.path)[0].result):
+        page = r.trace_markdown.partition("## Iteration 1")[0]
+        assert '"root_prompt": "How many rows?"' in page and "**context**\n\n```\ncontext: dict, 1 key = {'rows':" in page and len(page) < 2_000
+    assert '"root_prompt": null' in run(tmp_path, "FINAL(ok ok)")[0].trace_markdown and "**context**" not in run(tmp_path, "FINAL(ok ok)")[0].trace_markdown
+    assert "**context**" not in run(tmp_path, "FINAL(ok ok)", question="Task: x\n\nVariables in the REPL:\ncontext: evil\n\nTask: y")[0].trace_markdown
+
+# -- a full disk
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    "Makes the disk full, where it is called."
+    import errno, os
+    def no_space(*args): raise OSError(errno.ENOSPC, "No space left on device")
+    def half(path, text):
+        path.open("wb").close()
+        no_space()
+    def fill():
+        monkeypatch.setattr(Path, "write_bytes", half)
+        monkeypatch.setattr(os, "write", no_space)
+    return fill
+
+def test_a_full_disk_loses_no_run_and_leaves_no_part_of_a_file(tmp_path, full_disk, capsys):
+    logger, trace = enable_trace_notebook(tmp_path)
+    rlm = RLM(ScriptedLM([block("x = 1"), "FINAL(one one)"] * 2), logger=logger, verbose=False)
+    rlm.completion("Go on.")
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    full_disk()
+    assert rlm.completion("Again.", context="text " * 10_000).response == "one one"
+    assert "No space left on device" in capsys.readouterr().err
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+    with pytest.raises(RLMError, match=r"\.trace\.ipynb can't be written: .* No space left"): trace.save()
+
+def test_a_trace_that_cannot_be_written_is_told_where_it_is_asked_for(tmp_path, full_disk, capsys, monkeypatch):
+    logger, trace = enable_trace_notebook(tmp_path)
+    rlm = RLM(ScriptedLM(["FINAL(one one)"]), logger=logger, verbose=False)
+    monkeypatch.setattr("rlm.utils.trace_notebook._AT_FIRST", -1)  # every save is put off
+    rlm.completion("Go on.")
+    full_disk()
+    assert trace.path.suffix == ".ipynb" and "rlm: the trace is not up to date: " in capsys.readouterr().err
+    assert not list(tmp_path.glob(".*"))
+
+def test_a_folder_that_was_removed_is_told_and_loses_no_run(tmp_path, capsys):
+    import shutil
+    logger, trace = enable_trace_notebook(tmp_path / "logs")
+    rlm = RLM(ScriptedLM([block(f"import shutil; shutil.rmtree({str(tmp_path / 'logs')!r})"), block("x = 1"), block("x = 2"), "FINAL(one one)"]), logger=logger, verbose=False)
+    assert rlm.completion("Go on.").response == "one one"
+    told = capsys.readouterr().err
+    assert told.count("was removed") == 1 and str(logger.path) in told
+    assert trace.path.suffix == ".ipynb"

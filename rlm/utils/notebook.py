@@ -4,10 +4,9 @@
 
 # %% ../../nbs/utils/01_notebook.ipynb #f9e63dee
 from __future__ import annotations
-import html
 from fastcore.basics import patch
 from ..display import in_kernel
-from ..text import clip, plain, sendable, without
+from ..text import as_html, clip, plain, sendable, without
 from ..types import Iteration, RLMChatCompletion
 
 # %% auto #0
@@ -17,7 +16,7 @@ __all__ = ['render_completion']
 def _pre(text: str, more_style: str = "") -> str:
     "Text of a model as HTML."
     style = f"margin: .2em 0 .6em 0; white-space: pre-wrap; {more_style}"
-    return f"<pre style='{style}'>{html.escape(clip(plain(text).rstrip(), 6_000, 2_000))}</pre>"
+    return f"<pre style='{style}'>{as_html(clip(text.rstrip(), 6_000, 2_000))}</pre>"
 
 # %% ../../nbs/utils/01_notebook.ipynb #4da23054
 def _iteration_html(title: str, iteration: Iteration) -> str:
@@ -29,15 +28,15 @@ def _iteration_html(title: str, iteration: Iteration) -> str:
 @patch
 def _repr_html_(self: RLMChatCompletion) -> str:
     facts = f"{self.usage}, {self.execution_time:.1f} s"
-    if self.stop_reason != "final": facts += f", {self.stop_reason.replace('_', ' ')}"
+    if self.stop_reason != "final": facts += f", {as_html(self.stop_reason.replace('_', ' '))}"
     iterations = "".join(_iteration_html(title.lower(), i) for title, i in self.replies.items())
-    question = html.escape(clip(self.prompt, 600, 200))
-    page = f"<div><b>{question}</b>{_pre(self.response)}<small>{facts}</small>{iterations}</div>"
+    question = _pre(clip(self.prompt, 600, 200), "font-weight: bold")
+    page = f"<div>{question}{_pre(self.response)}<small>{facts}</small>{iterations}</div>"
     return sendable(without(page, self.secrets))
 
 # %% ../../nbs/utils/01_notebook.ipynb #81e67498
 def render_completion(result: RLMChatCompletion) -> None:
     "Show a result: as a page in a notebook, as text elsewhere."
-    if not in_kernel(): return print(f"{result.response}\n\n({result.usage}, {result.execution_time:.1f} s)")
+    if not in_kernel(): return print(f"{plain(result.response)}\n\n({result.usage}, {result.execution_time:.1f} s)")
     from IPython.display import HTML, display
     display(HTML(result._repr_html_()))

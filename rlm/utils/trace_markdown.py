@@ -8,30 +8,19 @@ import json, re
 from textwrap import indent
 from fastcore.basics import patch
 from ..display import in_kernel
-from ..text import fenced, plain, sendable, without
+from ..text import as_code, as_markdown, as_output, clip, sendable, without
 from ..types import CodeBlock, RLMChatCompletion, SubCall
 
 # %% auto #0
-__all__ = ['prose', 'run_markdown', 'turns']
-
-# %% ../../nbs/utils/00_trace_markdown.ipynb #c3c39f99
-_OUTLINE = re.compile(r"^ {0,3}(#{1,6}(\s|$)|-{3,}\s*$|={3,}\s*$|\*{3,}\s*$|_{3,}\s*$|<|\||>)"  # opens something new
-                      r"|<[a-zA-Z/!]|&\w+;|!\[", re.M)                                         # or is no text
-_BLOCK = re.compile(r"^(`{3,}|~{3,})[^\n`]*\n.*?^\1\s*$", re.M | re.S)
-
-def prose(text: str) -> str:
-    "`text` as it is, if it keeps to its place in a page; else in a fence."
-    text = plain(text).strip()
-    rest = _BLOCK.sub("", text)
-    return fenced(text) if _OUTLINE.search(rest) or "```" in rest or "~~~" in rest else text
+__all__ = ['told_of_data', 'run_markdown', 'turns']
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #6baa2f1e
 def _folded(title: str, text: str, fold: bool) -> str:
     "A titled text; folded if it is long and folding is wanted."
     text = text.rstrip("\n")
     lines = text.count("\n") + 1
-    if not fold or lines <= 30: return f"**{title}**\n\n{fenced(text)}"
-    return f"<details><summary><b>{title}</b>, {lines:,} lines</summary>\n\n{fenced(text)}\n\n</details>"
+    if not fold or lines <= 30: return f"**{title}**\n\n{as_code(text)}"
+    return f"<details><summary><b>{title}</b>, {lines:,} lines</summary>\n\n{as_code(text)}\n\n</details>"
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #40b13f74
 def _call(call: SubCall) -> str:
@@ -46,29 +35,39 @@ def _call(call: SubCall) -> str:
 # %% ../../nbs/utils/00_trace_markdown.ipynb #62d35196
 def _code_block(number: int, block: CodeBlock, fold: bool) -> list[str]:
     r = block.result
-    parts = [f"### Code Block {number}", fenced(plain(block.code), "python")]
+    parts = [f"### Code Block {number}", as_code(block.code, "python")]
     for title, text in (("stdout", r.stdout), ("output", r.shown), ("stderr", r.stderr), ("error", r.error or "")):
-        if text.strip(): parts.append(_folded(title, plain(text), fold))
-    pictures = [png for o in r.outputs if isinstance(png := o["data"].get("image/png"), str)]
-    parts += [f"![figure](data:image/png;base64,{png.replace(chr(10), '')})" for png in pictures]
+        if text.strip(): parts.append(_folded(title, text, fold))
+    pictures = [as_output(o["data"]).get("image/png") for o in r.outputs]
+    parts += [f"![figure](data:image/png;base64,{png})" for png in pictures if png]
     if r.ran == "": parts.append("The user did not allow it to run.")
     if r.interrupted: parts.append("Stopped by Ctrl-C.")
-    if r.rlm_calls: parts.append(_folded("sub-calls", plain("\n\n".join(map(_call, r.rlm_calls))), fold))
+    if r.rlm_calls: parts.append(_folded("sub-calls", "\n\n".join(map(_call, r.rlm_calls)), fold))
     return parts
+
+# %% ../../nbs/utils/00_trace_markdown.ipynb #469d56e2
+def told_of_data(result: RLMChatCompletion) -> str:
+    "What the model was told at first of the variables, if the question came with data; else an empty string."
+    for m in reversed(result.messages):
+        before, asked, _ = m["content"].partition(f"\n\nTask: {sendable(result.prompt)}")
+        told = before.partition("Variables in the REPL:\n")[2]
+        if m["role"] == "user" and asked: return told if re.match("(rlm_)*context: ", told) else ""
+    return ""
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #950684c9
 def run_markdown(result: RLMChatCompletion,  # one run
                  fold: bool = False,         # fold long outputs, for a page that can be clicked
                 ) -> str:
     "The trace of one run."
-    asked = {"prompt": result.prompt, "root_prompt": None}
-    parts = ["## Run Context\n" + fenced(json.dumps(asked, indent=2, ensure_ascii=False), "json")]
+    told = told_of_data(result)
+    asked = {"prompt": result.prompt, "root_prompt": result.prompt if told else None}
+    parts = ["## Run Context\n" + as_code(json.dumps(asked, indent=2, ensure_ascii=False), "json")]
+    if told: parts.append(_folded("context", clip(told, 1_000, 300), fold))
     for title, iteration in result.replies.items():
-        parts += [f"## {title}", "### Model Response", prose(iteration.response) or "(empty)"]
+        parts += [f"## {title}", "### Model Response", as_markdown(iteration.response) or "(empty)"]
         for i, block in enumerate(iteration.code_blocks, 1): parts += _code_block(i, block, fold)
-    answer = plain(result.response)
-    if answer.strip(): parts += ["## Final Answer", prose(answer)]
-    if result.stop_reason != "final": parts.append(f"Stopped: {result.stop_reason.replace('_', ' ')}.")
+    if answer := as_markdown(result.response): parts += ["## Final Answer", answer]
+    if result.stop_reason != "final": parts.append(as_markdown(f"Stopped: {result.stop_reason.replace('_', ' ')}."))
     return sendable(without("\n\n".join(parts), result.secrets))
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #c839b7fc

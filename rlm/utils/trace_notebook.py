@@ -11,20 +11,19 @@ from typing import Any
 from fastcore.basics import patch
 from ..logger import LoggedRun, RLMLogger, listed, read_log, replace_file
 from ..replay import Replay, is_left_out
-from ..text import clip, fenced, plain, sendable
+from ..text import as_code, as_markdown, as_output, clip, sendable, without_shortcodes
 from ..types import CodeBlock, CodeResult, ConfigurationError, Iteration, RLMError
-from .trace_markdown import prose
 
 # %% auto #0
 __all__ = ['trace_notebook', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'replay_cells', 'verify',
            'main']
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #a705bd76
-def _text(text: str) -> str: return sendable(clip(text, 10_000, 10_000))
+def _cut(text: str) -> str: return clip(text, 10_000, 10_000)
 
 def _markdown(id: str, source: str) -> str:
     "A cell of text, as a notebook's file has it."
-    return json.dumps({"cell_type": "markdown", "id": id, "metadata": {}, "source": _text(source).splitlines(True)})
+    return json.dumps({"cell_type": "markdown", "id": id, "metadata": {}, "source": sendable(source).splitlines(True)})
 
 def _code(id: str, source: str, outputs: list[dict] = []) -> str:
     "A cell of code, as a notebook's file has it."
@@ -33,11 +32,12 @@ def _code(id: str, source: str, outputs: list[dict] = []) -> str:
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #9d4f3264
 def _stream(name: str, text: str) -> list[dict]:
-    return [{"output_type": "stream", "name": name, "text": _text(plain(text)).splitlines(True)}] if text else []
+    shown = sendable(without_shortcodes(_cut(text)))
+    return [{"output_type": "stream", "name": name, "text": shown.splitlines(True)}] if text else []
 
 def _output(o: dict) -> dict:
-    data = {mime: _text(plain(x)) if mime == "text/plain" else x for mime, x in o["data"].items() if len(str(x)) < 2e6}
-    return {"output_type": "display_data", "data": data, "metadata": o.get("metadata", {})}
+    data = {mime: sendable(_cut(x) if mime == "text/plain" else x) for mime, x in as_output(o["data"]).items()}
+    return {"output_type": "display_data", "data": data, "metadata": {}}
 
 def _outputs(r: CodeResult) -> list[dict]:
     wrong = r.stderr + (f"{r.error}\n" if r.error else "")
@@ -47,10 +47,11 @@ def _outputs(r: CodeResult) -> list[dict]:
 def _block(run: str, number: int, block: CodeBlock) -> list[str]:
     "The cells of a block."
     r, id = block.result, f"block-{run}-{number}"
-    code = fenced(plain(block.code), "python")
+    code = as_code(_cut(block.code), "python")
     if is_left_out(r):
-        why = "Stopped by Ctrl-C; a replay leaves it out." if r.interrupted else "The user did not allow this to run."
-        return [_markdown(id, f"{code}\n\n{why}\n\n{fenced(plain(r.stdout))}")]
+        by = "Ctrl-C" if r.interrupted else "A limit of the run"
+        why = "The user did not allow this to run." if r.ran == "" else f"{by} stopped this; a replay leaves it out."
+        return [_markdown(id, f"{code}\n\n{why}\n\n{as_code(_cut(r.text))}")]
     changed = f"The user changed this code before it ran:\n\n{code}"
     told = [_markdown(f"wrote-{run}-{number}", changed)] if r.ran else []
     return [*told, _code(id, f"%%replay {number}\n{r.ran or block.code}", _outputs(r))]
@@ -61,19 +62,20 @@ _RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)",
 def _iteration(run: str, title: str, iteration: Iteration, blocks: count) -> list[str]:
     "The cells of an iteration. `blocks` counts those of the run."
     said = _RUNNABLE.sub("", iteration.response).strip() if iteration.code_blocks else iteration.response
-    text = _markdown(f"iteration-{run}-{title.split()[-1].lower()}", f"### {title}\n\n{prose(said)}".rstrip())
+    text = _markdown(f"iteration-{run}-{title.split()[-1].lower()}",
+                     f"### {title}\n\n{as_markdown(_cut(said))}".rstrip())
     return [text, *(cell for block in iteration.code_blocks for cell in _block(run, next(blocks), block))]
 
 def _end(run: LoggedRun) -> list[str]:
-    parts, reason = ["### Final Answer", prose(run.result.response)], run.result.stop_reason
-    if reason != "final": parts.append(f"Stopped: {reason.replace('_', ' ')}.")
-    if run.missing: parts.append(f"Missing in the log: {plain(listed(run.missing))}.")
+    parts, reason = ["### Final Answer", as_markdown(_cut(run.result.response))], run.result.stop_reason
+    if reason != "final": parts.append(as_markdown(f"Stopped: {reason.replace('_', ' ')}."))
+    if run.missing: parts.append(as_markdown(f"Missing in the log: {listed(run.missing)}."))
     return [_markdown(f"end-{run.id}", "\n\n".join(parts)), _code(f"check-{run.id}", "end_replay()")]
 
 def _run(log: str, n: int, run: LoggedRun) -> list[str]:
     "The cells of the log's run number `n`."
     start = f"from rlm.utils.trace_notebook import end_replay, start_replay\n\nstart_replay({log!r}, {run.id!r})"
-    cells, blocks = [_markdown(f"run-{run.id}", f"## Run {n}\n\n{fenced(plain(run.prompt))}")], count(1)
+    cells, blocks = [_markdown(f"run-{run.id}", f"## Run {n}\n\n{as_code(_cut(run.prompt))}")], count(1)
     cells.append(_code(f"start-{run.id}", start))
     for title, iteration in run.result.replies.items(): cells += _iteration(run.id, title, iteration, blocks)
     return cells if run.result.stop_reason == "unfinished" else cells + _end(run)
@@ -124,7 +126,9 @@ class TraceHandle:
 
     def _catch_up(self) -> None:
         with self._lock:
-            if self._due and self._log.exists() and self._path.parent.is_dir(): self.save()
+            due, self._due = self._due, False
+            try: due and self.save()
+            except RLMError as e: print(f"rlm: the trace is not up to date: {e}", file=sys.stderr)
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #37e9dc0e
 @patch
@@ -180,8 +184,7 @@ def start_replay(log: str,         # the log, which lies beside this notebook
         raise ConfigurationError(f"{log} is not here ({Path.cwd()}). A trace notebook wants its log beside it.")
     _running[:] = [Replay(log, run, **supplied)]
     get_ipython().register_magic_function(_running[0].cell, "cell", "replay")
-    missing = listed(_running[0].missing)
-    print(f"Replaying {run}." + (f" Missing: {missing}." if missing else ""))
+    print(f"Replaying {run}. {_running[0].told}".rstrip())
 
 def end_replay() -> None:
     "Compare the replay with the recording."
@@ -223,7 +226,7 @@ def verify(notebook: str | Path,  # a trace notebook, with its log beside it
     found = _outcomes(notebook)
     outcomes = {run: found.get(run) or found["error"] or "its answer is not compared" for run in runs}
     for run, outcome in reversed(outcomes.items()):
-        said = f"*Not verified: {outcome}.*"
+        said = as_markdown(f"*Not verified: {_cut(outcome)}.*")
         if outcome == "equal": said = "*Verified, equal.* A replay in a fresh process came out as it was recorded."
         place = ids.index(f"check-{run}") + 1 if f"check-{run}" in ids else len(cells)
         cells.insert(place, json.loads(_markdown(f"verified-{run}", said)))
