@@ -180,6 +180,16 @@ open_figures = plt.get_fignums()''')
     assert k.value("(r[1].shown, open_figures)") == ("[]", [1])
     assert [len(d) for d in cell.shown] == [2], "the user's own figure is shown at the end of the cell"
 
+def test_figures_of_a_local_run_stay_out_of_the_cell_and_later_ones_come_as_ever(k):
+    draw = "import matplotlib.pyplot as plt\\nplt.plot([3, 1])\\nplt.show()\\nplt.plot([1, 3]);\\nprint('drawn')"
+    cell = k.ok(f"""%matplotlib inline
+local = RLM(ScriptedLM([block("{draw}"), "FINAL(done it)", "FINAL(done it)"]), verbose=False).completion("Draw.").iterations[0].code_blocks[0].result""")
+    assert cell.shown == [] and k.value("[list(o['data']) for o in local.outputs if 'image/png' in o['data']]") == [["image/png", "text/plain"]] * 2
+    mine = k.ok("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nfig, ax = plt.subplots()")
+    assert ["image/png" in d for d in mine.shown] == [True, True]
+    cell = k.ok(f"r = run(\"{draw}\", **READ)[0]")
+    assert cell.shown == [] and k.value("len([o for o in r.outputs if 'image/png' in o['data']])") == 2
+
 def test_errors_that_ipython_prints_go_to_the_model(k):
     cell = k.ok("r = run('%time 1/0', 'clear = __import__(\"IPython\").display.clear_output\\nclear()', 'len?')")
     assert "ZeroDivisionError" in k.value("r[0].stderr + str(r[0].error)") and "Signature" in k.value("r[2].stdout")
