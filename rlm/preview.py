@@ -120,9 +120,8 @@ def first_rows(x: Any) -> str:
     longer = bool(x.shape) and x.shape[0] > 5
     try:
         rows = getattr(x, "iloc", x)[:5] if longer else x
-        columns = list(getattr(x, "columns", ()))
-        public = [c for c in columns if not looks_secret(c, "")]
-        if len(public) < len(columns): rows = rows[public]
+        secret = [c for c in getattr(x, "columns", ()) if looks_secret(c, "")]
+        if secret: rows = rows[[c for c in x.columns if c not in secret]]
     except Exception as e: return f"rows unknown: {type(e).__name__}"  # it can't be cut as others can
     return bounded_repr(rows) + "\n…" * longer
 
