@@ -315,6 +315,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                              'rlm/environments/changes.py'),
                                           'rlm.environments.changes.Step.__init__': ( 'environments/changes.html#step.__init__',
                                                                                       'rlm/environments/changes.py'),
+                                          'rlm.environments.changes.Step.hindrance': ( 'environments/changes.html#step.hindrance',
+                                                                                       'rlm/environments/changes.py'),
                                           'rlm.environments.changes.Step.undo': ( 'environments/changes.html#step.undo',
                                                                                   'rlm/environments/changes.py'),
                                           'rlm.environments.changes.Undone': ( 'environments/changes.html#undone',

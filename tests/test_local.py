@@ -943,10 +943,17 @@ def test_data_of_tools_and_what_you_did_since():
     changes = changes_of("stock['b'] = rows.pop()", None, stock=stock, rows=rows)
     assert sorted(changes.modified) == ["rows", "stock"]
     stock["mine"] = 3
-    assert changes.undo().left == {"stock": "you have changed it since"} and (stock, rows) == ({"a": 1, "b": 1, "mine": 3}, [1])
+    assert changes.undo().left == {"stock": "it has been changed since"} and (stock, rows) == ({"a": 1, "b": 1, "mine": 3}, [1])
     del stock["mine"]
     assert changes.undo().restored == ["stock"] and stock == {"a": 1}
     assert not changes.undo().restored
+
+def test_objects_that_hold_each_other_go_back_together():
+    table, rows = frame(), [1]
+    both = {"table": table, "rows": rows}
+    changes = changes_of("both['table']['new'] = 1; table['more'] = 2; rows.append(2); both['k'] = rows; again = rows; again.append(3)", rows, both=both, table=table, rows=rows)
+    assert sorted(changes.modified) == ["both", "rows", "table"]
+    assert (sorted(changes.undo().restored), list(table), rows, list(both)) == (["both", "rows", "table"], ["x", "y", "o"], [1], ["table", "rows"])
 
 def test_content_goes_back_in_any_order():
     for order in (0, 1), (1, 0):

@@ -45,17 +45,19 @@ class Step:
         self.earlier = ref(last) if last and last.same(last.after, before) else None
         _rows[key] = [ref(step) for step in [*_row(key), self]]
 
-    def undo(self) -> str:
-        "Take the change back; or why it was left."
-        if self.undone: return ""
+    def hindrance(self) -> str:
+        "Why the change can't be taken back; empty if it can. If a later run has made it its own, that one will."
         later = next((step for step in _row(self.key) if step.earlier and step.earlier() is self), None)
-        if later:
+        if later and not self.undone:
             later.before, later.earlier = self.before, self.earlier
             self.undone = True
             return "a later run has changed it too; it goes back when that run is undone"
+        return "" if self.undone or self.same(self.after, self.now()) else "it has been changed since"
+
+    def undo(self) -> str:
+        "Take the change back; or why that failed."
         try:
-            if not self.same(self.after, self.now()): return "you have changed it since"
-            self.put(self.before)
+            if not self.undone: self.put(self.before)
         except Exception as e: return f"it could not be put back: {e}"
         self.undone = True
         return ""
@@ -148,12 +150,13 @@ class Undone:
 def undo(self: Changes) -> Undone:
     "Put back the names, and what the objects held. Objects that could not be checked stay as the run left them."
     restored, left = {}, dict.fromkeys(self.unchecked, "it could not be checked, and is as the run left it")
-    for steps in (self._bindings, self._contents):
-        for name, step in list(steps.items()):
-            if steps is self._bindings and step.before is step.after: continue
-            if why := step.undo(): left[name] = why
-            else: restored[name] = True
-            if step.undone: del steps[name]
+    both = [(steps, name, step) for steps in (self._bindings, self._contents) for name, step in steps.items()]
+    found = [step.hindrance() for *_, step in both]  # of all, before the first is put: one may hold another
+    for (steps, name, step), why in zip(both, found):
+        if step.before is step.after: continue
+        if why := why or step.undo(): left[name] = why
+        else: restored[name] = True
+        if step.undone: del steps[name]
     self.modified = {name: looks for name, looks in self.modified.items() if name in self._contents}
     return Undone(list(restored), left)
 

@@ -190,7 +190,8 @@ ROWS = 5  # that are shown of a table
 
 def _table(x: Any, rows: Any, columns: list) -> str:
     "The size of a table, and some of it."
-    head, shown = f"{x.shape[0]:,} rows, {x.shape[1]:,} columns", x.loc[rows, columns]
+    head = ", ".join(f"{n:,} {word}{'s' * (n != 1)}" for n, word in zip(x.shape, ("row", "column")))
+    shown = x.loc[rows, columns]
     more = f"; {len(shown):,} rows differ" if ROWS < len(shown) < len(x) else ""
     return f"{head}{more}\n{first_rows(shown)}" if shown.size else head
 
