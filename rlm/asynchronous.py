@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM, takes_no_other
+from .environments.stopping import InterruptGate
 from .events import Event
 from .run import NO_CONTEXT, Call, answer_once, make_call, result_of
 from .session import Session
@@ -89,11 +90,14 @@ def _run(self: Stream) -> Generator[Event, None, None]:
     heard, error = deque(), None
     steps = self._steps(self._heard_by(heard.append))
     try:
-        for _ in steps:
+        while True:
+            with InterruptGate():
+                if next(steps, heard) is heard: break
             while heard: yield heard.popleft()
     except GeneratorExit: raise
     except BaseException as e: error = e
-    finally: steps.close()
+    finally:
+        with InterruptGate(): steps.close()
     while heard: yield heard.popleft()
     if error: raise error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM, takes_no_other
+from .environments.stopping import InterruptGate, interruptible
 from .run import NO_CONTEXT, Run, answer_once, first_messages, make_call, result_of
 from .types import RLMChatCompletion
 
@@ -38,6 +39,7 @@ def preview(self: RLM,
     call = make_call(self, prompt, context, root_prompt, output_type)
     repl = self.repl or self.new_repl()
     try:
-        with repl.hold(Run(self, call).task) as held: return first_messages(self, call, held.surroundings)
+        with InterruptGate(), repl.hold(Run(self, call).task) as held:
+            return interruptible(first_messages, self, call, held.surroundings)
     finally:
         if repl is not self.repl: repl.close()

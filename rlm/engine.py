@@ -11,7 +11,7 @@ from . import prompts
 from .environments.capture import only_warnings
 from .parsing import Final, ParsedReply, parse_reply
 from .text import names_in, parse_python, sendable
-from .types import Answer, CodeBlock, CodeResult, Iteration, OutputTypeError
+from .types import Answer, CodeBlock, CodeResult, Iteration, OutputTypeError, Reply
 
 # %% auto #0
 __all__ = ['AskModel', 'RunCode', 'Resolve', 'Trajectory', 'run_loop']
@@ -105,17 +105,18 @@ def _judge_text(t: Trajectory, final: Final, blocks: list[CodeBlock]) -> tuple[A
     return answer, note
 
 # %% ../nbs/14_engine.ipynb #d180fd28
-def _resolve(final: Final) -> Generator:
-    "What the answer stands for in the REPL."
+def _resolve(final: Final | None, blocks: list[CodeBlock]) -> Generator:
+    "What the answer stands for in the REPL. If finding out took sub-calls, they are added to `blocks`."
+    if final is None: return None
     found = yield Resolve(final.name or final.source, final.variable)
+    if found.rlm_calls: blocks.append(CodeBlock(f"FINAL({final.source})", found))
     if found.interrupted: raise KeyboardInterrupt
     return found
 
 def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Generator:
     "The answer, if there is one that counts; or None, and what to tell the model."
-    if final is None: return None, ""
-    found = yield from _resolve(final)
-    if found.rlm_calls: blocks.append(CodeBlock(f"FINAL({final.source})", found))
+    found = yield from _resolve(final, blocks)
+    if found is None: return None, ""
     if found.answer: return (None, "") if any(b.result.error for b in blocks) else _accept(t, found.answer)
     if found.error: return None, found.error if final.variable else prompts.answer_failed(final.source, found.error)
     return _judge_text(t, final, blocks)
@@ -160,20 +161,22 @@ def _iterate(t: Trajectory, number: int, last: bool) -> Generator:
         notes = [note or _advice(t, parsed, blocks, reply.finish_reason == "length")]
         if last and not t.early: notes.append(prompts.OUT_OF_ITERATIONS)
         t.say("user", prompts.feedback(blocks, skipped, notes))
-    finally:
-        seconds = reply.execution_time + sum(b.result.execution_time for b in blocks)
-        t.iterations.append(Iteration(reply, parsed.text, tuple(blocks), seconds))
+    finally: t.iterations.append(_iteration(reply, parsed, blocks))
+
+def _iteration(reply: Reply, parsed: ParsedReply, blocks: list[CodeBlock]) -> Iteration:
+    seconds = reply.execution_time + sum(b.result.execution_time for b in blocks)
+    return Iteration(reply, parsed.text, tuple(blocks), seconds)
 
 # %% ../nbs/14_engine.ipynb #5c92df9c
 def _best_answer(t: Trajectory) -> Generator:
     "The answer that came too early, or the one that the model gives when it is told that no iterations are left."
     if t.early: return t.early
     reply, parsed = yield from _ask(t, None)
-    t.best_answer = Iteration(reply, parsed.text, (), reply.execution_time)
-    final = parsed.final
+    final, blocks = parsed.final, []
+    try: found = yield from _resolve(final, blocks)
+    finally: t.best_answer = _iteration(reply, parsed, blocks)
     if not final: return Answer(parsed.text.strip(), parsed.text.strip())
-    found = yield from _resolve(final)
-    if found.answer: return Answer(found.answer.value, found.answer.text)
+    if found.answer: return found.answer
     if found.error or _missing_name(t, final, []): return Answer(None, "")
     return Answer(final.value, final.text)
 

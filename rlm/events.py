@@ -8,6 +8,7 @@ import contextvars, sys, threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from .environments.stopping import InterruptGate
 from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
@@ -103,11 +104,14 @@ class Listeners:
     def __init__(self, listeners: Iterable[Callable[[Event], None]] = (), run: str = ""):  # who hears; the run's name
         self.listeners = list(listeners)
         self.lock = threading.Lock()
+        self.over = False  # True once the run's end was told
         self.context = contextvars.copy_context()
         self.context.run(current_run.set, run)
 
     def __call__(self, event: Event):
-        with self.lock:
+        with InterruptGate(), self.lock:
+            if self.over: return
+            self.over = isinstance(event, RunEnded)
             for listener in list(self.listeners):
                 try: self.context.run(listener, event)
                 except Exception as e:

@@ -9,10 +9,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent import futures
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from fastcore.basics import patch
 from .environments.capture import uncaptured
-from .environments.stopping import Stop, Stopped
+from .environments.stopping import InterruptGate, Stop, Stopped, interruptible
 from .lm import LM, ask as ask_model, estimate, name_of, with_estimate
 from .types import (BudgetExceededError, ConfigurationError, ErrorThresholdExceededError, LimitError, Reply,
                        RunEndedError, TimeoutExceededError, TokenLimitExceededError, Usage, cleaned)
@@ -68,7 +69,7 @@ class Slots:
     def start(self, f: Callable[[], Any]) -> futures.Future:
         "Run `f()` when a place is free."
         future = futures.Future()
-        with uncaptured(), self._lock:
+        with InterruptGate(), uncaptured(), self._lock:
             self._jobs.append((future, contextvars.copy_context(), f))
             if self._free:
                 threading.Thread(target=self._work, daemon=True).start()
@@ -139,7 +140,8 @@ def start(self: Ledger, f: Callable, *args, level: int = 0) -> futures.Future:
 def wait(self: Ledger, future: futures.Future) -> Any:
     "What comes of `future`; raises as `check` does when the run is over before."
     while not future.done():
-        futures.wait([future, self.stop.asked], timeout=self.stop.left, return_when=futures.FIRST_COMPLETED)
+        interruptible(partial(futures.wait, timeout=self.stop.left, return_when=futures.FIRST_COMPLETED),
+                      [future, self.stop.asked])
         if not future.done(): self.check()
     return future.result()
 
@@ -153,7 +155,7 @@ def ask(self: Ledger, lm: LM, messages: Sequence[dict], on_this_thread: bool = T
     unanswered = Usage(tokens, unanswered=1, estimated_tokens=tokens)
     request = object()
     with self.lock: self._under_way[request] = self, name_of(lm), unanswered
-    try: reply = cleaned(ask_model(lm, messages), self.secrets)
+    try: reply = cleaned(interruptible(ask_model, lm, messages), self.secrets)
     except Exception:
         with self.lock: self._under_way.pop(request, None)
         raise

@@ -17,7 +17,7 @@ from .display import listener_for
 from .engine import AskModel, Resolve, RunCode, Trajectory, run_loop
 from .environments.base import Surroundings, Task
 from .environments.repl import Held, Repl
-from .environments.stopping import Stopped
+from .environments.stopping import InterruptGate, Stopped, interruptible
 from .events import BlockEnded, BlockStarted, IterationEnded, Listeners
 from .events import ModelAsked, ModelReplied, Notice, RunEnded, RunStarted
 from .limits import Ledger
@@ -136,6 +136,8 @@ class Run:
         child = self._child if opens_repls(rlm, self.ledger) else None
         self.emit_subcalls = call.emit_above or self.emit
         self.subcalls = SubCalls(rlm.lms, self.ledger, self.emit_subcalls, child)
+        self.trajectory = Trajectory([])
+        self._said, self._told = 0, 0  # messages and iterations that were announced
 
     @property
     def task(self) -> Task:
@@ -150,12 +152,28 @@ def begin(self: Run, held: Held, repl: str) -> None:
     "Start to work in an environment that this run holds; `repl` is its REPL's name."
     self.held, self.repl = held, repl
     if self.ledger.parent is None: self.ledger.stop.begin()
-    call, found = self.call, held.surroundings
-    messages = first_messages(self.rlm, call, found)
-    unseen = not told_all(self.rlm, call, found)
-    fit = call.output_type and partial(call.output_type.fit, show_values=self.rlm.show_values)
-    self.trajectory = Trajectory(messages, unseen=unseen, fit=fit)
-    self._said, self._told = len(messages), 0  # messages and iterations that were announced
+    about, t = (self.rlm, self.call, held.surroundings), self.trajectory
+    t.fit = self._fit
+    t.messages = self._stoppable(first_messages, *about)
+    t.unseen = not self._stoppable(told_all, *about)
+    self._said = len(t.messages)
+
+@patch
+def _stoppable(self: Run, f: Callable, *args) -> Any:
+    "What `f(*args)` gives, where that runs code of others. An interrupt and the time limit end it."
+    try:
+        with self.ledger.stop.watch(): return interruptible(f, *args)
+    except Stopped:
+        self.ledger.check()
+        raise
+
+@patch
+def _fit(self: Run, answer: Answer) -> Answer:
+    "The answer as the type that was asked for, and its text made."
+    wanted = self.call.output_type
+    if wanted: answer = self._stoppable(partial(wanted.fit, show_values=self.rlm.show_values), answer)
+    self._stoppable(getattr, answer, "text")
+    return answer
 
 # %% ../nbs/13_run.ipynb #3060ee8b
 @patch
@@ -182,10 +200,11 @@ def perform(self: Run, request: AskModel | RunCode | Resolve) -> Generator[None,
             return self._in_repl(self.held.environment.resolve, source, variable)
 
 def result_of(steps: Generator) -> Any:
-    "What comes of all the steps together."
-    while True:
-        try: next(steps)
-        except StopIteration as end: return end.value
+    "What comes of all the steps together. An interrupt waits until nothing is half done."
+    with InterruptGate():
+        while True:
+            try: next(steps)
+            except StopIteration as end: return end.value
 
 # %% ../nbs/13_run.ipynb #57a52f6e
 @patch
@@ -194,8 +213,9 @@ def _in_repl(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
     if self.call.loop is None or not self.held.surroundings.calling_thread: return self._with_subcalls(run, *args)
     future = Future()
     def there():
-        try: future.set_result(self._with_subcalls(run, *args))
-        except BaseException as e: future.set_exception(e)
+        with InterruptGate():
+            try: future.set_result(self._with_subcalls(run, *args))
+            except BaseException as e: future.set_exception(e)
     self.call.loop.call_soon_threadsafe(there, context=contextvars.copy_context())
     return self.ledger.wait(future)
 
@@ -203,7 +223,7 @@ def _in_repl(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
 def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
     "What `run(*args)` did, with the sub-calls that it made. The code in it must not call this `RLM`."
     token = answering.set((*answering.get(), self.rlm))
-    try: result = run(*args)
+    try: result = interruptible(run, *args)
     finally: answering.reset(token)
     if not isinstance(result, CodeResult):
         raise ConfigurationError(f"{run.__qualname__}() returned a {type(result).__name__}, "
@@ -299,8 +319,9 @@ def answer_in(repl: Repl, rlm: RLM, call: Call) -> Generator[None, None, RLMChat
     if rlm.closed: raise RLMError("This RLM is closed. Make a new one.")
     run = Run(rlm, call)
     with repl.hold(run.task, call.loop) as held:
-        run.begin(held, repl.id)
-        try: answer, stop_reason = yield from run.steps()
+        try:
+            run.begin(held, repl.id)
+            answer, stop_reason = yield from run.steps()
         except BaseException as e:
             e.result = run.finish(run.trajectory.early, stop_reason_of(e), keep=not call.all_or_nothing)
             raise

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM, refuse_own_code, takes_no_other
+from .environments.stopping import taking
 from .run import NO_CONTEXT, Call, Past, answer_in, make_call as call_for, result_of
 from .text import as_html, clip, plain
 from .types import ConfigurationError, RLMChatCompletion, RLMError
@@ -66,7 +67,7 @@ def turn(self: Session, call: Call) -> Generator[None, None, RLMChatCompletion]:
     "The next turn, step by step."
     refuse_own_code(self.rlm)
     self._repl.refuse_to_wait()
-    with self._lock:
+    with taking(self._lock):
         contexts = [*self._contexts, call.data["context"]]
         result = yield from answer_in(self._repl, self.rlm, replace(call, past=self._past(contexts)))
         self._results.append(result)

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Iterator
 from fastcore.basics import patch
+from .environments.stopping import BlockEnd
 from .text import bounded_repr, without
 
 # %% auto #0
@@ -94,11 +95,14 @@ class Answer:
 
     @property
     def text(self) -> str:
-        "The answer as a string: as it was written, or `str(value)`."
-        if self.written is not None: return self.written
-        try: return str(Decimal(self.value) if type(self.value) is int else self.value)  # Python refuses long ints
-        except KeyboardInterrupt: raise
-        except BaseException as e: return f"<{type(self.value).__name__}; its str() raised {type(e).__name__}>"
+        "The answer as a string: as it was written, or `str(value)`, which is made once."
+        if "_text" not in vars(self): vars(self)["_text"] = _str(self.value) if self.written is None else self.written
+        return vars(self)["_text"]
+
+def _str(value: Any) -> str:
+    try: return str(Decimal(value) if type(value) is int else value)  # Python refuses long ints
+    except (KeyboardInterrupt, BlockEnd): raise
+    except BaseException as e: return f"<{type(value).__name__}; its str() raised {type(e).__name__}>"
 
 # %% ../nbs/15_types.ipynb #8d649657
 @dataclass(frozen=True)

@@ -599,7 +599,6 @@ def test_interrupt(k, what, twice):
         end = time.monotonic() + 20
         while len(s.requests) < enough and time.monotonic() < end: time.sleep(0.02)
         time.sleep(0.5)
-        began = time.monotonic()
         k.interrupt()
         if twice:
             time.sleep(0.01)
@@ -617,6 +616,22 @@ def test_interrupt(k, what, twice):
         if what != "a batch":  # whose threads still wait for the server, and may print
             assert k.value("type(__import__('sys').stdout).__name__") == "OutStream"
         assert k.ok("r = run('print(5)'); print(r[0].stdout)").stdout == "5\n\n"
+
+@pytest.mark.parametrize("when", ["BlockEnded", "IterationEnded", "RunEnded"])
+def test_an_interrupted_run_can_be_undone(k, when):
+    "Ctrl-C comes twice while the run is told of, or finished."
+    k.ok(f'''
+import signal
+def press(event):
+    if type(event).__name__ == {when!r}:
+        for _ in range(2): signal.raise_signal(signal.SIGINT)
+mine = 1
+rlm = RLM(ScriptedLM([block("x = 2; mine = 3"), "FINAL(x)"]), environment="jupyter", environment_kwargs=BOTH, logger=press)''')
+    assert k.run("rlm.completion('Go.')").error.startswith("KeyboardInterrupt")
+    assert k.value("(rlm.last_result.stop_reason, x, mine)") == ("final" if when == "RunEnded" else "interrupted", 2, 3)
+    k.ok("rlm.last_result.undo()")
+    assert k.value("('x' in globals(), mine, type(__import__('sys').stdout).__name__)") == (False, 1, "OutStream")
+    assert k.value("[t.name for t in __import__('threading').enumerate() if '_renew' in t.name]") == []
 
 # -- the working documentation
 

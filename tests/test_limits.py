@@ -1,7 +1,8 @@
 """Limits and accounts, over real HTTP with a server that counts."""
-import signal, sys, threading, time
+import signal, subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
+from typing import Annotated
 
 import pytest
 from rlm import RLM
@@ -123,6 +124,84 @@ def test_code_with_an_alarm_of_its_own_is_stopped_too(place):
     """
     rlm = RLM(ScriptedLM([f"```repl\n{dedent(code)}\n{LOOP}\n```"]), verbose=False, max_timeout=0.3)
     assert ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))[1] < 6
+
+ENDLESS = """
+class Endless:
+    def __str__(self):
+        while True: pass
+class Failure(Exception): __str__ = Endless.__str__
+"""
+
+@pytest.mark.parametrize("place", [here, in_a_thread])
+@pytest.mark.parametrize("code", ["FINAL(Endless())", "raise Failure", "raise Failure from Failure()", "print(Endless())"])
+def test_a_text_that_is_never_done(code, place):
+    rlm = RLM(ScriptedLM([f"```repl\n{ENDLESS}\n{code}\n```"] * 3), verbose=False, max_timeout=0.3)
+    e, _ = ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))
+    assert e.result is rlm.last_result and e.result.stop_reason == "max_timeout" and len(e.result.iterations) == 1
+    assert code in e.result.iterations[0].code_blocks[0].code
+
+def never(value):
+    while True: pass
+
+@pytest.mark.parametrize("place", [here, in_a_thread])
+@pytest.mark.parametrize("script", [["FINAL(7)"], ["```repl\n1\n```", "FINAL(7)"]])
+def test_a_validator_that_is_never_done(script, place):
+    pydantic = pytest.importorskip("pydantic")
+    never_fits = Annotated[int, pydantic.AfterValidator(never)]
+    rlm = RLM(ScriptedLM(script), verbose=False, max_timeout=0.3, max_iterations=1)
+    ask = lambda: rlm.completion("What is 7?", output_type=never_fits)
+    assert ended(TimeoutExceededError, lambda: place(ask))[0].result.stop_reason == "max_timeout"
+
+@pytest.mark.parametrize("place", [here, in_a_thread])
+def test_a_preview_that_is_never_done(place):
+    class Data: shape = property(never)
+    rlm = RLM(ScriptedLM([]), verbose=False, max_timeout=0.3)
+    e, _ = ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=Data())))
+    assert e.result is rlm.last_result and e.result.iterations == ()
+
+STARTING = """
+import threading
+while True:
+    threads = [threading.Thread(target=int) for _ in range(5)]
+    for t in threads: t.start()
+    for t in threads: t.join()"""
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # from a callback of `threading` itself
+@pytest.mark.parametrize("place, runs", [(here, 100), (in_a_thread, 8)])
+def test_a_limit_strikes_only_where_nothing_is_half_done(place, runs):
+    "This block is at almost any time starting a thread, for which streams are held."
+    def state(): return sys.stdout, sys.stderr, threading.Thread.start, signal.getsignal(signal.SIGALRM)
+    before = state()
+    for i in range(runs):
+        rlm = RLM(ScriptedLM([f"```repl\n{STARTING}\n```"] * 2), verbose=False, max_timeout=0.01 + i % 7 / 1000)
+        ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))
+        end = time.monotonic() + 60
+        while any(t.daemon is False and t is not threading.main_thread() for t in threading.enumerate()):
+            assert time.monotonic() < end, threading.enumerate()
+            time.sleep(0.01)
+        assert state() == before, i
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ask", ["ask()", "asyncio.run(in_a_loop())", "asyncio.run(awaited())"])
+def test_code_that_awaits_for_ever_does_not_hold_up_the_exit(ask):
+    code = "import asyncio\nwhile True:\n    try: await asyncio.sleep(0.01)\n    except: pass"
+    script = f"""
+import asyncio
+from rlm import RLM
+from rlm.lm import ScriptedLM
+from rlm.types import TimeoutExceededError
+rlm = RLM(ScriptedLM([{f"```repl{chr(10)}{code}{chr(10)}```"!r}] * 3), verbose=False, max_timeout=0.3)
+def ask():
+    try: rlm.completion("go", context=1)
+    except TimeoutExceededError: print("stopped")
+async def in_a_loop(): ask()
+async def awaited():
+    try: await rlm.acompletion("go", context=1)
+    except TimeoutExceededError: print("stopped")
+{ask}"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("stopped\n", 0), done.stderr
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <function WeakSet:pytest.PytestUnraisableExceptionWarning")  # it is raised again

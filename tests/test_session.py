@@ -1,10 +1,14 @@
 "Sessions and persistence: what is remembered, what is taken back, and who waits for whom."
-import asyncio, gc, threading, time, weakref
+import asyncio, gc, os, signal, sys, threading, time, weakref
+from collections import Counter
 
 import pytest
 from rlm import RLM
 from rlm.environments.base import RESERVED
+from rlm.environments.local import LocalEnvironment
+from rlm.environments.stopping import InterruptGate
 from rlm.lm import ScriptedLM
+from rlm.logger import RLMLogger
 from rlm.types import *
 from server import ChatServer, Http
 from test_completion import rlm_for, scripted
@@ -227,3 +231,106 @@ def test_two_sessions_on_one_persistent_rlm():
     a.chat("a1")
     assert b.chat("b1").iterations[0].code_blocks[0].result.stdout == "1 b1 False\n"
     assert a.chat("a2").iterations[0].code_blocks[0].result.stdout == "a1 a2\n"
+
+# -- Ctrl-C, whenever it comes
+
+def state(): return sys.stdin, sys.stdout, sys.stderr, threading.Thread.start, signal.getsignal(signal.SIGINT)
+def ctrl_c(*_) -> None: signal.raise_signal(signal.SIGINT)
+
+def a_turn(press=lambda event: None, profile=None):
+    "A turn that `press` hears of: was it interrupted, and what is left of it, which must be whole."
+    before, log, interrupted = state(), RLMLogger(), False
+    def heard(event):
+        log(event)
+        press(event)
+    rlm = RLM(ScriptedLM([block("x = 1\nprint(x)"), "FINAL(x)"]), logger=heard)
+    session = rlm.start_session()
+    try:
+        sys.setprofile(profile)
+        try: session.chat("go", context=[1, 2])
+        finally: sys.setprofile(None)
+    except KeyboardInterrupt: interrupted = True
+    result, kinds = rlm.last_result, [e["type"] for e in log.entries]
+    assert state() == before
+    assert not any("_renew" in thread.name for thread in threading.enumerate())  # of the status line
+    if kinds: assert result is not None and kinds[-1] == "run_end"
+    assert len(session) == (result is not None and result.stop_reason == "final")
+    return interrupted, result and result.stop_reason
+
+EVENTS = "RunStarted", "ModelAsked", "ModelReplied", "BlockStarted", "BlockEnded", "IterationEnded", "RunEnded"
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("when", EVENTS)
+def test_a_stop_while_a_step_is_told(when, times):
+    def press(event):
+        for _ in range(times if type(event).__name__ == when else 0): ctrl_c()
+    assert a_turn(press) == (True, "final" if when == "RunEnded" else "interrupted")
+
+class Ending(LocalEnvironment):
+    "Ctrl-C comes while the environment finishes a run."
+    def end(self, keep=True):
+        ctrl_c()
+        super().end(keep)
+        ctrl_c()
+
+@pytest.mark.parametrize("reply, stop_reason", [("FINAL(1)", "final"), (lambda m: ctrl_c(), "interrupted"),
+                                                (lambda m: 1 / 0, "error")])
+def test_a_stop_while_the_environment_ends_a_run(reply, stop_reason):
+    rlm = RLM(ScriptedLM([reply]), environment=Ending, verbose=False)
+    before = state()
+    with pytest.raises(KeyboardInterrupt): rlm.completion("go", context=1)
+    assert (rlm.last_result.stop_reason, state()) == (stop_reason, before)
+
+def test_a_stop_while_the_first_request_is_made():
+    class Slow:
+        shape = property(ctrl_c)
+    rlm = scripted("FINAL(1)")
+    with pytest.raises(KeyboardInterrupt) as e: rlm.completion("go", context=Slow())
+    assert e.value.result is rlm.last_result and e.value.result.stop_reason == "interrupted"
+
+def test_a_second_ctrl_c_later_on_does_not_wait(monkeypatch):
+    monkeypatch.setattr(InterruptGate, "patience", 0.01)
+    went_on = []
+    def hangs(event):
+        if type(event).__name__ != "RunEnded": return
+        ctrl_c()
+        time.sleep(0.1)
+        ctrl_c()
+        went_on.append(event)
+    with pytest.raises(KeyboardInterrupt): RLM(ScriptedLM(["FINAL(1)"]), logger=hangs, verbose=False).completion("go")
+    assert went_on == []
+
+def test_a_stop_while_waiting_for_the_turn_of_another_thread():
+    entered, go_on = threading.Event(), threading.Event()
+    def slow(messages):
+        entered.set()
+        return go_on.wait(60) and "FINAL(1)"
+    session = scripted(slow, "FINAL(2)").start_session()
+    other = threading.Thread(target=session.chat, args=["first"])
+    other.start()
+    assert entered.wait(60)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt): session.chat("second")
+    go_on.set()
+    other.join(60)
+    assert [turn.prompt for turn in session] == ["first"] and session.chat("third").response == "2"
+
+class At:
+    "A profiler that presses Ctrl-C at some of the points where Python looks for it: where functions are entered and left."
+    def __init__(self, *points): self.points, self.passed = points, 0
+    def __call__(self, frame, event, arg):
+        if event not in ("call", "c_return"): return
+        self.passed += 1
+        if self.passed in self.points: ctrl_c()
+
+@pytest.mark.slow
+@pytest.mark.parametrize("again", [0, 40])
+def test_a_stop_at_any_point(again):
+    a_turn(profile=(whole := At()))
+    reasons = Counter()
+    gc.disable()  # the finalizers of earlier runs can't raise
+    try:
+        for n in range(1, whole.passed, 29): reasons[a_turn(profile=At(n, n + again))] += 1
+    finally: gc.enable()
+    assert reasons[True, "interrupted"] > 40 and reasons[True, "final"] > 3
+    assert reasons.keys() <= {(True, "interrupted"), (True, "final"), (True, None), (False, "final")}

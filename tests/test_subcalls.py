@@ -289,3 +289,25 @@ def test_sub_calls_of_children_are_announced_with_their_depth():
     with ChatServer(reply) as s: rlm_for(s, max_depth=2, logger=heard.append).completion("go", context=1)
     assert [(type(e), e.depth) for e in heard if isinstance(e, (SubCallStarted, SubCallEnded))] == [
         (SubCallStarted, 1), (SubCallStarted, 2), (SubCallEnded, 2), (SubCallEnded, 1)]
+
+def test_nothing_is_told_after_the_end():
+    events, hold = [], threading.Event()
+    class Slow:
+        model = "slow"
+        def complete(self, messages):
+            if len(messages) > 1: return "```repl\nllm_query_batched(['x'] * 3)\n```"
+            return hold.wait(60) and "late"
+    before = threading.active_count()
+    rlm = RLM(Slow(), logger=events.append, verbose=False, max_timeout=0.3)
+    with pytest.raises(TimeoutExceededError): rlm.completion("go", context=1)
+    hold.set()
+    end = time.monotonic() + 60
+    while threading.active_count() > before and time.monotonic() < end: time.sleep(0.01)
+    assert [type(e).__name__ for e in events].index("RunEnded") == len(events) - 1
+
+def test_the_best_answer_has_the_sub_calls_that_it_took():
+    script = ["```repl\ntext = 'abc'\n```", "FINAL(llm_query(text))", "said"]
+    result = RLM(ScriptedLM(script), verbose=False, max_iterations=1).completion("go", context=1)
+    block, = result.iterations[-1].code_blocks
+    assert (result.response, result.stop_reason, result.computed) == ("said", "max_iterations", False)
+    assert (block.code, [c.prompt for c in block.result.rlm_calls]) == ("FINAL(llm_query(text))", ["abc"])

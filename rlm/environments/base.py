@@ -153,7 +153,7 @@ def _perform(self: BaseEnvironment, source: str,  # the code
     if not self._finalizer.alive: raise RunEndedError("this environment is closed")
     began, result = time.perf_counter(), CodeResult()
     try:
-        with InterruptGate() as gate, self.task.stop.watch(gate):
+        with InterruptGate() as gate, self.task.stop.watch():
             self._prepare(source)
             try:
                 with self._capture: tried = self._attempt(source, name, use, gate)
@@ -174,9 +174,8 @@ def _perform(self: BaseEnvironment, source: str,  # the code
 # %% ../../nbs/environments/03_base.ipynb #0aac4ab3
 @patch
 def _attempt(self: BaseEnvironment, source: str, name: str, use: Callable, gate: InterruptGate) -> CodeResult:
-    "Run `source` through the open gate: what its last expression showed, or why it failed."
-    gate.open = True
-    try:
+    "Run `source` through the gate: what its last expression showed, or why it failed."
+    def attempt() -> CodeResult:
         try:
             filename = remember_source(source, f"<{self.task.label} {name}>")
             self._files.add(filename)
@@ -184,12 +183,12 @@ def _attempt(self: BaseEnvironment, source: str, name: str, use: Callable, gate:
             self._take_answer_dict(True)
             return CodeResult(outputs=outputs)
         except BaseException as e:
-            gate.open = False
-            if isinstance(e, KeyboardInterrupt) and gate.interrupted:
-                return CodeResult(error="KeyboardInterrupt", interrupted=True)
+            if isinstance(e, KeyboardInterrupt) and gate.interrupted: raise
             self._take_answer_dict(False)
             return CodeResult(error=format_error(e, self._files, self.show_values))
-    finally: gate.open = False
+    try: return gate.through(attempt)
+    except KeyboardInterrupt: return CodeResult(error="KeyboardInterrupt", interrupted=True)
+    except BaseException as e: return CodeResult(error=format_error(e, self._files, self.show_values))
 
 @patch
 def _prepare(self: BaseEnvironment, source: str) -> None:

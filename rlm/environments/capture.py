@@ -7,7 +7,7 @@ from __future__ import annotations
 import codecs, io, os, re, sys, threading
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from .stopping import BlockEnd, undisturbed
+from .stopping import BlockEnd, InterruptGate
 from ..text import join_ends
 
 # %% auto #0
@@ -138,7 +138,7 @@ def _route_threads(step: int) -> None:
     _threads["holders"] += step
     original = threading.Thread.start
     def start(thread: threading.Thread) -> None:
-        with undisturbed():
+        with InterruptGate():
             if current_capture.get() is None: original(thread)
             else: _start_in_context(thread, original)
     if step == _threads["holders"] == 1:
@@ -158,7 +158,7 @@ def _start_in_context(thread: threading.Thread, original) -> None:
         finally: _release(held)
     thread.run = lambda: context.run(routed)
     try: original(thread)
-    except Exception:  # it could not start; after Ctrl-C it has, and releases what it holds itself
+    except Exception:  # it could not start
         _release(held)
         raise
 

@@ -136,19 +136,28 @@ class EventLoop:
         task = self._loop.create_task(coroutine)
         try: return self._drive(task)
         finally:
-            if not task.done() and not self._loop.is_running():
-                task.cancel()
-                self._drive(self._loop.create_task(asyncio.wait([task], timeout=1)))
+            if not task.done() and not self._loop.is_running(): self._cancel([task])
+
+    def _cancel(self, tasks) -> None:
+        import asyncio
+        for task in tasks: task.cancel()
+        try: self._drive(self._loop.create_task(asyncio.wait(tasks, timeout=1)))
+        finally:
+            for task in tasks: _end_task(task)
 
     def close(self) -> None:
         "Cancel what is still pending, and close the loop."
         if self._loop is None or self._loop.is_running(): return
         import asyncio
-        if tasks := asyncio.all_tasks(self._loop):
-            for task in tasks: task.cancel()
-            self.run(asyncio.wait(tasks, timeout=1))
+        if tasks := asyncio.all_tasks(self._loop): self._cancel(tasks)
         self._loop.close()
         self._loop = None
+
+def _end_task(task) -> None:
+    "End a task that ignored its cancellation. Left alone, it would ignore its end as garbage too, for ever."
+    if task.done(): return
+    try: task.get_coro().throw(BlockEnd("cancelled"))  # which the block's code lets pass
+    except BaseException: task.cancel()
 
 def _report(loop, context: dict) -> None:
     "Say what a callback raised, and nothing of tasks that nobody awaited: they are found amid anything, as garbage."
@@ -167,7 +176,7 @@ def _drive(self: EventLoop, task) -> Any:
     try: futures.wait([finished])  # an interrupted `join()` can't be repeated
     except BaseException:
         self._loop.call_soon_threadsafe(task.cancel)
-        futures.wait([finished], 1)
+        if futures.wait([finished], 1).not_done: self._loop.call_soon_threadsafe(_end_task, task)
         raise
     finally:
         if finished.done(): thread.join()

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 from fastcore.basics import patch
 from .base import Environment, Surroundings, Task
-from .stopping import running_loop
+from .stopping import interruptible, running_loop, taking
 from ..types import RLMError
 
 # %% auto #0
@@ -21,7 +21,7 @@ class Held:
     "An environment in the hands of one run."
     def __init__(self, environment: Environment, task: Task):
         self.environment = environment
-        self.surroundings: Surroundings = environment.begin(task) or Surroundings()
+        self.surroundings: Surroundings = interruptible(environment.begin, task) or Surroundings()
         self.changes: Any = None  # what the run changed of the user's, once it is over
         self._over = False
 
@@ -73,10 +73,10 @@ def hold(self: Repl, task: Task,  # what the run brings
         ) -> Iterator[Held]:
     "The environment, ready for a run. Whoever comes meanwhile waits."
     self.refuse_to_wait()
-    with self._lock:
+    with taking(self._lock):
         self._loop, self._thread = loop, threading.get_ident()
         if self.closed: raise RLMError("This RLM is closed. Make a new one.")
-        if self._environment is None: self._environment = self._create()
+        if self._environment is None: self._environment = interruptible(self._create)
         held = Held(self._environment, task)
         try: yield held
         finally:

@@ -5,14 +5,17 @@
 # %% ../../nbs/environments/00_stopping.ipynb #b4ef518c
 from __future__ import annotations
 import signal, sys, threading, time
+from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 from weakref import WeakSet
 from fastcore.basics import patch
 
 # %% auto #0
-__all__ = ['BlockEnd', 'Stopped', 'running_loop', 'InterruptGate', 'raise_in', 'undisturbed', 'Stop']
+__all__ = ['BlockEnd', 'Stopped', 'running_loop', 'InterruptGate', 'interruptible', 'taking', 'raise_in', 'Stop']
 
 # %% ../../nbs/environments/00_stopping.ipynb #68cdb70c
 class BlockEnd(BaseException):
@@ -30,53 +33,106 @@ def running_loop():
 
 def _on_main() -> bool: return threading.current_thread() is threading.main_thread()
 
+_gates: dict[int, list[InterruptGate]] = defaultdict(list)  # thread -> the gates that it is in, the innermost last
+_throwing = threading.RLock()  # held while one thread puts an exception into another
+
 class InterruptGate:
-    "Inside, Ctrl-C is raised while `open` is true, and otherwise at the end."
+    "Inside, nothing is raised from outside while `open` is false. What came meanwhile is raised at the end."
+    patience = 5.0  # seconds after which Ctrl-C, pressed again, no longer waits
+
     def __init__(self):
         self.open = False
         self.interrupted = not _on_main()  # True once Ctrl-C came; off the main thread nobody can tell
-        self._pending = False              # Ctrl-C came and has yet to be raised
-        self._previous = None              # the handler whose place it takes
+        self._waiting: list[Callable[[], None]] = []  # what is to be raised once it opens
+        self._since: float | None = None              # when a Ctrl-C came that waits, by `time.monotonic`
+        self._previous = None                         # the handler whose place it takes
 
-    def __enter__(self) -> InterruptGate:
+    def _on_interrupt(self, signum: int = signal.SIGINT, frame: Any = None) -> None:
+        self.interrupted = True
+        shut, now = _shut_gate(threading.get_ident()), time.monotonic()
+        if shut is None or now > (shut._since or now) + self.patience:
+            if running_loop() is not None: signal.default_int_handler(signum, frame)
+            (self._previous or signal.default_int_handler)(signum, frame)
+        elif shut._since is None:
+            shut._since = now
+            shut._waiting.insert(0, shut._on_interrupt)
+
+def _shut_gate(thread: int) -> InterruptGate | None:
+    "The outermost gate that is shut, of those that a thread is in."
+    return next((gate for gate in _gates.get(thread, ()) if not gate.open), None)
+
+# %% ../../nbs/environments/00_stopping.ipynb #1cff88f3
+@patch
+def __enter__(self: InterruptGate) -> InterruptGate:
+    gates = _gates[threading.get_ident()]
+    self._level, needless = len(gates), bool(gates) and not gates[-1].open
+    try:
+        gates.append(self)
+        if needless: return self
+        _settle()
         previous = signal.getsignal(signal.SIGINT)
         if _on_main() and callable(previous):
             self._previous = previous
             signal.signal(signal.SIGINT, self._on_interrupt)
         return self
+    except BaseException:
+        del gates[self._level:]
+        raise
 
-    def __exit__(self, *error) -> None:
-        self.open = False
-        if self._previous is None: return
-        signal.signal(signal.SIGINT, self._previous)
-        if self._pending: self._previous(signal.SIGINT, None)
+@patch
+def through(self: InterruptGate, f: Callable, *args) -> Any:
+    "What `f(*args)` gives. Meanwhile the gate is open."
+    before, self.open = self.open, True
+    try:
+        self._let_in()
+        return f(*args)
+    finally:
+        self.open = before
+        _settle()
 
-    def _on_interrupt(self, signum, frame) -> None:
-        self.interrupted = True
-        if not self.open: self._pending = True
-        elif running_loop() is not None: signal.default_int_handler(signum, frame)
-        else: self._previous(signum, frame)
+def _settle() -> None:
+    "Let arrive what another thread has thrown before this gate was shut."
+    with _throwing: pass
+    for _ in range(2): pass
 
-# %% ../../nbs/environments/00_stopping.ipynb #044d8f98
-_undisturbed: set[int] = set()  # threads in which nothing may be raised now
-_undisturbed_lock = threading.Lock()
+# %% ../../nbs/environments/00_stopping.ipynb #1cff88f4
+@patch
+def __exit__(self: InterruptGate, kind, *error) -> None:
+    self.open = False
+    gates = _gates[threading.get_ident()]
+    try:
+        if self._previous is not None: signal.signal(signal.SIGINT, self._previous)
+    finally: del gates[self._level:]
+    if not issubclass(kind or object, KeyboardInterrupt): self._let_in()
 
-def raise_in(thread: int, kind: type[BaseException]) -> None:
-    "Raise an exception in another thread, unless that one is `undisturbed`."
-    import ctypes
-    with _undisturbed_lock:
-        if thread in _undisturbed: return
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
+@patch
+def _let_in(self: InterruptGate) -> None:
+    waiting, self._waiting = self._waiting, []
+    self._since = None
+    for raise_it in waiting: raise_it()
+
+# %% ../../nbs/environments/00_stopping.ipynb #9a1c0f02
+def interruptible(f: Callable, *args) -> Any:
+    "What `f(*args)` gives. Meanwhile the innermost gate of this thread, if it is in one, is open."
+    gates = _gates[threading.get_ident()]
+    return gates[-1].through(f, *args) if gates else f(*args)
 
 @contextmanager
-def undisturbed():
-    "Inside, nothing is raised in this thread by `raise_in`."
-    me = threading.get_ident()
-    try:
-        with _undisturbed_lock: _undisturbed.add(me)
-        yield
-    finally:
-        with _undisturbed_lock: _undisturbed.discard(me)
+def taking(lock: threading.Lock):
+    "Inside, this thread has the lock. Waiting for it can be interrupted."
+    while not lock.acquire(timeout=0.1): interruptible(int)
+    try: yield
+    finally: lock.release()
+
+# %% ../../nbs/environments/00_stopping.ipynb #044d8f98
+def raise_in(thread: int, kind: type[BaseException], wanted: Callable[[], bool] = lambda: True) -> None:
+    "Raise an exception in another thread: now or, if it is still `wanted` then, when its gates are open."
+    import ctypes
+    def raise_it():
+        if wanted(): raise kind
+    with _throwing:
+        if (shut := _shut_gate(thread)) is not None: shut._waiting.append(raise_it)
+        else: ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
 
 # %% ../../nbs/environments/00_stopping.ipynb #4c8b9ed6
 _enclosing: ContextVar[Stop | None] = ContextVar("rlm_stop", default=None)  # of the block that this code belongs to
@@ -89,7 +145,7 @@ class Stop:
         self.seconds = seconds
         self.asked = Future()    # done once somebody asked it to stop
         self._lock = threading.Lock()
-        self._watched = set()    # blocks at work, each as its thread and its gate
+        self._watched = {}       # blocks at work: a key for each -> its thread
         self._inner = WeakSet()  # the switches of runs within these blocks
         outer = _enclosing.get()
         self.deadline = outer and outer.deadline  # by `time.monotonic`; None: no end
@@ -116,56 +172,54 @@ class Stop:
 def _has_alarm() -> bool: return _on_main() and hasattr(signal, "setitimer")
 
 @patch
-def _end(self: Stop, block: tuple[int, InterruptGate]) -> None:
-    thread, gate = block
+def _end(self: Stop, block: object) -> None:
     while True:
         with self._lock:
             if block not in self._watched: return
-            if gate.open: raise_in(thread, Stopped)
+            raise_in(self._watched[block], Stopped, lambda: block in self._watched)
         time.sleep(self.patience)
 
 @patch
 @contextmanager
-def _by_thread(self: Stop, gate: InterruptGate):
-    block = threading.get_ident(), gate
-    with self._lock: self._watched.add(block)
-    timer = None
-    if self.left is not None:
-        timer = threading.Timer(self.left + self.patience * _has_alarm(), self._end, [block])
-        timer.daemon = True
-        timer.start()
-    try: yield
+def _by_thread(self: Stop):
+    block, timer = object(), None
+    with self._lock: self._watched[block] = threading.get_ident()
+    try:
+        if self.left is not None:
+            timer = threading.Timer(self.left + self.patience * _has_alarm(), self._end, [block])
+            timer.daemon = True
+            timer.start()
+        yield
     finally:
-        while True:
-            try:
-                with self._lock: self._watched.discard(block)
-                for _ in range(2): pass  # an exception that is under way arrives here
-                break
-            except Stopped: continue
+        with self._lock: del self._watched[block]
         if timer is not None: timer.cancel()
 
 # %% ../../nbs/environments/00_stopping.ipynb #3b8f86f5
 @patch
 @contextmanager
-def _by_alarm(self: Stop, gate: InterruptGate):
+def _by_alarm(self: Stop):
     "What runs inside is ended by the alarm signal: on the main thread, if there is a deadline."
     if self.left is None or not _has_alarm(): return (yield)
-    def ring(signum, frame):
-        if gate.open: raise Stopped("the run is over")
+    over = False
+    def ring(signum=0, frame=None):
+        if over: return
+        if (shut := _shut_gate(threading.get_ident())) is None: raise Stopped("the run is over")
+        shut._waiting.append(ring)
     began, handler = time.monotonic(), signal.signal(signal.SIGALRM, ring)
     left, every = signal.setitimer(signal.ITIMER_REAL, self.left or 0.001, self.patience)
     try: yield
     finally:
+        over = True
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)
         if left: signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - began)), every)
 
 @patch
 @contextmanager
-def watch(self: Stop, gate: InterruptGate):
-    "What runs inside ends when it is time, while the gate is open."
+def watch(self: Stop):
+    "What goes through a gate inside ends when it is time. Raises `Stopped` if that is now."
     if self.asked.done() or self.left == 0: raise Stopped("the run is over")
     token = _enclosing.set(self)
     try:
-        with self._by_alarm(gate), self._by_thread(gate): yield
+        with self._by_alarm(), self._by_thread(): yield
     finally: _enclosing.reset(token)
