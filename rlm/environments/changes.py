@@ -197,10 +197,7 @@ def _handed_on(node: ast.AST | None) -> Iterator[str]:
         case (ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Set(elts=parts)
               | ast.BoolOp(values=parts) | ast.Dict(values=parts)):
             for part in parts: yield from _handed_on(part)
-        case ast.IfExp(body=one, orelse=other):
-            yield from _handed_on(one)
-            yield from _handed_on(other)
-        case ast.BinOp(left=one, right=other):
+        case ast.IfExp(body=one, orelse=other) | ast.BinOp(left=one, right=other):
             yield from _handed_on(one)
             yield from _handed_on(other)
         case (ast.Attribute(value=x) | ast.Subscript(value=x) | ast.Starred(value=x) | ast.NamedExpr(value=x)
