@@ -86,6 +86,7 @@ class BaseEnvironment:
         self._slot, self._loop = AnswerSlot(), EventLoop()
         self.helpers = repl_helpers(self.names, self._slot)
         self._captures, self._files = [Capture()], set()
+        self._changes, self._in_place = Changes(), InPlaceChanges()
         self._cleanup = ExitStack()  # refers to nothing that refers to this object, so that it can be collected
         self._cleanup.callback(_shut_down, self._captures, self._loop, self._files)
         self._finalizer = weakref.finalize(self, self._cleanup.close)
