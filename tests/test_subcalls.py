@@ -308,6 +308,6 @@ def test_nothing_is_told_after_the_end():
 def test_the_best_answer_has_the_sub_calls_that_it_took():
     script = ["```repl\ntext = 'abc'\n```", "FINAL(llm_query(text))", "said"]
     result = RLM(ScriptedLM(script), verbose=False, max_iterations=1).completion("go", context=1)
-    block, = result.iterations[-1].code_blocks
+    block, = result.best_answer.code_blocks
     assert (result.response, result.stop_reason, result.computed) == ("said", "max_iterations", False)
     assert (block.code, [c.prompt for c in block.result.rlm_calls]) == ("FINAL(llm_query(text))", ["abc"])
