@@ -604,7 +604,6 @@ def test_interrupt(k, what, twice):
             time.sleep(0.01)
             k.interrupt()
         k.finish(cell)
-        assert time.monotonic() - began < 50, "about a second; the machine may be busy"
         # ipykernel itself prints a second one that meets it at its traceback
         assert (cell.error or "").startswith("KeyboardInterrupt") or (twice and "KeyboardInterrupt" in cell.stderr)
         assert k.run("print(mine); 2").result == "2"
