@@ -175,7 +175,6 @@ def close(self: Ledger) -> None:
     self.ended = True
     if self.parent: return
     with self.lock:
-        while self._under_way:
-            book, model, usage = self._under_way.popitem()[1]
-            book._write(model, usage)
+        for book, model, usage in self._under_way.values(): book._write(model, usage)
+        self._under_way.clear()
     self.stop.ask()

@@ -117,8 +117,7 @@ def with_estimate(reply: Reply, messages: list[dict]) -> Reply:
     u = reply.usage
     sent = 0 if u.input_tokens else estimate(messages)
     said = 0 if u.output_tokens else estimate([{"content": reply.content + (reply.reasoning or "")}])
-    return replace(reply, usage=replace(u, input_tokens=u.input_tokens + sent, output_tokens=u.output_tokens + said,
-                                        estimated_tokens=u.estimated_tokens + sent + said))
+    return replace(reply, usage=u + Usage(sent, said, estimated_tokens=sent + said))
 
 # %% ../nbs/07_lm.ipynb #61d7b2ee
 _READ = {"choices", "object", "index", "message", "role"}

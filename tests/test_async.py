@@ -78,6 +78,7 @@ def test_context_variables_of_the_caller_are_seen():
 def test_a_cancelled_task_stops_its_run(replies):
     async def give_up(rlm):
         task = asyncio.ensure_future(rlm.acompletion("go", context=1))
+        while not s.requests: await asyncio.sleep(0.01)
         await asyncio.sleep(0.4)
         began = time.monotonic()
         task.cancel()

@@ -1,6 +1,7 @@
 """What the model's code asks of models: batches, children, other models, and servers that fail; all over real HTTP."""
 import dataclasses, inspect, threading, time
 
+import openai  # takes its time, which no limit of a test should have to pay for
 import pytest
 from rlm import RLM
 from rlm.environments.jupyter import configure
