@@ -24,7 +24,7 @@ def site(tmp_path_factory):
     for name in ("nbs", "rlm", "scripts"): shutil.copytree(ROOT / name, tree / name, symlinks=True)
     for name in ("settings.ini", "_quarto.yml", "CHANGELOG.md", "README.md"): shutil.copy(ROOT / name, tree)
     tools = [tree / "scripts" / "quarto-standin", Path(sys.executable).parent, os.environ["PATH"]]
-    env = os.environ | {"PATH": os.pathsep.join(map(str, tools)), "PYTHONPATH": str(tree / "scripts")}
+    env = os.environ | {"PATH": os.pathsep.join(map(str, tools)), "PYTHONPATH": os.pathsep.join([str(tree / "scripts"), str(tree)])}
     done = subprocess.run(["nbdev_docs"], cwd=tree, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warn" not in (done.stdout + done.stderr).lower()
