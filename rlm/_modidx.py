@@ -936,7 +936,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                           'rlm.text._Brief.repr_frozenset': ('text.html#_brief.repr_frozenset', 'rlm/text.py'),
                           'rlm.text._Brief.repr_set': ('text.html#_brief.repr_set', 'rlm/text.py'),
                           'rlm.text._forms': ('text.html#_forms', 'rlm/text.py'),
-                          'rlm.text._outside_fences': ('text.html#_outside_fences', 'rlm/text.py'),
                           'rlm.text._pieces': ('text.html#_pieces', 'rlm/text.py'),
                           'rlm.text._shown': ('text.html#_shown', 'rlm/text.py'),
                           'rlm.text._tables': ('text.html#_tables', 'rlm/text.py'),

@@ -277,12 +277,12 @@ def _run_of(lines: list[dict], conversations: dict[str, tuple], folder: Path) ->
     messages += tuple(m for e in iterations for m in e["messages"])
     conversations[about["run"]] = messages
     end = first.get("run_end", {"response": "", "stop_reason": "unfinished"})
-    numbered = [e["iteration"] for e in iterations if e["number"]]
-    best = next((e["iteration"] for e in iterations if not e["number"]), None)
-    result = from_json(RLMChatCompletion, end | {"root_model": metadata["model"], "prompt": about["prompt"]})
-    result = replace(result, id=about["run"], messages=messages, iterations=tuple(numbered), best_answer=best)
-    blocks = [pair for i, e in zip(result.iterations, iterations)
-              for pair in zip(i.code_blocks, chain(e["blocks"], repeat({})))]
+    result = replace(
+        from_json(RLMChatCompletion, end | {"root_model": metadata["model"], "prompt": about["prompt"]}),
+        id=about["run"], messages=messages, iterations=tuple(e["iteration"] for e in iterations if e["number"]),
+        best_answer=next((e["iteration"] for e in iterations if not e["number"]), None))
+    blocks = [pair for e in iterations if e["number"]
+              for pair in zip(e["iteration"].code_blocks, chain(e["blocks"], repeat({})))]
     return LoggedRun(about["run"], metadata, metadata["settings"], about["prompt"],
                      _load(about.get("context"), folder), result, tuple(blocks), any("credentials" in e for e in lines))
 

@@ -194,20 +194,12 @@ _MARKUP = re.compile(
     r"|<[a-zA-Z/!?]|&#?\w+;|\\[a-zA-Z(\[]|`\{|\{\{|\$\$|```|~~~"                        # what is more than text
     r"|!\[|\](\[|\{|:[ \t]*\n?[ \t]*\S|\((?!https?://[^\s()<>\"']*\)))", re.M)          # what leads elsewhere
 
-def _outside_fences(text: str) -> str:
-    "The lines of `text` that stand in no fence, with that of a fence which is not closed."
-    found, fence = [], ""
-    for line in text.split("\n"):
-        opens = not fence and re.fullmatch(r"(`{3,})[\w+-]*", line)
-        if opens: fence = opens[1]
-        elif not fence: found.append(line)
-        elif re.fullmatch(f" {{0,3}}{fence}`*[ \t]*", line): fence = ""
-    return "\n".join([*found, fence])
+_BLOCK = re.compile(r"^(`{3,})[\w+-]*\n(?:(?! {0,3}\1).*\n)*\1[ \t]*$", re.M)
 
 def as_markdown(text: str) -> str:
     "`text` for a page in Markdown: as it is, if it keeps to its place; else in a fence."
     text = without_shortcodes(text).strip("\n").rstrip()
-    return fenced(text) if _MARKUP.search(_outside_fences(text)) else text
+    return fenced(text) if _MARKUP.search(_BLOCK.sub("", text)) else text
 
 # %% ../nbs/17_text.ipynb #39fea2ef
 _TAGS = frozenset("table caption thead tbody tfoot tr th td b i em strong sub sup br".split())

@@ -48,7 +48,7 @@ def check_html(text):
         assert tag in OURS and attrs.keys() <= {"style", "class", "rowspan", "colspan"}, (tag, attrs)
         assert "evil" not in str(attrs), attrs
 
-HEADINGS = r"Run Context|Iteration \d+|Model Response|Code Block \d+|Final Answer|Trace: .*|Run \d+"
+HEADINGS = r"Run Context|Best Answer|Iteration \d+|Model Response|Code Block \d+|Final Answer|Trace: .*|Run \d+"
 
 def check_markdown(text):
     "By CommonMark with tables, as Jupyter and GitHub read it."

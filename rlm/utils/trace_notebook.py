@@ -62,8 +62,8 @@ _RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)",
 def _iteration(run: str, title: str, iteration: Iteration, blocks: count) -> list[str]:
     "The cells of an iteration. `blocks` counts those of the run."
     said = _RUNNABLE.sub("", iteration.response).strip() if iteration.code_blocks else iteration.response
-    text = _markdown(f"iteration-{run}-{title.split()[-1].lower()}",
-                     f"### {title}\n\n{as_markdown(_cut(said))}".rstrip())
+    source = f"### {title}\n\n{as_markdown(_cut(said))}".rstrip()
+    text = _markdown(f"iteration-{run}-{title.split()[-1].lower()}", source)
     return [text, *(cell for block in iteration.code_blocks for cell in _block(run, next(blocks), block))]
 
 def _end(run: LoggedRun) -> list[str]:
