@@ -68,6 +68,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'rlm.encoding._from_object': ('encoding.html#_from_object', 'rlm/encoding.py'),
                               'rlm.encoding._in_a_zone': ('encoding.html#_in_a_zone', 'rlm/encoding.py'),
                               'rlm.encoding._is_plain': ('encoding.html#_is_plain', 'rlm/encoding.py'),
+                              'rlm.encoding._types': ('encoding.html#_types', 'rlm/encoding.py'),
                               'rlm.encoding.decode': ('encoding.html#decode', 'rlm/encoding.py'),
                               'rlm.encoding.encode': ('encoding.html#encode', 'rlm/encoding.py'),
                               'rlm.encoding.from_json': ('encoding.html#from_json', 'rlm/encoding.py'),

@@ -124,7 +124,9 @@ def _field(name: str, x: Any) -> Any:
     return to_json(x)
 
 # %% ../nbs/22_encoding.ipynb #31eae13f
-_types = cache(get_type_hints)
+@cache
+def _types(kind: type) -> dict:
+    return get_type_hints(kind) | ({"run": RLMChatCompletion | None} if kind is SubCall else {})
 
 def from_json(kind: Any, x: Any, name: str = "it") -> Any:
     "The record or value of this type that was written. Raises `ValueError`, with its `name`, where it is no such."

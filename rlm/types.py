@@ -79,7 +79,7 @@ class SubCall:
     usage: Usage = Usage()       # what it cost, with everything that a child spent
     execution_time: float = 0.0  # seconds
     error: str | None = None     # why it failed, if it did
-    run: RLMChatCompletion | None = None  # the child's run, where it had a REPL of its own
+    run: Any = None              # an `RLMChatCompletion`: the child's run, where it had a REPL of its own
 
 # %% ../nbs/15_types.ipynb #d1d7a21f
 @dataclass(frozen=True)
