@@ -23,9 +23,7 @@ def names_in(code: str) -> list[str]:
 def folded(code: str) -> str:
     "Markdown of an exported cell: its source, to be unfolded by a click, or by a link to one of its names."
     names = names_in(code)
-    wrapped = [showdoc_nm(n) for n in ast.parse(code).body if len(getattr(n, "decorator_list", ())) > 1]
-    methods = [name.lower() for name in names  # these have no heading of their own
-               if "." in name and (f"class {name.partition('.')[0]}" in code or name in wrapped)]
+    methods = [name.lower() for name in names if "." in name and f"class {name.partition('.')[0]}" in code]  # they have no heading
     anchors = "".join(f'<a id="{name}"></a>' for name in methods + [f"source-{name}" for name in names])
     fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`{3,}", code))])
     return f'<details class="{SOURCE}"><summary>Source</summary>\n\n{anchors}\n\n{fence}python\n{code.strip()}\n{fence}\n\n</details>'
@@ -64,4 +62,8 @@ class show_source(Processor):
         if cell.cell_type == "markdown": cell.source = unnested(cell.source)
         own = "exec_doc" in cell.directives_ or getattr(cell, "has_sd", False)
         for output in cell.get("outputs", []):
-            if lines := output.get("data", {}).get("text/markdown"): output["data"]["text/markdown"] = shown("".join(lines), own)
+            if not (lines := output.get("data", {}).get("text/markdown")): continue
+            md = shown("".join(lines), own)
+            if name := re.search(r"^show_doc\(([\w.]+)", cell.source, re.M):  # what a decorator wraps has lost its class
+                md = re.sub(r"^(#+) .*", rf"\1 {name[1]}", md, count=1, flags=re.M)
+            output["data"]["text/markdown"] = md
