@@ -170,9 +170,9 @@ if __name__ == "__main__":
             for run in read_log(log):
                 again, now = replayed(log, run)
                 outcomes.append("equal" if again.outcome == "equal" else "needs" if "needs" in again.outcome else "differs")
-                repl = run.metadata["settings"]["repl"]
+                repl = run.settings.repl
                 if wrong(again) and repl not in tainted:
                     then = {n: block for n, (block, _) in again.blocks.items()}
-                    print(f"{log.name} {run.metadata['settings']} {again.outcome}\n{then}\n{now}\n")
+                    print(f"{log.name} {run.settings} {again.outcome}\n{then}\n{now}\n")
                 if again.outcome != "equal" or any(line in b.code for b, _ in again.blocks.values() for line in OUTSIDE): tainted.add(repl)
         print(*(f"{outcomes.count(kind)} {kind}" for kind in ("equal", "needs", "differs")), sep=", ")

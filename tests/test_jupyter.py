@@ -513,7 +513,7 @@ here = Replay(logger.path, result.id)
 here.block(1, "x = 1")
 said = here.end()""")
     assert k.value("result.response") == "[5, 6]"
-    assert k.value("said") == "Not the same as then: the answer is None instead of '[5, 6]'. Missing: what the answer names (as it was then)."
+    assert k.value("said") == "Not the same as then: the answer needs rows (which only the answer names). Missing: rows (which only the answer names)."
 
 # -- approve
 
