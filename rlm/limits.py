@@ -96,7 +96,7 @@ class Ledger:
                 ):
         self.limits, self.parent = parent.limits if parent else limits, parent
         self.secrets = parent.secrets if parent else secrets
-        self._under_way = parent._under_way if parent else {}  # requests -> who asked, the model, its usage so far
+        self._under_way = parent._under_way if parent else {}  # requests -> who asked, the model, the messages
         self.ended = False
         self.by_model: dict[str, Usage] = defaultdict(Usage)
         self.depth = parent.depth + 1 if parent else 0
@@ -151,10 +151,8 @@ def ask(self: Ledger, lm: LM, messages: Sequence[dict], on_this_thread: bool = T
     "`lm`'s reply to `messages`, with its usage written down."
     if not on_this_thread: return self.wait(self.start(self.ask, lm, messages))
     self.check()
-    tokens = estimate(messages)
-    unanswered = Usage(tokens, unanswered=1, estimated_tokens=tokens)
     request = object()
-    with self.lock: self._under_way[request] = self, name_of(lm), unanswered
+    with self.lock: self._under_way[request] = self, name_of(lm), messages
     try: reply = cleaned(interruptible(ask_model, lm, messages), self.secrets)
     except Exception:
         with self.lock: self._under_way.pop(request, None)
@@ -175,6 +173,8 @@ def close(self: Ledger) -> None:
     self.ended = True
     if self.parent: return
     with self.lock:
-        for book, model, usage in self._under_way.values(): book._write(model, usage)
+        for book, model, messages in self._under_way.values():
+            tokens = estimate(messages)
+            book._write(model, Usage(tokens, unanswered=1, estimated_tokens=tokens))
         self._under_way.clear()
     self.stop.ask()
