@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any, Iterator
 from fastcore.basics import patch
 from .environments.stopping import BlockEnd
-from .text import bounded_repr, without
+from .text import bounded_repr, plain, without
 
 # %% auto #0
 __all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'CodeBlock', 'cleaned', 'Iteration', 'RunSettings',
@@ -237,6 +237,7 @@ class RLMError(Exception):
     "A run could not go on. `.result` is the `RLMChatCompletion` so far, or None where no run had begun."
     result: RLMChatCompletion | None = None
     stop_reason = "error"  # that of the result
+    def __str__(self): return plain(super().__str__())
 
 class ConfigurationError(RLMError, ValueError):
     "What was asked for can't be done as it was asked; the message says what can."

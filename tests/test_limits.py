@@ -81,6 +81,14 @@ def test_the_limit_is_for_children_too():
         e, seconds = asked(TimeoutExceededError, s, max_depth=2, max_timeout=5)
     assert seconds < 20 and len(s.requests) == 3
 
+@pytest.mark.parametrize("seconds", [1e12, 10**400])
+@pytest.mark.parametrize("place", [here, in_a_thread])
+def test_a_limit_of_ages_is_a_limit(seconds, place):
+    "Timers can't count that far."
+    rlm = RLM(ScriptedLM(["```repl\n1 + 1\n```", "FINAL(1)"]), verbose=False, max_timeout=seconds)
+    assert place(lambda: rlm.completion("go").stop_reason) == "final"
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+
 @pytest.mark.slow
 def test_an_alarm_of_the_users_still_rings():
     rang = []

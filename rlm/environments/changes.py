@@ -38,6 +38,8 @@ def _row(key: Any) -> list[Step]:
 
 class Step:
     "A change of one thing. Subclasses know its state `now`, whether two states are the `same`, and how to `put` one."
+    rest = ""  # what of the change stays when it is taken back
+
     def __init__(self, key: Any, before: Any, after: Any = None):
         self.key, self.undone = key, False
         self.before, self.after = before, after
@@ -129,6 +131,12 @@ class Content(Step):
     def same(self, a: Snapshot, b: Snapshot) -> bool: return not a.changed(b)
     def put(self, snapshot: Snapshot) -> None: snapshot.put_back()
 
+    @property
+    def rest(self) -> str:
+        "What of the change stays when it is taken back."
+        whole = self.before.whole and self.after.whole
+        return "" if whole else "what could not be checked in it is as the run left it"
+
 @patch
 def modify(self: Changes, name: str, before: Snapshot, after: Snapshot) -> None:
     "The object of that name was changed in place."
@@ -155,7 +163,9 @@ def undo(self: Changes) -> Undone:
     for (steps, name, step), why in zip(both, found):
         if step.before is step.after: continue
         if why := why or step.undo(): left[name] = why
-        else: restored[name] = True
+        else:
+            restored[name] = True
+            if step.rest: left[name] = step.rest
         if step.undone: del steps[name]
     self.modified = {name: looks for name, looks in self.modified.items() if name in self._contents}
     return Undone(list(restored), left)
@@ -216,8 +226,11 @@ def may_change(tree: ast.AST) -> set[str]:
                 found.update(_handed_on(node))
             case ast.Call(func=f, args=args, keywords=keywords):
                 if isinstance(f, (ast.Attribute, ast.Subscript)): found.update(_handed_on(f.value))
+                if isinstance(f, ast.Lambda): found.update(_handed_on(f))
                 if not (isinstance(f, ast.Name) and f.id in _HARMLESS):
                     for arg in [*args, *keywords]: found.update(_handed_on(arg))
+            case ast.arguments(defaults=some, kw_defaults=others):
+                for default in [*some, *others]: found.update(_handed_on(default))
             case ast.AugAssign(target=target): found.update(_handed_on(target))
             case (ast.Assign(value=x) | ast.AnnAssign(value=x) | ast.NamedExpr(value=x) | ast.Return(value=x)
                   | ast.Yield(value=x) | ast.YieldFrom(value=x) | ast.For(iter=x) | ast.AsyncFor(iter=x)

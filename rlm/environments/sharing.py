@@ -94,7 +94,10 @@ def bound_names(node: ast.AST, end: Place | None = None) -> Iterator[tuple[str, 
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             yield name, here
             return
-        case ast.Lambda() | ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp(): return
+        case ast.Lambda(): return
+        case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            yield from ((n.target.id, here) for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
+            return
         case ast.Name(id=name, ctx=ast.Store() | ast.Del()): yield name, here
         case ast.alias(name=name, asname=other): yield other or name.partition(".")[0], here
         case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name): yield name, here

@@ -168,9 +168,9 @@ def put_back(self: Snapshot) -> None:
 def _then(self: Snapshot, x: Any, level: int = 3) -> Any:
     "`x` as it was then, as far as `brief` shows it."
     _, copy = self._copies.get(id(x), (x, None))
-    if not level or type(x) not in (dict, list, tuple): return x
+    if not level or type(x) not in (*_MAPPINGS, list, deque, tuple): return x
     if type(copy) is dict: return {k: self._then(v, level - 1) for k, v in islice(copy.items(), 8)}
-    return type(x)(self._then(v, level - 1) for v in islice(copy, 8))
+    return (tuple if type(x) is tuple else list)(self._then(v, level - 1) for v in islice(copy, 8))
 
 @patch
 def _look(self: Snapshot, name: str, other: Snapshot) -> str:

@@ -137,6 +137,8 @@ def raise_in(thread: int, kind: type[BaseException], wanted: Callable[[], bool] 
 # %% ../../nbs/environments/00_stopping.ipynb #4c8b9ed6
 _enclosing: ContextVar[Stop | None] = ContextVar("rlm_stop", default=None)  # of the block that this code belongs to
 
+_LONGEST = threading.TIMEOUT_MAX / 2  # seconds; no timer counts much further
+
 class Stop:
     "Ends the blocks of a run, after some time or when asked to, and the runs within these blocks."
     patience = 1.0  # seconds after which a block that did not stop is stopped again
@@ -153,7 +155,8 @@ class Stop:
 
     def begin(self) -> None:
         "Start the clock."
-        if self.seconds is not None: self.deadline = min(time.monotonic() + self.seconds, self.deadline or float("inf"))
+        if self.seconds is None: return
+        self.deadline = min(time.monotonic() + min(self.seconds, _LONGEST), self.deadline or float("inf"))
 
     @property
     def left(self) -> float | None:
