@@ -52,7 +52,7 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         "Both usages as one. A sum with an unknown cost in it is unknown."
-        costs = [usage.cost for usage in (self, other) if usage.calls]
+        costs = [usage.cost for usage in (self, other) if usage.calls or usage.cost is not None]
         cost = sum(costs) if costs and None not in costs else None
         both = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "cost"}
         return Usage(**both, cost=cost)
