@@ -6,6 +6,7 @@ from typing import Annotated
 
 import pytest
 from rlm import RLM
+from rlm.environments.stopping import InterruptGate, Stop, Stopped
 from rlm.events import Notice
 from rlm.lm import ScriptedLM
 from rlm.types import *
@@ -99,6 +100,14 @@ def test_an_alarm_of_the_users_still_rings():
         time.sleep(0.9)
     finally: signal.signal(signal.SIGALRM, before)
     assert rang == [1]
+
+def test_whoever_asks_ends_a_sleep_on_the_main_thread():
+    stop = Stop()
+    def sleep():
+        threading.Timer(0.2, stop.ask).start()
+        with InterruptGate() as gate, stop.watch(): gate.through(time.sleep, 60)
+    e, seconds = ended(Stopped, sleep)
+    assert str(e) == "the run is over" and seconds < 50
 
 @pytest.mark.parametrize("place", [here, in_a_thread])
 def test_what_a_tool_holds_is_given_back(place):

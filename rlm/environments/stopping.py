@@ -23,6 +23,7 @@ class BlockEnd(BaseException):
 
 class Stopped(BlockEnd):
     "The run has no more time, or was cancelled."
+    def __init__(self, why: str = "the run is over"): super().__init__(why)
 
 # %% ../../nbs/environments/00_stopping.ipynb #1cff88f2
 def running_loop():
@@ -125,6 +126,11 @@ def taking(lock: threading.Lock):
     finally: lock.release()
 
 # %% ../../nbs/environments/00_stopping.ipynb #044d8f98
+_WAKE = getattr(signal, "SIGURG", None)  # Windows has none
+
+def _be_woken() -> None:
+    if _WAKE and _on_main() and not callable(signal.getsignal(_WAKE)): signal.signal(_WAKE, lambda *_: None)
+
 def raise_in(thread: int, kind: type[BaseException], wanted: Callable[[], bool] = lambda: True) -> None:
     "Raise an exception in another thread: now or, if it is still `wanted` then, when its gates are open."
     import ctypes
@@ -132,7 +138,9 @@ def raise_in(thread: int, kind: type[BaseException], wanted: Callable[[], bool] 
         if wanted(): raise kind
     with _throwing:
         if (shut := _shut_gate(thread)) is not None: shut._waiting.append(raise_it)
-        else: ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
+        else:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
+            if _WAKE and thread == threading.main_thread().ident: signal.pthread_kill(thread, _WAKE)
 
 # %% ../../nbs/environments/00_stopping.ipynb #4c8b9ed6
 _enclosing: ContextVar[Stop | None] = ContextVar("rlm_stop", default=None)  # of the block that this code belongs to
@@ -172,8 +180,6 @@ class Stop:
         for block in blocks: threading.Thread(target=self._end, args=[block], daemon=True).start()
 
 # %% ../../nbs/environments/00_stopping.ipynb #563aca8a
-def _has_alarm() -> bool: return _on_main() and hasattr(signal, "setitimer")
-
 @patch
 def _end(self: Stop, block: object) -> None:
     while True:
@@ -184,45 +190,20 @@ def _end(self: Stop, block: object) -> None:
 
 @patch
 @contextmanager
-def _by_thread(self: Stop):
+def watch(self: Stop):
+    "What goes through a gate inside ends when it is time. Raises `Stopped` if that is now."
+    if self.asked.done() or self.left == 0: raise Stopped
+    _be_woken()
     block, timer = object(), None
+    token = _enclosing.set(self)
     with self._lock: self._watched[block] = threading.get_ident()
     try:
         if self.left is not None:
-            timer = threading.Timer(self.left + self.patience * _has_alarm(), self._end, [block])
+            timer = threading.Timer(self.left, self._end, [block])
             timer.daemon = True
             timer.start()
         yield
     finally:
         with self._lock: del self._watched[block]
         if timer is not None: timer.cancel()
-
-# %% ../../nbs/environments/00_stopping.ipynb #3b8f86f5
-@patch
-@contextmanager
-def _by_alarm(self: Stop):
-    "What runs inside is ended by the alarm signal: on the main thread, if there is a deadline."
-    if self.left is None or not _has_alarm(): return (yield)
-    over = False
-    def ring(signum=0, frame=None):
-        if over: return
-        if (shut := _shut_gate(threading.get_ident())) is None: raise Stopped("the run is over")
-        shut._waiting.append(ring)
-    began, handler = time.monotonic(), signal.signal(signal.SIGALRM, ring)
-    left, every = signal.setitimer(signal.ITIMER_REAL, self.left or 0.001, self.patience)
-    try: yield
-    finally:
-        over = True
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
-        if left: signal.setitimer(signal.ITIMER_REAL, max(0.001, left - (time.monotonic() - began)), every)
-
-@patch
-@contextmanager
-def watch(self: Stop):
-    "What goes through a gate inside ends when it is time. Raises `Stopped` if that is now."
-    if self.asked.done() or self.left == 0: raise Stopped("the run is over")
-    token = _enclosing.set(self)
-    try:
-        with self._by_alarm(), self._by_thread(): yield
-    finally: _enclosing.reset(token)
+        _enclosing.reset(token)
