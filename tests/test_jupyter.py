@@ -176,7 +176,7 @@ import matplotlib.pyplot as plt
 fig, ax = plt.subplots(); ax.plot([1, 2])
 r = run("import matplotlib.pyplot as plt\\nplt.plot([3, 1])\\nplt.show()\\nplt.plot([1, 3])\\nprint(plt.get_fignums())", "plt.get_fignums()")
 open_figures = plt.get_fignums()''')
-    assert k.value("[[list(o['data'])[-1] for o in x.outputs] for x in r]") == [["image/png", "image/png"], ["text/plain"]]
+    assert k.value("[[list(o['data'])[0] for o in x.outputs] for x in r]") == [["image/png", "image/png"], ["text/plain"]]
     assert k.value("(r[1].shown, open_figures)") == ("[]", [1])
     assert [len(d) for d in cell.shown] == [2], "the user's own figure is shown at the end of the cell"
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from types import CodeType, ModuleType
 from typing import Any, Callable, Mapping, NoReturn, Protocol
 from fastcore.basics import patch
-from .capture import Capture, not_caught, without_values
-from .changes import Changes, InPlaceChanges
+from .capture import Capture, not_caught, route_figures, without_values
+from .changes import Changes
 from .execution import EventLoop, compile_block, format_error, remember_source, run_block
 from .stopping import BlockEnd, InterruptGate, Stop, Stopped
 from ..text import bounded_repr, clip, parse_python, type_name
@@ -86,7 +86,7 @@ class BaseEnvironment:
         self._slot, self._loop = AnswerSlot(), EventLoop()
         self.helpers = repl_helpers(self.names, self._slot)
         self._captures, self._files = [Capture()], set()
-        self._changes, self._in_place = Changes(), InPlaceChanges()
+        self._changes = Changes()
         self._cleanup = ExitStack()  # refers to nothing that refers to this object, so that it can be collected
         self._cleanup.callback(_shut_down, self._captures, self._loop, self._files)
         self._finalizer = weakref.finalize(self, self._cleanup.close)
@@ -118,7 +118,7 @@ def begin(self: BaseEnvironment, task: Task) -> Surroundings:
     self.task = task
     self._captures[:] = [Capture()]
     self._before_run = dict(self.own)
-    self._changes, self._in_place = Changes(), InPlaceChanges()
+    self._changes = Changes()
     self.helpers |= task.tools
     self._guarded = self.helpers.keys() - MAY_COVER | task.tools.keys()
     own = {n: x for n, x in visible_names(self.own).items() if n not in task.data}
@@ -134,7 +134,7 @@ def end(self: BaseEnvironment, keep: bool = True) -> Changes:
     if not keep:
         self.own.clear()
         self.own.update(self._before_run)
-    self._in_place.report(self._changes)
+    self._changes.compare()
     return self._changes
 
 def _shut_down(captures: list[Capture], loop: EventLoop, files: set[str] = frozenset()) -> None:
@@ -187,9 +187,14 @@ def _attempt(self: BaseEnvironment, source: str, name: str, use: Callable, gate:
             if isinstance(e, KeyboardInterrupt) and gate.interrupted: raise
             self._take_answer_dict(False)
             return CodeResult(error=format_error(e, self._files, self.show_values))
+    route_figures(source)
     try: return gate.through(attempt)
     except KeyboardInterrupt: return CodeResult(error="KeyboardInterrupt", interrupted=True)
     except BaseException as e: return CodeResult(error=format_error(e, self._files, self.show_values))
+    finally:
+        try: self._capture.show_figures()
+        except (Exception, BlockEnd) as e: print(f"A figure could not be shown: {type(e).__name__}", file=sys.stderr)
+        self._capture.figures.clear()
 
 @patch
 def _prepare(self: BaseEnvironment, source: str) -> None:
@@ -197,7 +202,7 @@ def _prepare(self: BaseEnvironment, source: str) -> None:
     self._capture.reclaim |= {stream for stream in ("stdin", "stdout", "stderr") if stream in source}
     self.namespace.pop("__warningregistry__", None)  # so that a warning is shown in every block that causes it
     self._slot.answer, self._slot.open = None, True
-    self._in_place.before_block(source, self._users_objects, self._parse)
+    self._changes.before_block(source, self._users_objects, self._parse)
 
 @patch
 def _put_back(self: BaseEnvironment) -> list[str]:

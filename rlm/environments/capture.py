@@ -4,15 +4,20 @@
 
 # %% ../../nbs/environments/01_capture.ipynb #34ef2389
 from __future__ import annotations
-import codecs, io, os, re, sys, threading
-from contextlib import contextmanager
+import base64, codecs, io, os, re, sys, threading
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar, copy_context
+from functools import wraps
+from typing import Any
+from fastcore.basics import patch
 from .stopping import BlockEnd, InterruptGate
 from ..text import join_ends
 
 # %% auto #0
-__all__ = ['KEEP', 'LIMIT', 'capture_lock', 'current_capture', 'OutputLimit', 'CapturedStream', 'StreamProxy', 'Capture',
-           'uncaptured', 'only_warnings', 'without_values', 'not_caught']
+__all__ = ['KEEP', 'LIMIT', 'capture_lock', 'current_capture', 'OutputLimit', 'CapturedStream', 'StreamProxy', 'for_blocks',
+           'Doors', 'Capture', 'uncaptured', 'route_figures', 'only_warnings', 'without_values', 'not_caught']
 
 # %% ../../nbs/environments/01_capture.ipynb #e5d12a4f
 KEEP = 20_000       # characters kept of the head of an output, and as many of its tail
@@ -118,37 +123,58 @@ def _hold() -> list[StreamProxy]:
                 setattr(sys, name, stream)
             stream._holders += 1
             proxies.append(stream)
-        _route_threads(+1)
+        _threads.__enter__()
         return proxies
 
 def _release(proxies: list[StreamProxy]) -> None:
     "Give up one hold, once; a proxy without holders leaves `sys`."
     with capture_lock:
-        if proxies: _route_threads(-1)
+        if proxies: _threads.__exit__()
         while proxies:
             proxy = proxies.pop()
             proxy._holders -= 1
             if not proxy._holders and getattr(sys, proxy._name) is proxy: setattr(sys, proxy._name, proxy._original)
 
+# %% ../../nbs/environments/01_capture.ipynb #4d280edc
+def for_blocks(original: Callable, instead: Callable) -> Callable:
+    "A function that does for a block what `instead(original, capture, ...)` does, and for others what it always did."
+    @wraps(original)
+    def either(*args, **kw):
+        capture = current_capture.get()
+        return original(*args, **kw) if capture is None else instead(original, capture, *args, **kw)
+    return either
+
+class Doors:
+    "Inside, some functions do something else for blocks. Several may hold them at a time."
+    def __init__(self, find: Callable[[], list[tuple[Any, str, Callable]]]):  # objects, names, and what is done instead
+        self._find = find
+        self._holders, self._doors = 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with capture_lock:
+            self._holders += 1
+            if self._holders > 1: return
+            for place in self._find(): self._doors.enter_context(_door(*place))
+
+    def __exit__(self, *error) -> None:
+        with capture_lock:
+            self._holders -= 1
+            if not self._holders: self._doors.close()
+
+@contextmanager
+def _door(obj: Any, name: str, instead: Callable):
+    original = getattr(obj, name)
+    on_object = name in vars(obj) or not hasattr(type(obj), name)
+    routed = for_blocks(original, instead)
+    setattr(obj, name, routed)
+    try: yield
+    finally:
+        if getattr(obj, name) is routed:  # nobody else has replaced it since
+            setattr(obj, name, original) if on_object else delattr(obj, name)
+
 # %% ../../nbs/environments/01_capture.ipynb #f7715c5a
-_threads = {"holders": 0, "routed": None, "original": None}
-
-def _route_threads(step: int) -> None:
-    "Replace `Thread.start` for the first holder, and put it back after the last."
-    _threads["holders"] += step
-    original = threading.Thread.start
-    def start(thread: threading.Thread) -> None:
-        with InterruptGate():
-            if current_capture.get() is None: original(thread)
-            else: _start_in_context(thread, original)
-    if step == _threads["holders"] == 1:
-        _threads.update(original=original, routed=start)
-        threading.Thread.start = start
-    elif not _threads["holders"] and original is _threads["routed"]: threading.Thread.start = _threads["original"]
-
-def _start_in_context(thread: threading.Thread, original) -> None:
+def _start_in_context(original: Callable, capture: Capture, thread: threading.Thread) -> None:
     run, context = thread.run, copy_context()
-    held = _hold()
     def routed():
         vars(thread).pop("run", None)
         try: run()
@@ -156,11 +182,15 @@ def _start_in_context(thread: threading.Thread, original) -> None:
         except BaseException as e:
             threading.__excepthook__(threading.ExceptHookArgs((type(e), e, e.__traceback__.tb_next, thread)))
         finally: _release(held)
-    thread.run = lambda: context.run(routed)
-    try: original(thread)
-    except Exception:  # it could not start
-        _release(held)
-        raise
+    with InterruptGate():
+        held = _hold()
+        thread.run = lambda: context.run(routed)
+        try: original(thread)
+        except Exception:  # it could not start
+            _release(held)
+            raise
+
+_threads = Doors(lambda: [(threading.Thread, "start", _start_in_context)])
 
 # %% ../../nbs/environments/01_capture.ipynb #13e928b9
 class Capture:
@@ -169,7 +199,7 @@ class Capture:
         self.stdin = io.StringIO()
         self.stdout, self.stderr = CapturedStream(), CapturedStream()
         self.outputs = []     # what it displayed, as notebook outputs
-        self.figures = None   # the open matplotlib figures, where they are its own and not everybody's
+        self.figures = OrderedDict()  # its open matplotlib figures, by number
         self.reclaim = set()  # names of streams that the code itself may have replaced
 
     def __enter__(self) -> Capture:
@@ -210,6 +240,35 @@ def uncaptured():
     token = current_capture.set(None)
     try: yield
     finally: current_capture.reset(token)
+
+# %% ../../nbs/environments/01_capture.ipynb #43b8fc73
+class _Figures:
+    "Matplotlib's dict of open figures, by number: in a block those of the block."
+    def __init__(self, others: dict): self._others = others
+    def __get__(self, instance, owner, current=current_capture) -> dict:  # read once more at exit, without globals
+        return self._others if current.get() is None else current.get().figures
+
+def route_figures(source: str) -> None:
+    "Let blocks have figures of their own from now on, if this block may draw."
+    draws = re.search(r"matplotlib|seaborn|\.(plot|hist|boxplot)\b", source)
+    if not draws and "matplotlib.pyplot" not in sys.modules: return
+    try: import matplotlib.backends.backend_agg as agg, matplotlib.pyplot as plt
+    except ImportError: return  # the code will find out
+    from matplotlib._pylab_helpers import Gcf
+    if isinstance(vars(Gcf)["figs"], _Figures): return
+    Gcf.figs = _Figures(Gcf.figs)
+    plt.show = for_blocks(plt.show, lambda original, capture, *args, **kw: capture.show_figures())
+    new = lambda original, capture, *args, **kw: agg.new_figure_manager(*args, **kw)
+    plt.new_figure_manager = for_blocks(plt.new_figure_manager, new)
+
+@patch
+def show_figures(self: Capture) -> None:
+    "Turn the open figures into outputs, and close them."
+    while self.figures:
+        figure, png = self.figures.popitem(last=False)[1].canvas.figure, io.BytesIO()
+        figure.savefig(png, format="png", bbox_inches="tight")
+        data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": repr(figure)}
+        self.show({"output_type": "display_data", "data": data, "metadata": {}})
 
 # %% ../../nbs/environments/01_capture.ipynb #eee51f9c
 _WARNING = re.compile(r"^(?=.+?:\d+: [\w.]*Warning: )", re.MULTILINE)

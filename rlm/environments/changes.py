@@ -16,7 +16,7 @@ from ..preview import describe, first_rows
 from ..text import brief, names_in, parse_python, type_name
 
 # %% auto #0
-__all__ = ['MISSING', 'Step', 'Binding', 'Changes', 'Content', 'Undone', 'may_change', 'InPlaceChanges']
+__all__ = ['MISSING', 'Step', 'Binding', 'Changes', 'Content', 'Undone', 'may_change']
 
 # %% ../../nbs/environments/08_changes.ipynb #e02e7fcb
 MISSING = object()  # the value of a name that is not there
@@ -31,10 +31,10 @@ def _look(name: str, value: Any) -> str:
     return describe(name, value, show_values=False).removeprefix(f"{name}: ")
 
 # %% ../../nbs/environments/08_changes.ipynb #52213f99
-_rows: dict[Any, list[ref]] = {}  # what was changed -> the steps of runs whose results somebody still has, in order
+_steps: dict[Any, list[ref]] = {}  # what was changed -> the steps of runs whose results somebody still has, in order
 
-def _row(key: Any) -> list[Step]:
-    return [step for r in _rows.get(key, ()) if (step := r()) is not None and not step.undone]
+def _steps_of(key: Any) -> list[Step]:
+    return [step for r in _steps.get(key, ()) if (step := r()) is not None and not step.undone]
 
 class Step:
     "A change of one thing. Subclasses know its state `now`, whether two states are the `same`, and how to `put` one."
@@ -43,13 +43,13 @@ class Step:
     def __init__(self, key: Any, before: Any, after: Any = None):
         self.key, self.undone = key, False
         self.before, self.after = before, after
-        last = (_row(key) or [None])[-1]
+        last = (_steps_of(key) or [None])[-1]
         self.earlier = ref(last) if last and last.same(last.after, before) else None
-        _rows[key] = [ref(step) for step in [*_row(key), self]]
+        _steps[key] = [ref(step) for step in [*_steps_of(key), self]]
 
     def hindrance(self) -> str:
         "Why the change can't be taken back; empty if it can. If a later run has made it its own, that one will."
-        later = next((step for step in _row(self.key) if step.earlier and step.earlier() is self), None)
+        later = next((step for step in _steps_of(self.key) if step.earlier and step.earlier() is self), None)
         if later and not self.undone:
             later.before, later.earlier = self.before, self.earlier
             self.undone = True
@@ -96,6 +96,7 @@ class Changes:
         self.withheld: dict[str, Any] = {}  # your names that the model bound for itself, and its values of them
         self.modified: dict[str, tuple[str, str]] = {}  # names of objects that were changed in place: before and after
         self.unchecked: dict[str, str] = {} # names of objects that could not be compared, and what these are
+        self._copies: dict[str, Snapshot] = {}  # by name, of each object that code may have changed
 
     def note(self, name: str, before: Any, after: Any) -> None:
         "A name went from `before` to `after`, either of which may be `MISSING`."
@@ -201,18 +202,12 @@ def _repr_html_(self: Changes):
 
 # %% ../../nbs/environments/08_changes.ipynb #86bf5882
 def _handed_on(node: ast.AST | None) -> Iterator[str]:
-    "Names whose objects, or parts of them, an expression hands on."
-    match node:
-        case ast.Name(id=name): yield name
-        case (ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Set(elts=parts)
-              | ast.BoolOp(values=parts) | ast.Dict(values=parts)):
-            for part in parts: yield from _handed_on(part)
-        case ast.IfExp(body=one, orelse=other) | ast.BinOp(left=one, right=other):
-            yield from _handed_on(one)
-            yield from _handed_on(other)
-        case (ast.Attribute(value=x) | ast.Subscript(value=x) | ast.Starred(value=x) | ast.NamedExpr(value=x)
-              | ast.Await(value=x) | ast.keyword(value=x) | ast.Lambda(body=x)):
-            yield from _handed_on(x)
+    "Names whose objects, or parts of them, an expression may hand on. What calls are given, `may_change` finds itself."
+    if isinstance(node, ast.Name): yield node.id
+    elif not isinstance(node, (ast.Call, ast.Compare, ast.JoinedStr, type(None))):
+        looked_at = getattr(node, "test", None), getattr(node, "slice", None)
+        for part in ast.iter_child_nodes(node):
+            if part not in looked_at: yield from _handed_on(part)
 
 _HARMLESS = set("print display len sum repr str type isinstance bool int float abs round any all id hash format "
                 "SHOW_VARS llm_query llm_query_batched".split())
@@ -239,25 +234,23 @@ def may_change(tree: ast.AST) -> set[str]:
     return found
 
 # %% ../../nbs/environments/08_changes.ipynb #a532f575
-class InPlaceChanges:
-    "Compares what objects held before the blocks of a run and after them."
-    def __init__(self): self._before: dict[str, Snapshot] = {}  # by name, of each object that code may have changed
+@patch
+def before_block(self: Changes, source: str,                    # the code
+                 find: Callable[[list[str]], Mapping[str, Any]], # from names to the user's objects among them
+                 parse: Callable[[str], ast.AST | None] = parse_python) -> None:
+    "Copy what the block may change."
+    found = find([name for name in dict.fromkeys(names_in(source)) if name not in self._copies])
+    found = {name: x for name, x in found.items() if can_change(type(x))}
+    tree = parse(source) if found else None
+    for name in may_change(tree) & found.keys() if tree else (): self._copies[name] = Snapshot(found[name])
 
-    def before_block(self, source: str,                              # the code
-                     find: Callable[[list[str]], Mapping[str, Any]], # from names to the user's objects among them
-                     parse: Callable[[str], ast.AST | None] = parse_python) -> None:
-        "Copy what the block may change."
-        found = find([name for name in dict.fromkeys(names_in(source)) if name not in self._before])
-        found = {name: x for name, x in found.items() if can_change(type(x))}
-        tree = parse(source) if found else None
-        for name in may_change(tree) & found.keys() if tree else (): self._before[name] = Snapshot(found[name])
-
-    def report(self, changes: Changes) -> None:
-        "Tell `changes` which objects were modified, and which could not be checked."
-        copies, self._before = self._before, {}
-        for name, before in copies.items():
-            after = Snapshot(before.root, room=2)  # it may have grown
-            try: changed = before.changed(after)
-            except Exception: changed, after.whole = False, False  # objects of somebody else's making
-            if changed: changes.modify(name, before, after)
-            elif not (before.whole and after.whole): changes.unchecked[name] = _look(name, before.root)
+@patch
+def compare(self: Changes) -> None:
+    "Find out which objects were modified since they were copied, and which can't be checked."
+    copies, self._copies = self._copies, {}
+    for name, before in copies.items():
+        after = Snapshot(before.root, room=2)  # it may have grown
+        try: changed = before.changed(after)
+        except Exception: changed, after.whole = False, False  # objects of somebody else's making
+        if changed: self.modify(name, before, after)
+        elif not (before.whole and after.whole): self.unchecked[name] = _look(name, before.root)

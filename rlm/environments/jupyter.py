@@ -112,8 +112,7 @@ class PrivateNamespace(InKernel, LocalEnvironment):
 
     def _put_back(self) -> list[str]:
         restored = super()._put_back()
-        fewer = len(self.user_ns) < len(self._users_before)
-        lost = {n: x for n, x in self._users_before.items() if n not in self.user_ns} if fewer else {}
+        lost = {n: x for n, x in self._users_before.items() if n not in self.user_ns}
         self.user_ns.update(lost)
         if self.mode.writes: self._give_back()
         return restored + list(lost)[:20]

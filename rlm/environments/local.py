@@ -4,16 +4,10 @@
 
 # %% ../../nbs/environments/04_local.ipynb #aeefcbcc
 from __future__ import annotations
-import base64, builtins, io, itertools, re, sys
-from collections import OrderedDict
-from functools import wraps
+import builtins, itertools, sys
 from types import ModuleType
 from typing import Any
-from fastcore.basics import patch
 from .base import BaseEnvironment
-from .capture import Capture, current_capture
-from .stopping import BlockEnd
-from ..types import CodeResult
 
 # %% auto #0
 __all__ = ['new_namespace', 'LocalEnvironment']
@@ -28,8 +22,6 @@ def new_namespace() -> ModuleType:
 # %% ../../nbs/environments/04_local.ipynb #ce801fb8
 class LocalEnvironment(BaseEnvironment):
     "Runs blocks in a private namespace of this process."
-    _draws = True  # its blocks have matplotlib figures of their own
-
     def __init__(self, show_values: bool = True):  # show in tracebacks what names stood for
         module = new_namespace()
         super().__init__(vars(module), show_values)
@@ -55,47 +47,3 @@ class LocalEnvironment(BaseEnvironment):
         self._fixed["__builtins__"] |= self.helpers
         names |= self._fixed
         return sorted(changed)
-
-# %% ../../nbs/environments/04_local.ipynb #179a6399
-class _Figures:
-    "Stands for matplotlib's dict of open figures, by number."
-    def __init__(self, others): self._others = others
-    own = property(lambda self, capture=current_capture.get: getattr(capture(), "figures", None))
-    _now = property(lambda self: self._others if self.own is None else self.own)
-    def __len__(self): return len(self._now)
-    def __iter__(self): return iter(self._now)
-    def __getitem__(self, number): return self._now[number]
-    def __setitem__(self, number, manager): self._now[number] = manager
-    def __getattr__(self, name): return getattr(self._now, name)
-
-def _route_figures() -> None:
-    "Let blocks have figures of their own, from now on."
-    import matplotlib.backends.backend_agg as agg, matplotlib.pyplot as plt
-    from matplotlib._pylab_helpers import Gcf
-    if isinstance(Gcf.figs, _Figures): return
-    figures = Gcf.figs = _Figures(Gcf.figs)
-    def routed(original, instead):
-        return wraps(original)(lambda *args, **kw: (original if figures.own is None else instead)(*args, **kw))
-    plt.show = routed(plt.show, lambda *args, **kw: _show_figures(current_capture.get()))
-    plt.new_figure_manager = routed(plt.new_figure_manager, agg.new_figure_manager)
-
-# %% ../../nbs/environments/04_local.ipynb #2428a355
-def _show_figures(capture: Capture) -> None:
-    "Turn the figures that a block has open into outputs, and close them."
-    while capture.figures:
-        figure, png = capture.figures.popitem(last=False)[1].canvas.figure, io.BytesIO()
-        figure.savefig(png, format="png", bbox_inches="tight")
-        data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": repr(figure)}
-        capture.show({"output_type": "display_data", "data": data, "metadata": {}})
-
-@patch
-def _attempt(self: LocalEnvironment, source: str, *args) -> CodeResult:
-    if not self._draws: return super(LocalEnvironment, self)._attempt(source, *args)
-    self._capture.figures = OrderedDict()
-    if "matplotlib.pyplot" in sys.modules or re.search(r"matplotlib|seaborn|\.(plot|hist|boxplot)\b", source):
-        try: _route_figures()
-        except ImportError: pass  # the code will find out
-    tried = super(LocalEnvironment, self)._attempt(source, *args)
-    try: _show_figures(self._capture)
-    except (Exception, BlockEnd) as e: print(f"A figure could not be shown: {type(e).__name__}", file=sys.stderr)
-    return tried

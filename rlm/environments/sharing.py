@@ -12,7 +12,6 @@ from traceback import walk_tb
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary, ref
-from fastcore.basics import patch
 from .changes import MISSING
 from .shell import cell_tree
 from ..types import ConfigurationError
@@ -105,16 +104,14 @@ def bound_names(node: ast.AST, end: Place | None = None) -> Iterator[tuple[str, 
     for child in ast.iter_child_nodes(node): yield from bound_names(child, end)
 
 # %% ../../nbs/environments/07_sharing.ipynb #58de4820
-_cells: WeakKeyDictionary = WeakKeyDictionary()  # shell -> its `CellNames`
-
 class CellNames:
     "Which names the cells of a notebook have bound, and when."
     def __init__(self, shell: Any):
         self._ns, self._shell = shell.user_ns, ref(shell)
         self._bound: dict[str, list[tuple[int, Place]]] = {}  # name -> cells' numbers, and places in them
         self._number = 0
-        frame = self._frame()  # the cell that is running
-        if frame: self._before_cell("".join(linecache.getlines(frame.f_code.co_filename)))
+        self.given: dict[str, tuple[Any, Any]] = {}  # name -> the object that a run gave, and when
+        if running := self._frame(): self._before_cell("".join(linecache.getlines(running.f_code.co_filename)))
         shell.events.register("pre_run_cell", lambda info: self._before_cell(info.raw_cell))
         shell.events.register("post_run_cell", self._after_cell)
 
@@ -137,30 +134,28 @@ class CellNames:
         line = next((line for frame, line in steps if self._is_cell(frame)), 0)
         for places in self._bound.values(): places[:] = [p for p in places if p < (self._number, (line, 0))]
 
-# %% ../../nbs/environments/07_sharing.ipynb #889ac092
-@patch
-def here(self: CellNames) -> tuple[int, Place]:
-    "The number of the cell that is running, and the place in it; a place after its end where that is unknown."
-    if not (frame := self._frame()): return self._number, (math.inf, 0)
-    positions = getattr(frame.f_code, "co_positions", None)  # Python 3.11 and later
-    place = next(islice(positions(), frame.f_lasti // 2, None)) if positions else (None,) * 3
-    return self._number, (place[0] or frame.f_lineno, place[2] or 0)
+    def here(self) -> tuple[int, Place]:
+        "The number of the cell that is running, and the place in it; a place after its end where that is unknown."
+        if not (frame := self._frame()): return self._number, (math.inf, 0)
+        positions = getattr(frame.f_code, "co_positions", None)  # Python 3.11 and later
+        line, _, column, _ = next(islice(positions(), frame.f_lasti // 2, None)) if positions else (None,) * 4
+        return self._number, (line or frame.f_lineno, column or 0)
 
-@patch
-def bound(self: CellNames, name: str, since: tuple[int, Place]) -> bool:
-    "Whether a cell has bound `name` since then."
-    return any(since <= place <= self.here() for place in self._bound.get(name, ()))
+    def bound(self, name: str, since: tuple[int, Place]) -> bool:
+        "Whether a cell has bound `name` since then."
+        return any(since <= place <= self.here() for place in self._bound.get(name, ()))
 
 # %% ../../nbs/environments/07_sharing.ipynb #07b96995
-_given: WeakKeyDictionary = WeakKeyDictionary()  # shell -> {name: the object that a run gave, and when}
+_cells: WeakKeyDictionary = WeakKeyDictionary()  # shell -> its `CellNames`
 
 class GivenNames:
     "The names that runs have given the user, and that still stand for what they gave."
     def __init__(self, shell: Any):
         self._ns = shell.user_ns
         if shell not in _cells: _cells[shell] = CellNames(shell)
-        self.here, self.bound = _cells[shell].here, _cells[shell].bound
-        self._objects: dict[str, tuple[Any, Any]] = _given.setdefault(shell, {})
+        cells = _cells[shell]
+        self.here, self.bound = cells.here, cells.bound
+        self._objects = cells.given
         for name in [n for n in self._objects if n not in self]: del self._objects[name]
         self.before = frozenset(self._objects)  # those that earlier runs have given
 

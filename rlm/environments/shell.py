@@ -8,16 +8,15 @@ import ast, base64, sys, threading, traceback
 from contextlib import ExitStack, contextmanager
 from types import CodeType
 from typing import Any, Callable
+from weakref import WeakValueDictionary
 from fastcore.basics import patch
-from .capture import KEEP, Capture, capture_lock, current_capture
+from .capture import KEEP, Capture, Doors, capture_lock
 from .execution import compile_block
-from .stopping import BlockEnd
 from ..text import bounded_repr, clip, parse_python, plain
 from ..types import ConfigurationError
 
 # %% auto #0
-__all__ = ['find_shell', 'transformed', 'cell_tree', 'rich_output', 'door', 'routed', 'open_figures', 'show_figures',
-           'figures_aside', 'InShell', 'magics_on']
+__all__ = ['find_shell', 'transformed', 'cell_tree', 'rich_output', 'routed', 'InShell', 'magics_on']
 
 # %% ../../nbs/environments/06_shell.ipynb #4bfd8391
 def find_shell() -> Any:
@@ -69,86 +68,32 @@ def _show_page(original: Callable, capture: Capture, text, *args, **kw):
     print(plain(text["text/plain"] if isinstance(text, dict) else text))
 
 # %% ../../nbs/environments/06_shell.ipynb #825f4d00
-@contextmanager
-def door(obj: Any, name: str, instead: Callable):
-    "Inside, a method that leads into the user's cell lets no block's output through."
-    original = getattr(obj, name)
-    on_object = name in vars(obj) or not hasattr(type(obj), name)
-    def method(*args, **kw):
-        capture = current_capture.get()
-        return original(*args, **kw) if capture is None else instead(original, capture, *args, **kw)
-    setattr(obj, name, method)
-    try: yield
-    finally:
-        if getattr(obj, name) is method:  # nobody else has replaced it since
-            setattr(obj, name, original) if on_object else delattr(obj, name)
+_doors: WeakValueDictionary[int, Doors] = WeakValueDictionary()  # id of a shell -> its doors, while somebody holds them
 
-_watched: dict[int, tuple[int, ExitStack]] = {}  # id of a shell -> how many blocks it is running, and its doors
-
-@contextmanager
-def routed(shell: Any):
+def routed(shell: Any) -> Doors:
     "Inside, what a block displays through `shell` goes to its capture."
-    with capture_lock:
-        blocks, doors = _watched.get(id(shell)) or (0, ExitStack())
-        if not blocks:
-            doors.enter_context(door(shell.display_pub, "publish", _publish))
-            doors.enter_context(door(shell.display_pub, "clear_output", _clear_output))
-            doors.enter_context(door(shell.hooks, "show_in_pager", _show_page))
-            for name in ("showtraceback", "showsyntaxerror"): doors.enter_context(door(shell, name, _show_error))
-        _watched[id(shell)] = blocks + 1, doors
-    try: yield
-    finally:
-        with capture_lock:
-            blocks, doors = _watched.pop(id(shell))
-            if blocks > 1: _watched[id(shell)] = blocks - 1, doors
-            else: doors.close()
-
-# %% ../../nbs/environments/06_shell.ipynb #db45358d
-def open_figures(inline: bool = True) -> dict:
-    "Matplotlib's own dict of the open figures; with `inline` an empty one where figures are not shown inline."
-    helpers = sys.modules.get("matplotlib._pylab_helpers")
-    if not helpers or not helpers.Gcf.figs: return {}
-    return helpers.Gcf.figs if not inline or "inline" in sys.modules["matplotlib"].get_backend() else {}
-
-def show_figures() -> None:
-    "Display the open figures, and close them."
-    from IPython.display import display
-    if not (figures := open_figures()): return
-    try:
-        for manager in list(figures.values()): display(manager.canvas.figure)
-    finally: sys.modules["matplotlib._pylab_helpers"].Gcf.destroy_all()
-
-@contextmanager
-def figures_aside(inline: bool):
-    "Inside, the figures that were open are hidden."
-    figures = open_figures(inline)
-    aside = dict(figures)
-    figures.clear()
-    try: yield
-    finally: figures.update(aside)
+    def find() -> list[tuple[Any, str, Callable]]:
+        return [(shell.display_pub, "publish", _publish), (shell.display_pub, "clear_output", _clear_output),
+                (shell.hooks, "show_in_pager", _show_page),
+                (shell, "showtraceback", _show_error), (shell, "showsyntaxerror", _show_error)]
+    with capture_lock: return _doors.setdefault(id(shell), Doors(find))
 
 # %% ../../nbs/environments/06_shell.ipynb #9368129a
 class InShell:
     "Mixed into an environment, it runs blocks as the cells of `self.shell` run."
-    shell: Any     # IPython's shell
-    _draws = False # the shell's way to show figures is used
+    shell: Any  # IPython's shell
 
     def _prepare(self, source: str) -> None:
         self._around = ExitStack()
         self._around.enter_context(routed(self.shell))
-        self._around.enter_context(figures_aside(inline="inline" not in source))
         super()._prepare(source)
 
     def _put_back(self) -> list[str]:
-        with self._around:
-            try:
-                with self._capture: show_figures()
-            except (Exception, BlockEnd) as e:
-                self._capture.stderr.write(f"A figure could not be shown. {type(e).__name__}: {e}\n")
+        self._around.close()
         return super()._put_back()
 
     def _echo(self, value: Any) -> tuple[dict, ...]:
-        if value is None or any(m.canvas.figure is value for m in open_figures().values()): return ()
+        if value is None or any(m.canvas.figure is value for m in self._capture.figures.values()): return ()
         formatter = self.shell.display_formatter
         if formatter.ipython_display_formatter(value): return ()
         data, metadata = formatter.format(value, exclude={"text/plain"})
