@@ -82,6 +82,18 @@ def test_previews_of_later_turns_are_of_what_the_question_names():
 
 # -- failing turns
 
+@pytest.mark.parametrize("alias", ["rows", "context_history[0]", "session_context_0"])
+def test_the_data_of_an_earlier_turn_by_any_name(alias):
+    "A later turn changes it under the name that the code of the first has given it."
+    later = block(f"mine.append(2)\n{alias}.append(4)")
+    model = ScriptedLM([block("rows = context\nmine = [1]"), "FINAL(1)", later, "FINAL(2)"])
+    session, data = RLM(model, verbose=False).start_session(), [3]
+    session.chat("Keep them.", context=data)
+    result = session.chat("Go on.")
+    assert data == [3, 4] and len(result.changes.modified) == 1
+    result.undo()
+    assert data == [3]
+
 @pytest.mark.parametrize("fails", [LMServerError("down"), KeyboardInterrupt()])
 def test_a_failed_turn_is_taken_back(fails):
     rlm = RLM(ScriptedLM([block("x = 1; rows = [1]"), "FINAL(ok ok)", block("x = 2; y = 3; rows.append(2)"), fails,

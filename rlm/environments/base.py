@@ -105,8 +105,6 @@ class BaseEnvironment:
 
     def _bring(self, data: dict[str, Any]) -> dict[str, str]: return {}  # names of data that goes by another one here
     def _take_away(self) -> None: ...
-    def _users_objects(self, names: list[str]) -> dict[str, Any]:  # those that the code can reach by these names
-        return {name: x for name, x in (self.task.data | self.task.tools).items() if name in names}
     def _parse(self, source: str) -> ast.AST | None: return parse_python(source)
     def _compile(self, source: str, filename: str) -> list[CodeType]: return compile_block(source, filename)
 
@@ -195,6 +193,14 @@ def _attempt(self: BaseEnvironment, source: str, name: str, use: Callable, gate:
         try: self._capture.show_figures()
         except (Exception, BlockEnd) as e: print(f"A figure could not be shown: {type(e).__name__}", file=sys.stderr)
         self._capture.figures.clear()
+
+@patch
+def _users_objects(self: BaseEnvironment, names: list[str]) -> dict[str, Any]:
+    "The user's objects that the code can reach by these names, some of which an earlier run may have bound."
+    found = {name: x for name, x in (self.task.data | self.task.tools).items() if name in names}
+    kept = {name: x for name, x in self._before_run.items() if name in names and self.own.get(name) is x}
+    users = {id(x) for x in (*self.task.data.values(), *self.theirs.values())} if kept else ()
+    return {name: x for name, x in kept.items() if id(x) in users} | found
 
 @patch
 def _prepare(self: BaseEnvironment, source: str) -> None:
