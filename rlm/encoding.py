@@ -116,12 +116,9 @@ def to_json(record: Any) -> Any:
     "A record, or a tuple of records, in JSON's types."
     if type(record) is tuple: return [to_json(r) for r in record]
     if type(record) not in _RECORDS: return encode(record)
-    return {f.name: _field(f.name, getattr(record, f.name)) for f in fields(record) if f.name not in _IN_NO_FILE}
-
-def _field(name: str, x: Any) -> Any:
-    if name == "value": return encode(x)
-    if name == "usage_by_model": return encode({model: to_json(usage) for model, usage in x.items()})
-    return to_json(x)
+    found = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in _IN_NO_FILE}
+    if usage := found.get("usage_by_model"): found["usage_by_model"] = {model: to_json(u) for model, u in usage.items()}
+    return {name: encode(x) if name == "value" else to_json(x) for name, x in found.items()}
 
 # %% ../nbs/22_encoding.ipynb #31eae13f
 @cache

@@ -64,16 +64,22 @@ def recorded_calls(runs: Iterable[LoggedRun], models: Iterable[str]) -> tuple[Re
     return tuple(RecordedCalls(calls, model) for model in dict.fromkeys(models))
 
 # %% ../nbs/12_replay.ipynb #73bce067
-_DIFFERENT_EACH_TIME = [(re.compile(pattern), instead) for pattern, instead in (
-    (r"<(run \d+|replay) [^<>\n]*>", "<run>"),
-    (r" at 0x[0-9a-fA-F]+", " at 0x"),
-    (r"\b(__main__|rlm_repl(_\d+)?)\b", "rlm_repl"),
-    (r"\. Did you (mean|forget)[^\n]*|; there are: [^\n]*", ""))]
+_DIFFERENT_EACH_TIME = {
+    r"<(run \d+|replay) [^<>\n]*>": "<run>",
+    r" at 0x[0-9a-fA-F]+": " at 0x",
+    r"\b(__main__|rlm_repl(_\d+)?)\b": "rlm_repl",
+    r"\. Did you (mean|forget)[^\n]*|; there are: [^\n]*": ""}
 
 def _comparable(text: str) -> str:
     "`text` without what is different each time."
-    for pattern, instead in _DIFFERENT_EACH_TIME: text = pattern.sub(instead, text)
+    for pattern, instead in _DIFFERENT_EACH_TIME.items(): text = re.sub(pattern, instead, text)
     return text
+
+def _same(then: CodeResult, now: CodeResult) -> bool:
+    "Whether two results show the same, and raised the same."
+    shown = lambda r: _comparable(r.stdout + r.shown)
+    last = lambda r: _comparable(re.sub(r"\n\(with .*$", "", (r.error or "").strip()).split("\n")[-1])
+    return shown(then) == shown(now) and last(then) == last(now)
 
 # %% ../nbs/12_replay.ipynb #01903f0c
 class ReplayLM:
@@ -297,13 +303,6 @@ def block(self: Replay, number: int, code: str) -> CodeResult:
     if recorded and not _same(recorded.result, result): self.unequal[number] = "differs"
     elif self.unequal.get(number) == "was not run": del self.unequal[number]
     return result
-
-# %% ../nbs/12_replay.ipynb #73bce079
-def _same(then: CodeResult, now: CodeResult) -> bool:
-    "Whether two results show the same, and raised the same."
-    shown = lambda r: _comparable(r.stdout + r.shown)
-    last = lambda r: _comparable(re.sub(r"\n\(with .*$", "", (r.error or "").strip()).split("\n")[-1])
-    return shown(then) == shown(now) and last(then) == last(now)
 
 # %% ../nbs/12_replay.ipynb #a6ef13aa
 @patch

@@ -70,10 +70,9 @@ def _sub_call_of(prompt: str, run: RLMChatCompletion) -> SubCall:
 @patch
 def _answer(self: SubCalls, prompt: str, lm: LM, level: int, on_this_thread: bool) -> SubCall:
     "`prompt`, answered by `lm` or by a child of that level."
-    if level:
-        if on_this_thread: return _sub_call_of(prompt, self.child(prompt, lm))
-        return _sub_call_of(prompt, self.ledger.wait(self.ledger.start(self.child, prompt, lm, level=level)))
-    reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}], on_this_thread)
+    if not on_this_thread: return self.ledger.wait(self.ledger.start(self._answer, prompt, lm, level, True, level=level))
+    if level: return _sub_call_of(prompt, self.child(prompt, lm))
+    reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}])
     return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)
 
 # %% ../nbs/21_subcalls.ipynb #68115d08

@@ -5,8 +5,8 @@
 # %% ../nbs/17_text.ipynb #adc071c7
 from __future__ import annotations
 import ast, html, json, re, reprlib
+from collections.abc import Callable
 from functools import lru_cache
-from itertools import islice
 from operator import is_not
 from typing import Any
 from .environments.stopping import BlockEnd
@@ -84,68 +84,53 @@ def without(x: Any, secrets: tuple[str, ...], seen: dict | None = None) -> Any:
     return seen[id(x)]
 
 # %% ../nbs/17_text.ipynb #81e6f9e7
-class _Brief(reprlib.Repr):
-    "An abbreviating `repr` that runs no code but the builtin types' own."
-    def __init__(self, width: int):
-        super().__init__()
-        self.maxlevel, self.maxlong = 3, 40
-        self.maxstring = self.maxother = width
-        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 6
+_BRACKETS = {list: ("[", "]"), tuple: ("(", ")"), dict: ("{", "}"), set: ("{", "}"), frozenset: ("frozenset({", "})")}
 
-    def repr_set(self, x, level): return self._repr_iterable(x, level, "{", "}", self.maxset)
-    def repr_frozenset(self, x, level): return self._repr_iterable(x, level, "frozenset({", "})", self.maxset)
-
-    def repr1(self, x, level):
-        if isinstance(x, (str, bytes)) and looks_secret(None, x): return "<hidden>"
-        if type(x) is int and abs(x) > 10**1_000: return f"<int of {x.bit_length():,} bits>"
-        if type(x) in (bytes, bytearray):
-            text = repr(x[:200])
-            return text if len(text) <= self.maxother else text[:self.maxother - 3] + "..."
-        if type(x) in (str, *BRIEF): return super().repr1(x, level)
-        return f"<{type_name(x)}>"
-
-    def repr_dict(self, x, level):
-        if level <= 0 and x: return "{...}"
-        value = lambda k, v: "<hidden>" if looks_secret(k, v) else self.repr1(v, level - 1)
-        pairs = [f"{self.repr1(k, level - 1)}: {value(k, v)}" for k, v in islice(x.items(), self.maxdict)]
-        return "{" + ", ".join(pairs + ["..."] * (len(x) > self.maxdict)) + "}"
+def _pieces(x: Any, leaf: Callable, name: Any = None, most: int = 0, levels: int = 0, above: tuple[int, ...] = ()):
+    "The `repr` of `x` in pieces: what `leaf(x, name)` says, or if that is None, the items of a container."
+    if (text := leaf(x, name)) is not None: return (yield text)
+    first, last = _BRACKETS[type(x)]
+    if id(x) in above or levels and len(above) == levels: return (yield f"{first}...{last}")
+    yield first
+    for i, item in enumerate(x.items() if type(x) is dict else x):
+        if i: yield ", "
+        if most and i == most: return (yield f"...{last}")
+        key, value = item if type(x) is dict else (None, item)
+        if type(x) is dict:
+            yield from _pieces(key, leaf, None, most, levels, (*above, id(x)))
+            yield ": "
+        yield from _pieces(value, leaf, key, most, levels, (*above, id(x)))
+    yield ",)" if type(x) is tuple and len(x) == 1 else last
 
 def brief(x: Any,            # any object
           name: Any = None,  # the variable that holds it, or the key
           width: int = 80,   # characters of a text that are shown
          ) -> str:           # a line
     "One short line for a builtin value; `<type>` for anything else, `<hidden>` for a secret."
-    return "<hidden>" if looks_secret(name, x) else _Brief(width).repr(x)
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = width
+    def leaf(x, name):
+        if looks_secret(name, x): return "<hidden>"
+        if type(x) in _BRACKETS and x: return None
+        if type(x) is int and abs(x) > 10**1_000: return f"<int of {x.bit_length():,} bits>"
+        if type(x) not in (bytes, bytearray): return short.repr(x) if type(x) in (str, *BRIEF) else f"<{type_name(x)}>"
+        text = repr(x[:200])
+        return text if len(text) <= width else text[:width - 3] + "..."
+    return "".join(_pieces(x, leaf, name, most=6, levels=3))
 
 # %% ../nbs/17_text.ipynb #51832b3d
-_BRACKETS = {list: ("[", "]"), tuple: ("(", ")"), dict: ("{", "}"), set: ("{", "}"), frozenset: ("frozenset({", "})")}
-
-def _pieces(x: Any, limit: int, above: tuple[int, ...] = ()):
-    "The `repr` of `x` in pieces."
-    kind = type(x)
-    if kind in (str, bytes) and len(x) > limit:
-        half = limit // 4  # a `repr` may be longer than what it shows
-        yield f"{x[:half]!r} ... [{len(x) - 2 * half:,} cut] ... {x[-half:]!r}"
-    elif kind not in _BRACKETS or not x: yield str.__str__(repr(x))
-    elif id(x) in above: yield "..."
-    else:
-        first, last = _BRACKETS[kind]
-        yield first
-        for i, item in enumerate(x):
-            if i: yield ", "
-            yield from _pieces(item, limit, (*above, id(x)))
-            if kind is dict:
-                yield ": "
-                yield from _pieces(x[item], limit, (*above, id(x)))
-        yield ",)" if kind is tuple and len(x) == 1 else last
-
 def bounded_repr(x: Any,              # any object
                  limit: int = 40_000, # characters
                 ) -> str:
     "`repr(x)`, or as much of it as fits; if that raises, a text that says so."
+    def leaf(x, name):
+        if type(x) in (str, bytes) and len(x) > limit:
+            half = limit // 4  # a `repr` may be longer than what it shows
+            return f"{x[:half]!r} ... [{len(x) - 2 * half:,} cut] ... {x[-half:]!r}"
+        return None if type(x) in _BRACKETS and x else str.__str__(repr(x))
     parts, size = [], 0
     try:
-        for piece in _pieces(x, limit):
+        for piece in _pieces(x, leaf):
             parts.append(piece)
             size += len(piece)
             if size > limit: break

@@ -238,6 +238,7 @@ class RLMError(Exception):
     result: RLMChatCompletion | None = None
     stop_reason = "error"  # that of the result
     def __str__(self): return plain(super().__str__())
+    def __init_subclass__(cls, stop_reason: str = ""): cls.stop_reason = stop_reason or cls.stop_reason
 
 class ConfigurationError(RLMError, ValueError):
     "What was asked for can't be done as it was asked; the message says what can."
@@ -256,20 +257,10 @@ class LMResponseError(LMError): "The server answered with something that is no c
 
 # %% ../nbs/15_types.ipynb #b5fd4c40
 class LimitError(RLMError): "A limit of the run was reached. `.result` holds everything up to then."
-class TimeoutExceededError(LimitError):
-    "The run took longer than `max_timeout`."
-    stop_reason = "max_timeout"
-class TokenLimitExceededError(LimitError):
-    "The run used `max_tokens`, or more."
-    stop_reason = "max_tokens"
-class BudgetExceededError(LimitError):
-    "The run spent `max_budget`, or more; or what it spent can't be known."
-    stop_reason = "max_budget"
-class ErrorThresholdExceededError(LimitError):
-    "`max_errors` times in a row something failed."
-    stop_reason = "max_errors"
-class OutputTypeError(RLMError):
-    "The last answer that could be had is not of the type that was asked for."
-    stop_reason = "max_iterations"
+class TimeoutExceededError(LimitError, stop_reason="max_timeout"): "The run took longer than `max_timeout`."
+class TokenLimitExceededError(LimitError, stop_reason="max_tokens"): "The run used `max_tokens`, or more."
+class BudgetExceededError(LimitError, stop_reason="max_budget"): "The run spent `max_budget`, or an unknown sum."
+class ErrorThresholdExceededError(LimitError, stop_reason="max_errors"): "So many failures came in a row."
+class OutputTypeError(RLMError, stop_reason="max_iterations"): "The last answer is of another type than was asked for."
 class SubcallError(RLMError): "Raised in the model's own code: its `llm_query` failed."
 class RunEndedError(RLMError): "A function that belonged to a run was called after that run had ended."

@@ -6,7 +6,7 @@
 from __future__ import annotations
 from fastcore.basics import patch
 from ..display import in_kernel
-from ..text import as_html, clip, plain, sendable, without
+from ..text import as_html, clip, plain, sendable
 from ..types import Iteration, RLMChatCompletion
 
 # %% auto #0
@@ -32,7 +32,7 @@ def _repr_html_(self: RLMChatCompletion) -> str:
     iterations = "".join(_iteration_html(title.lower(), i) for title, i in self.replies.items())
     question = _pre(clip(self.prompt, 600, 200), "font-weight: bold")
     page = f"<div>{question}{_pre(self.response)}<small>{facts}</small>{iterations}</div>"
-    return sendable(without(page, self.secrets))
+    return sendable(page)
 
 # %% ../../nbs/utils/01_notebook.ipynb #81e67498
 def render_completion(result: RLMChatCompletion) -> None:

@@ -8,7 +8,7 @@ import json, re
 from textwrap import indent
 from fastcore.basics import patch
 from ..display import in_kernel
-from ..text import as_code, as_markdown, as_output, clip, sendable, without
+from ..text import as_code, as_markdown, as_output, clip, sendable
 from ..types import CodeBlock, RLMChatCompletion, SubCall
 
 # %% auto #0
@@ -68,7 +68,7 @@ def run_markdown(result: RLMChatCompletion,  # one run
         for i, block in enumerate(iteration.code_blocks, 1): parts += _code_block(i, block, fold)
     if answer := as_markdown(result.response): parts += ["## Final Answer", answer]
     if result.stop_reason != "final": parts.append(as_markdown(f"Stopped: {result.stop_reason.replace('_', ' ')}."))
-    return sendable(without("\n\n".join(parts), result.secrets))
+    return sendable("\n\n".join(parts))
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #c839b7fc
 def turns(result: RLMChatCompletion) -> list[RLMChatCompletion]:
