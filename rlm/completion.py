@@ -8,7 +8,7 @@ from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM, takes_no_other
 from .environments.stopping import InterruptGate, interruptible
-from .run import NO_CONTEXT, Run, answer_once, first_messages, make_call, result_of
+from .run import NO_CONTEXT, Run, answer_once, first_messages, make_call, repl_for, result_of
 from .types import RLMChatCompletion
 
 # %% auto #0
@@ -37,9 +37,5 @@ def preview(self: RLM,
            ) -> list[dict]:                  # messages as dicts with `role` and `content`
     "The first request that `completion` with these arguments would send. Nothing is sent."
     call = make_call(self, prompt, context, root_prompt, output_type)
-    repl = self.repl or self.new_repl()
-    try:
-        with InterruptGate(), repl.hold(Run(self, call).task) as held:
-            return interruptible(first_messages, self, call, held.surroundings)
-    finally:
-        if repl is not self.repl: repl.close()
+    with repl_for(self) as repl, InterruptGate(), repl.hold(Run(self, call).task) as held:
+        return interruptible(first_messages, self, call, held.surroundings)

@@ -44,7 +44,7 @@ class Trajectory:
     unseen: bool = False                                       # there is data that the conversation does not show whole
     early: Answer | None = None                                # an answer that the model gave before its evidence
     refused: set[str] = field(default_factory=set)             # names in answers that were fed back once
-    fit: Callable[[Answer], Answer] | None = None              # makes an answer the type asked for, or ValueError
+    fit: Callable[[Answer], Answer] = lambda answer: answer    # makes it the type that was asked for, or ValueError
 
     def say(self, role: str, content: str) -> None: self.messages.append({"role": role, "content": sendable(content)})
 
@@ -92,7 +92,7 @@ def _missing_name(t: Trajectory, final: Final, blocks: list[CodeBlock]) -> bool:
 # %% ../nbs/14_engine.ipynb #865fdfe6
 def _accept(t: Trajectory, answer: Answer) -> tuple[Answer | None, str]:
     "The answer as the type that was asked for; or None, and what to tell the model."
-    try: return (t.fit(answer) if t.fit else answer), ""
+    try: return t.fit(answer), ""
     except ValueError as e: return None, prompts.misfit(str(e))
 
 def _judge_text(t: Trajectory, final: Final, blocks: list[CodeBlock]) -> tuple[Answer | None, str]:
@@ -188,7 +188,7 @@ def run_loop(t: Trajectory,             # starts with the first request's messag
         answer = yield from _iterate(t, number, last=number == max_iterations)
         if answer: return answer, "final"
     answer = yield from _best_answer(t)
-    try: return (t.fit(answer) if t.fit else answer), "max_iterations"
+    try: return t.fit(answer), "max_iterations"
     except ValueError as e:
         raise OutputTypeError("The iterations are used up, and the best answer is of another type than was asked for: "
                               f"{e} The run so far is this error's .result; more iterations may help: "

@@ -110,6 +110,10 @@ class Ledger:
         "All usage so far."
         with self.lock: return sum(self.by_model.values(), start=Usage())
 
+    def _write(self, model: str, usage: Usage) -> None:
+        self.by_model[model] += usage
+        if self.parent: self.parent._write(model, usage)
+
     def note(self, failed: bool) -> None:
         "Count a block or a sub-call that failed; one that did not ends the row."
         if self.parent: return self.parent.note(failed)
@@ -161,11 +165,6 @@ def ask(self: Ledger, lm: LM, messages: Sequence[dict], on_this_thread: bool = T
     with self.lock:
         if self._under_way.pop(request, None): self._write(reply.model, reply.usage)
     return reply
-
-@patch
-def _write(self: Ledger, model: str, usage: Usage) -> None:
-    self.by_model[model] += usage
-    if self.parent: self.parent._write(model, usage)
 
 @patch
 def close(self: Ledger) -> None:

@@ -4,7 +4,7 @@
 
 # %% ../nbs/11_logger.ipynb #d4f093b6
 from __future__ import annotations
-import ast, hashlib, json, math, os, re, secrets as random_names, sys, threading, warnings, weakref
+import ast, hashlib, json, math, os, re, secrets as random_names, sys, threading, weakref
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -102,7 +102,7 @@ def _context(self: RLMLogger, e: RunStarted) -> dict:
     context = without(_written(e.context), e.secrets) if e.has_context else None
     if self.path is None or "value" not in (context or ()): return {"context": context}
     value = context["value"]
-    kind, text = ("txt", without(e.context, e.secrets)) if type(e.context) is str else ("json", json.dumps(value))
+    kind, text = ("txt", value) if type(value) is str else ("json", json.dumps(value))
     if len(text) <= INLINE: return {"context": context}
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     file = self.path.with_name(f"context_{digest[:16]}.{kind}")
@@ -149,35 +149,36 @@ def _before_block(run: _RunUnderWay, inputs: dict[str, Any]) -> dict:
     run.inputs.update(now)
     return before
 
+def _after_block(run: _RunUnderWay) -> None:
+    "See whether the block imported numpy, and what became of the random state."
+    before, run.random = run.random, random_state()
+    if "numpy" not in run.random.keys() - before.keys(): return
+    if run.random["numpy"][2:4] != [623, 0]: run.blocks[-1]["numpy"] = "imported"  # and drawn from
+    run.random = before  # so that the state is written before the next block
+
 # %% ../nbs/11_logger.ipynb #6e51a077
 @patch
 def __call__(self: RLMLogger, event: Event) -> None:
     "Hear an event."
+    name = current_run.get()
     with self._lock:
-        name = current_run.get()
-        if isinstance(event, RunStarted): self._runs[name] = self._begin(event)
-        if name in self._runs: self._note(event, self._runs[name])
-        if isinstance(event, RunEnded): self._runs.pop(name, None)
-
-@patch
-def _note(self: RLMLogger, event: Event, run: _RunUnderWay) -> None:
-    match event:
-        case BlockStarted(code=code, inputs=inputs):
-            load_numpy(code)
-            run.blocks.append(_before_block(run, inputs))
-        case BlockEnded():
-            before, run.random = run.random, random_state()
-            if "numpy" in run.random.keys() - before.keys():
-                if run.random["numpy"][2:4] != [623, 0]: run.blocks[-1]["numpy"] = "imported"  # and drawn from
-                run.random = before  # so that the state is written before the next block
-        case IterationEnded(number=number, iteration=iteration, messages=messages):
-            self._write(run.started, "iteration", {"number": number, **to_json(iteration),
-                        "messages": encode(list(messages)), "blocks": run.blocks})
-            run.blocks = []
-        case RunEnded(result=result):
-            rest = to_json(replace(result, iterations=(), messages=()))  # which have been written
-            end = {name: rest[name] for name in _RUN_END} | {"usage": to_json(result.usage)}
-            self._write(run.started, "run_end", end)
+        run = self._runs.get(name)
+        match event:
+            case RunStarted(): self._runs[name] = self._begin(event)
+            case _ if run is None: return  # its beginning was not heard
+            case BlockStarted(code=code, inputs=inputs):
+                load_numpy(code)
+                run.blocks.append(_before_block(run, inputs))
+            case BlockEnded(): _after_block(run)
+            case IterationEnded(number=number, iteration=iteration, messages=messages):
+                self._write(run.started, "iteration", {"number": number, **to_json(iteration),
+                            "messages": encode(list(messages)), "blocks": run.blocks})
+                run.blocks = []
+            case RunEnded(result=result):
+                del self._runs[name]
+                rest = to_json(replace(result, iterations=(), messages=()))  # which have been written
+                end = {name: rest[name] for name in _RUN_END} | {"usage": to_json(result.usage)}
+                self._write(run.started, "run_end", end)
 
 _RUN_END = "response", "value", "stop_reason", "computed", "execution_time", "usage_by_model"
 
@@ -300,9 +301,7 @@ def _load(context: dict | None, folder: Path) -> dict | None:
 # %% ../nbs/11_logger.ipynb #8073c29a
 def names_used(code: str) -> set[str]:
     "The names that code uses; its words, where it is no Python."
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python's warnings about the code are for its author
-        tree = parse_python(code)
+    tree = parse_python(code)
     if tree is None: return set(names_in(code))
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 

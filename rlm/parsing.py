@@ -4,12 +4,12 @@
 
 # %% ../nbs/16_parsing.ipynb #7648847c
 from __future__ import annotations
-import ast, keyword, re, warnings
+import ast, keyword, re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from threading import Lock
 from typing import Any, NamedTuple
+from .text import parse_python
 
 # %% auto #0
 __all__ = ['Fence', 'find_fences', 'split_reasoning', 'Final', 'find_answer', 'Block', 'ParsedReply', 'parse_reply']
@@ -135,15 +135,12 @@ def split_reasoning(content: str) -> tuple[str | None, str]:
 # %% ../nbs/16_parsing.ipynb #b6461372
 _GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
 _LONGEST = 50_000        # characters; on a longer chain of operators Python's own parser can overflow the stack
-_warnings_lock = Lock()  # `catch_warnings` swaps a list that all threads share
 
 def _evaluate(source: str) -> tuple[bool, Any]:
     "Whether `source` is a Python literal, and its value: the literal's, or the text without quotes around it."
     if len(source) <= _LONGEST and not _GROUPED.fullmatch(source):
-        with _warnings_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try: return True, ast.literal_eval(source)
-            except (SyntaxError, ValueError, TypeError, OverflowError, MemoryError, RecursionError): pass
+        try: return True, ast.literal_eval(parse_python(source.lstrip(" \t"), "eval"))
+        except (ValueError, TypeError, OverflowError, MemoryError, RecursionError): pass
     quote, inside = source[:1], source[1:-1]
     quoted = len(source) > 1 and quote in "\"'" and source[-1] == quote
     return False, inside if quoted and not re.search(rf"(?<!\w){quote}|{quote}(?!\w)", inside) else source

@@ -7,8 +7,8 @@ from __future__ import annotations
 import contextvars, itertools, secrets, time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 from fastcore.basics import patch
 from . import prompts
@@ -31,7 +31,7 @@ from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCo
 
 # %% auto #0
 __all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'make_call', 'first_messages', 'opens_repls', 'told_all', 'Run',
-           'result_of', 'stop_reason_of', 'answer_in', 'answer_once']
+           'result_of', 'stop_reason_of', 'answer_in', 'answer_once', 'repl_for']
 
 # %% ../nbs/13_run.ipynb #1127309e
 class _NoContext:
@@ -101,14 +101,14 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     if data: task = prompts.task_message(question, previews)
     else: task = prompts.prompt_message(question, name, previews)
     told = [past.reminder, task["content"], call.output_type.told if call.output_type else ""]
-    task["content"] = without(sendable("\n\n".join(filter(None, told))), call.ledger.secrets)
-    if past.messages: return [*past.messages, task]
-    template = found.system_prompt if rlm.custom_system_prompt is None else rlm.custom_system_prompt
-    recursion = opens_repls(rlm, call.ledger)
-    system = prompts.system_prompt(rlm.tools, template, rlm.show_values, bool(past.names), recursion)
-    example = prompts.EXAMPLE if found.system_prompt is None else ()  # it is Python
-    system = without(sendable(system), call.ledger.secrets)
-    return [{"role": "system", "content": system}, *map(dict, example), task]
+    messages = [*past.messages, task | {"content": "\n\n".join(filter(None, told))}]
+    if not past.messages:
+        template = found.system_prompt if rlm.custom_system_prompt is None else rlm.custom_system_prompt
+        recursion = opens_repls(rlm, call.ledger)
+        system = prompts.system_prompt(rlm.tools, template, rlm.show_values, bool(past.names), recursion)
+        example = prompts.EXAMPLE if found.system_prompt is None else ()  # it is Python
+        messages[:0] = [{"role": "system", "content": system}, *example]
+    return without([m | {"content": sendable(m["content"])} for m in messages], call.ledger.secrets)
 
 def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
     "Whether `rlm_query` opens another REPL there."
@@ -134,8 +134,7 @@ class Run:
         self.iteration = 0
         self.emit = Listeners(filter(None, (rlm.logger, *listener_for(rlm.verbose), *call.listeners)), self.id)
         child = self._child if opens_repls(rlm, self.ledger) else None
-        self.emit_subcalls = call.emit_above or self.emit
-        self.subcalls = SubCalls(rlm.lms, self.ledger, self.emit_subcalls, child)
+        self.subcalls = SubCalls(rlm.lms, self.ledger, call.emit_above or self.emit, child)
         self.trajectory = Trajectory([])
         self._said, self._told = 0, 0  # messages and iterations that were announced
 
@@ -171,7 +170,7 @@ def _stoppable(self: Run, f: Callable, *args) -> Any:
 def _fit(self: Run, answer: Answer) -> Answer:
     "The answer as the type that was asked for, and its text made."
     wanted = self.call.output_type
-    if wanted: answer = self._stoppable(partial(wanted.fit, show_values=self.rlm.show_values), answer)
+    if wanted: answer = self._stoppable(wanted.fit, answer, self.rlm.show_values)
     self._stoppable(getattr, answer, "text")
     return answer
 
@@ -235,7 +234,7 @@ def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResu
 @patch
 def _child(self: Run, prompt: str, lm: LM) -> RLMChatCompletion:
     "`prompt` as answered by a run with a REPL of its own."
-    call = Call(prompt, NO_CONTEXT, Ledger(parent=self.ledger), emit_above=self.emit_subcalls)
+    call = Call(prompt, NO_CONTEXT, Ledger(parent=self.ledger), emit_above=self.subcalls.emit)
     return result_of(answer_once(self.rlm.child(lm), call))
 
 # %% ../nbs/13_run.ipynb #53fff0cc
@@ -329,7 +328,8 @@ def answer_in(repl: Repl, rlm: RLM, call: Call) -> Generator[None, None, RLMChat
 
 def answer_once(rlm: RLM, call: Call) -> Generator[None, None, RLMChatCompletion]:
     "A run in the REPL that `rlm` keeps, or in one of its own, step by step."
-    repl = rlm.repl or rlm.new_repl()
-    try: return (yield from answer_in(repl, rlm, call))
-    finally:
-        if repl is not rlm.repl: repl.close()
+    with repl_for(rlm) as repl: return (yield from answer_in(repl, rlm, call))
+
+def repl_for(rlm: RLM) -> AbstractContextManager[Repl]:
+    "The REPL that `rlm` keeps, or a new one that is closed in the end."
+    return nullcontext(rlm.repl) if rlm.repl else closing(rlm.new_repl())

@@ -68,9 +68,9 @@ def _sub_call_of(prompt: str, run: RLMChatCompletion) -> SubCall:
     return SubCall(prompt, run.response, run.root_model, run.usage, run.execution_time, run=run)
 
 @patch
-def _answer(self: SubCalls, prompt: str, lm: LM, level: int, on_this_thread: bool) -> SubCall:
+def _answer(self: SubCalls, prompt: str, lm: LM, level: int, on_this_thread: bool = True) -> SubCall:
     "`prompt`, answered by `lm` or by a child of that level."
-    if not on_this_thread: return self.ledger.wait(self.ledger.start(self._answer, prompt, lm, level, True, level=level))
+    if not on_this_thread: return self.ledger.wait(self.ledger.start(self._answer, prompt, lm, level, level=level))
     if level: return _sub_call_of(prompt, self.child(prompt, lm))
     reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}])
     return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)

@@ -4,10 +4,11 @@
 
 # %% ../nbs/17_text.ipynb #adc071c7
 from __future__ import annotations
-import ast, html, json, re, reprlib
+import ast, html, json, re, reprlib, warnings
 from collections.abc import Callable
 from functools import lru_cache
 from operator import is_not
+from threading import Lock
 from typing import Any
 from .environments.stopping import BlockEnd
 
@@ -220,5 +221,9 @@ def parse_python(source: str,         # perhaps Python
                  mode: str = "exec",  # "exec" for statements, "eval" for an expression
                 ) -> ast.AST | None:  # None if it is no Python
     "The syntax tree of `source`."
-    try: return ast.parse(source, mode=mode)
-    except (SyntaxError, ValueError, RecursionError, MemoryError): return None
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Python's warnings about code are for its author
+        try: return ast.parse(source, mode=mode)
+        except (SyntaxError, ValueError, RecursionError, MemoryError): return None
+
+_warnings_lock = Lock()  # `catch_warnings` swaps a list that all threads share

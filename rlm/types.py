@@ -255,12 +255,11 @@ class LMRequestError(LMError): "The server refused the request itself (any other
 class ContextWindowExceededError(LMRequestError): "The request is longer than the model's window."
 class LMResponseError(LMError): "The server answered with something that is no chat completion."
 
-# %% ../nbs/15_types.ipynb #b5fd4c40
 class LimitError(RLMError): "A limit of the run was reached. `.result` holds everything up to then."
 class TimeoutExceededError(LimitError, stop_reason="max_timeout"): "The run took longer than `max_timeout`."
 class TokenLimitExceededError(LimitError, stop_reason="max_tokens"): "The run used `max_tokens`, or more."
 class BudgetExceededError(LimitError, stop_reason="max_budget"): "The run spent `max_budget`, or an unknown sum."
-class ErrorThresholdExceededError(LimitError, stop_reason="max_errors"): "So many failures came in a row."
+class ErrorThresholdExceededError(LimitError, stop_reason="max_errors"): "`max_errors` failures came in a row."
 class OutputTypeError(RLMError, stop_reason="max_iterations"): "The last answer is of another type than was asked for."
 class SubcallError(RLMError): "Raised in the model's own code: its `llm_query` failed."
 class RunEndedError(RLMError): "A function that belonged to a run was called after that run had ended."
