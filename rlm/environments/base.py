@@ -194,6 +194,7 @@ def _attempt(self: BaseEnvironment, source: str, name: str, use: Callable, gate:
         except (Exception, BlockEnd) as e: print(f"A figure could not be shown: {type(e).__name__}", file=sys.stderr)
         self._capture.figures.clear()
 
+# %% ../../nbs/environments/03_base.ipynb #f66daa97
 @patch
 def _users_objects(self: BaseEnvironment, names: list[str]) -> dict[str, Any]:
     "The user's objects that the code can reach by these names, some of which an earlier run may have bound."
