@@ -247,7 +247,7 @@ def test_a_huge_echo_is_cut(env):
 def test_a_small_repr_is_the_repr(value): assert bounded_repr(value) == repr(value)
 
 def test_a_list_in_itself(env):
-    assert ok(env, "a = [1]; a.append(a); d = {}; d['d'] = d\na, d").shown == "([1, ...], {'d': ...})"
+    assert ok(env, "a = [1]; a.append(a); d = {}; d['d'] = d\na, d").shown == "([1, [...]], {'d': {...}})"
 
 def test_stdout_and_stderr_and_warnings(env):
     result = ok(env, "import sys\nprint('out')\nprint('err', file=sys.stderr)")
