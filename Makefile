@@ -23,7 +23,7 @@ quick: $(VENV)/.dev
 	$(PY) -m pytest tests -q -n auto --quick
 
 test: $(VENV)/.dev
-	@echo "All tests. On two cores this takes three to four minutes; make quick takes less than one."
+	@echo "All tests. On two cores this takes five to six minutes; make quick takes less than one."
 	$(BIN)/rlm_get_model
 	$(PY) -m pytest tests -v -n auto
 

@@ -64,6 +64,7 @@ def test_a_sleep_on_the_main_thread_is_stopped():
     rlm = RLM(ScriptedLM(["```repl\nimport time\ntime.sleep(60)\n```"]), verbose=False, max_timeout=0.3)
     assert ended(TimeoutExceededError, lambda: rlm.completion("go", context=1))[1] < 20
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [here, in_a_thread])
 @pytest.mark.parametrize("replies", [HANG, code_then_answer("llm_query('x')", HANG),
                                      code_then_answer("llm_query_batched(['x'] * 3)", HANG)])
@@ -119,6 +120,7 @@ def test_what_a_tool_holds_is_given_back(place):
     ended(TimeoutExceededError, lambda: place(lambda: rlm.completion("go", context=1)))
     assert not lock.locked()
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inner_limit", [None, 30])
 def test_a_run_within_a_block_ends_with_it(inner_limit):
     inner = RLM(ScriptedLM([f"```repl\n{LOOP}\n```"] * 3), verbose=False, max_timeout=inner_limit)
@@ -149,6 +151,7 @@ class Endless:
 class Failure(Exception): __str__ = Endless.__str__
 """
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [here, in_a_thread])
 @pytest.mark.parametrize("code", ["FINAL(Endless())", "raise Failure", "raise Failure from Failure()", "print(Endless())"])
 def test_a_text_that_is_never_done(code, place):
@@ -160,6 +163,7 @@ def test_a_text_that_is_never_done(code, place):
 def never(value):
     while True: pass
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [here, in_a_thread])
 @pytest.mark.parametrize("script", [["FINAL(7)"], ["```repl\n1\n```", "FINAL(7)"]])
 def test_a_validator_that_is_never_done(script, place):
@@ -389,6 +393,7 @@ ON_THEIR_WAY = {"the loop": (HANG, 1), "llm_query": (code_then_answer("llm_query
                 "a batch": (code_then_answer("llm_query_batched(['x' * 400] * 7)", HANG), 4),
                 "a child": (lambda body: HANG if "child" in task(body) else "```repl\nrlm_query('child')\n```", 1)}
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [here, in_a_thread])
 @pytest.mark.parametrize("who", ON_THEIR_WAY)
 def test_requests_on_their_way_are_in_the_account(who, place):

@@ -108,6 +108,7 @@ def test_a_reply_with_a_deep_field_is_one_or_is_none(tmp_path, depth):
 def test_an_odd_code_in_an_error(code):
     error_of({"error": {"code": code, "message": "broken"}}, kind=LMServerError)
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, 500])
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
 def test_an_answer_of_a_hundred_megabytes_is_not_read_to_its_end(encoding, status, monkeypatch):
@@ -254,6 +255,7 @@ def test_azure():
 
 HTML = Http(200, "<html>login</html>", {"content-type": "text/html"})
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replies, kind", [
     (Http(401, {"error": {"message": f"bad key {KEY}"}}), LMAuthenticationError),
     (Http(404), ModelNotFoundError),
@@ -299,6 +301,7 @@ def seen(request):
     headers = {k: v for k, v in request.headers.items() if k not in ("user-agent", "content-length", "x-stainless-raw-response", "host", "accept-encoding")}
     return request.body, headers, request.path
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{k: v} for k, v in SENT.items()] + [SENT], ids=[*SENT, "all"])
 def test_every_option_goes_where_the_client_puts_it(options):
     with ChatServer() as s:

@@ -859,6 +859,7 @@ sys.modules['windows'] = windows
 matplotlib.use('module://windows')
 """
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loaded, code", [("", "import pandas as pd\npd.Series([1, 2]).plot()"),
                                           ("import matplotlib.pyplot as plt\n", DRAW + "plt.show()")])
 def test_no_window_opens(loaded, code):
@@ -984,6 +985,7 @@ def test_a_table_of_any_size_is_compared_by_columns(rows):
     changes.undo()
     assert list(table) == ["a", "b", "c"] and table.loc[2, "b"] == 0.5
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", ["ring", "tower", "tree", "shown", "compared"])
 def test_any_value_becomes_a_dict(last):
     ring, tower, tree = [1], [], []

@@ -85,6 +85,7 @@ def test_a_server_that_hangs_ends_with_the_time_out():
 
 # -- how many at a time
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1, 3, 16])
 def test_no_more_at_a_time_than_asked_for(most):
     with ChatServer(code_then_answer("llm_query_batched(['x'] * 40)"), delay=0.01 * most) as s:

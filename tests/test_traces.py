@@ -180,6 +180,7 @@ def test_credentials_are_in_no_sink(tmp_path, key, monkeypatch, capsys):
     logged = read_log(logger.path)[0]
     assert logged.result == result and logged.cleaned and logged.payload["n"] == 12345678
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["messages", "iterations", "metadata", "text/plain", "output_type", "12345678", "EMPTY", "lm-studio", "$missing"])
 def test_a_key_that_is_a_word_or_a_number_breaks_no_log(tmp_path, key):
     replies = [block("import sys\nprint('messages', 12345678, 'lm-studio EMPTY')\n12345678"), "FINAL(12345678)"]
@@ -505,6 +506,7 @@ VERIFIED = "*Verified, equal.* A replay in a fresh process came out as it was re
 
 def sources(path): return [c.source for c in cells(path)]
 
+@pytest.mark.slow
 def test_a_trace_is_verified_by_replaying_it(tmp_path, capsys):
     result, logger, trace = run(tmp_path, block("import random\nx = random.random()\nprint(x, llm_query('Hm?'))"), "yes", block("FINAL(x)"))
     before = sources(trace.path)
@@ -706,6 +708,7 @@ def test_a_strangers_text_stays_in_its_place(tmp_path, capsys, text):
     check_terminal(capsys.readouterr().out)
     check_notebook(trace_notebook(hostile_log(tmp_path, result)))
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda b: ascii(b)[:80])
 def test_displayed_values_stay_in_their_place(tmp_path, bundle):
     output = {"output_type": "display_data", "data": bundle, "metadata": {"evil": 1}}
@@ -734,6 +737,7 @@ def test_figures_and_tables_are_kept(tmp_path):
 
 # -- a stranger's log
 
+@pytest.mark.slow
 def test_a_log_that_was_changed_ends_in_a_result_or_in_an_error_that_names_it(tmp_path):
     said = subprocess.run([sys.executable, Path(__file__).with_name("tampering.py"), tmp_path, "150"], capture_output=True, text=True, timeout=600)
     assert said.stdout == "150 changes\n", said.stdout + said.stderr[-3_000:]
@@ -765,6 +769,7 @@ def test_an_error_tells_the_line_and_the_field(tmp_path):
 
 # -- a run that was stopped
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["while True: pass", "import time\ntime.sleep(10_000)", "while True: llm_query('Again?')"])
 def test_the_replay_of_a_run_that_a_limit_stopped_ends(tmp_path, code):
     "The stop is replayed at its place."
