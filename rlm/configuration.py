@@ -18,6 +18,7 @@ from .environments.local import LocalEnvironment
 from .environments.repl import Repl
 from .limits import Limits
 from .lm import LM, name_of, trait
+from .prompts import PROFILES, Profile
 from .types import ConfigurationError, RLMChatCompletion, RLMError
 
 # %% auto #0
@@ -71,7 +72,8 @@ class RLM:
         max_concurrent_subcalls: int = 16,   # requests of a run at a time, and children of one level
         other_backends: list[str | LM] | None = None,    # models for sub-calls and children, the default first
         other_backend_kwargs: list[dict] | None = None,  # the options of each, as in `backend_kwargs`
-        custom_system_prompt: str | None = None,         # instead of `SYSTEM_PROMPT`; `{tools}` in it lists the tools
+        prompts: str | Profile = "default",  # how the model is told what to do: "default", "small", "rlms", yours
+        custom_system_prompt: str | None = None,         # instead of the profile's; `{tools}` in it lists the tools
         custom_tools: dict[str, Any] | None = None,      # name -> function or value that the model's code can use
         custom_sub_tools: dict[str, Any] | None = None,  # the same for children; None: those of custom_tools
         persistent: bool = False,            # keep the REPL's variables from one `completion` to the next
@@ -82,7 +84,7 @@ class RLM:
         self.max_iterations = check_count("max_iterations", max_iterations)
         self.max_depth = check_count("max_depth", max_depth)
         self.max_concurrent_subcalls = check_count("max_concurrent_subcalls", max_concurrent_subcalls)
-        self._set_words(custom_system_prompt, custom_tools, custom_sub_tools)
+        self._set_words(prompts, custom_system_prompt, custom_tools, custom_sub_tools)
         self._set_environment(environment, environment_kwargs, persistent)
         self._set_models(backend, backend_kwargs, other_backends, other_backend_kwargs)
         hears = logger is None or callable(logger)
@@ -121,7 +123,9 @@ def check_tools(tools: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(tools)
 
 @patch
-def _set_words(self: RLM, prompt, tools, sub_tools):
+def _set_words(self: RLM, prompts, prompt, tools, sub_tools):
+    named = not isinstance(prompts, Profile)
+    self.profile = PROFILES[check_choice("prompt profile", prompts, tuple(PROFILES))] if named else prompts
     self.custom_system_prompt = check("custom_system_prompt", prompt, isinstance(prompt, str | None), "a text")
     self.tools = check_tools(tools)
     self.sub_tools = self.tools if sub_tools is None else check_tools(sub_tools)

@@ -45,6 +45,7 @@ class Trajectory:
     early: Answer | None = None                                # an answer that the model gave before its evidence
     refused: set[str] = field(default_factory=set)             # names in answers that were fed back once
     fit: Callable[[Answer], Answer] = lambda answer: answer    # makes it the type that was asked for, or ValueError
+    profile: prompts.Profile = prompts.PROFILES["default"]     # how the model is told what came of its code
 
     def say(self, role: str, content: str) -> None: self.messages.append({"role": role, "content": sendable(content)})
 
@@ -149,8 +150,8 @@ def _advice(t: Trajectory, parsed: ParsedReply, blocks: list[CodeBlock], cut: bo
     return prompts.FAILED if blocks[-1].result.error else ""
 
 # %% ../nbs/14_engine.ipynb #f8f70891
-def _iterate(t: Trajectory, number: int, last: bool) -> Generator:
-    "Play one iteration; returns the `Answer` with which it ends the run, or None."
+def _iterate(t: Trajectory, number: int, of: int) -> Generator:
+    "Play one iteration of so many; returns the `Answer` with which it ends the run, or None."
     reply, parsed = yield from _ask(t, number)
     t.early, blocks = None, []
     try:
@@ -159,8 +160,9 @@ def _iterate(t: Trajectory, number: int, last: bool) -> Generator:
         else: answer, note = yield from _judge(t, parsed.final, blocks)
         if answer: return answer
         notes = [note or _advice(t, parsed, blocks, reply.finish_reason == "length")]
-        if last and not t.early: notes.append(prompts.OUT_OF_ITERATIONS)
-        t.say("user", prompts.feedback(blocks, skipped, notes))
+        if number < of: notes.append(t.profile.turn(number + 1, of))
+        elif not t.early: notes.append(prompts.OUT_OF_ITERATIONS)
+        t.say("user", prompts.feedback(blocks, skipped, notes, t.profile.output))
     finally: t.iterations.append(_iteration(reply, parsed, blocks))
 
 def _iteration(reply: Reply, parsed: ParsedReply, blocks: list[CodeBlock]) -> Iteration:
@@ -185,7 +187,7 @@ def run_loop(t: Trajectory,             # starts with the first request's messag
             ) -> Generator:
     "Yields `AskModel`, `RunCode` and `Resolve` requests; returns the `Answer` and why the run stopped."
     for number in range(1, max_iterations + 1):
-        answer = yield from _iterate(t, number, last=number == max_iterations)
+        answer = yield from _iterate(t, number, max_iterations)
         if answer: return answer, "final"
     answer = yield from _best_answer(t)
     try: return t.fit(answer), "max_iterations"

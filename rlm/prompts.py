@@ -4,38 +4,42 @@
 
 # %% ../nbs/19_prompts.ipynb #f2ee206c
 from __future__ import annotations
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from .preview import describe
 from .text import clip
 from .types import CodeBlock
 
 # %% auto #0
-__all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'NOTHING_TO_RUN', 'CUT', 'FAILED', 'REFUSED', 'AGAIN',
-           'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'tool_and_note', 'system_prompt', 'task_message', 'prompt_message',
+__all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'BATCHED_EXAMPLE', 'EXAMPLES_END', 'RLMS_PROMPT', 'PROFILES',
+           'NOTHING_TO_RUN', 'CUT', 'FAILED', 'REFUSED', 'AGAIN', 'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'tool_and_note',
+           'system_prompt', 'task_message', 'prompt_message', 'shared', 'iterations_left', 'turn_of', 'Profile',
            'feedback', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = """\
 You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its variables from block to \
-block, and you are shown what it printed.
+block, and you are shown what it printed: up to 8,000 characters a block.
 
 The data is in the REPL's variables, such as `context`, not in this conversation. Of a long value you see only the \
-beginning and the end, so compute on the whole of it with code.
+beginning and the end, so compute on the whole of it with code. Keep results in variables; print only what you have \
+to read.
 
 Also in the REPL:
 - llm_query(prompt): ask a language model. It sees only the string you pass, so put the text it needs into it (up to \
 about 100,000 characters). Use it for what takes reading, like judging or summarizing a passage; use plain Python to \
 count, find, sort and calculate.
-- llm_query_batched(prompts): a list of replies, all asked at once. For a long text: cut it into pieces, ask about \
-each, then combine.
+- llm_query_batched(prompts): a list of replies, {at_once} asked at a time. One that failed is a text that begins \
+with [failed: For a long text: cut it into pieces, ask about each, then combine.
 - SHOW_VARS(): the variables there are.
+- FINAL(value): ends the task with any value as its answer. FINAL_VAR(name): with the value of a variable.
 {tools}
 In each reply, write one short ```repl block that prints what you need to know. You will get its output. If it \
 failed, look at the data and write different code.
-When the output shows the answer, reply with FINAL(...), the answer between the brackets, on a line of its own, \
-without code. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task asks for, taken from \
-the output: never guess, never answer before you have seen it."""
+When the output shows the answer, reply with FINAL(...), the answer between the brackets, on a line of its own; JSON \
+that is asked for goes there too. If the answer is in a variable whose value you have seen, FINAL_VAR(name) gives it. \
+Give exactly what the task asks for, taken from the output: never guess, never answer before you have seen it."""
 
 # %% ../nbs/19_prompts.ipynb #4b3dd7e9
 SESSION = """\
@@ -57,12 +61,14 @@ def system_prompt(tools: Mapping[str, Any] = {},  # the user's own tools, name -
                   show_values: bool = True,       # show the values of tools that are no functions
                   session: bool = False,          # it is the first of several questions
                   recursion: bool = False,        # `rlm_query` has a REPL to offer
+                  at_once: int = 16,              # sub-calls that run at a time
                  ) -> str:
     "The first message of every conversation."
     own = ((describe(name, tool_and_note(x)[0], show_values), tool_and_note(x)[1]) for name, x in tools.items())
     own = "".join(f"- {described}\n" + f"  {note}\n" * bool(note) for described, note in own)
     listed = RECURSION * recursion + SESSION * session + own
-    return (SYSTEM_PROMPT if template is None else template).replace("{tools}", listed)
+    text = SYSTEM_PROMPT if template is None else template
+    return text.replace("{at_once}", str(at_once)).replace("{tools}", listed)
 
 # %% ../nbs/19_prompts.ipynb #bbe4aee5
 def task_message(question: str,  # what to do, in words
@@ -83,9 +89,22 @@ def prompt_message(prompt: str,            # task and data in one
     described = describe(name, prompt, head=1_000, tail=1_000)
     return task_message(task, f"{described}\n{previews}".rstrip())
 
+# %% ../nbs/19_prompts.ipynb #030aa49d
+def shared(names: Sequence[str],  # the user's variables that are previewed
+           gives_back: bool,      # what is bound to their names becomes the user's
+          ) -> str:
+    "What a model must know of objects that are the user's own."
+    several = len(names) > 1
+    which = ", ".join(names[:3]) + " and others" * (len(names) > 3)
+    are = "are the user's own objects. Change them" if several else "is the user's own object. Change it"
+    rebound = "becomes the user's" if gives_back else "stays with you"
+    return f"({which} {are} in place; a new object that you bind to {'such a' if several else 'its'} name {rebound}.)"
+
 # %% ../nbs/19_prompts.ipynb #fd9ed6cc
-EXAMPLE = [
+EXAMPLE = (
     {"role": "user", "content": """\
+(An example.)
+
 Variables in the REPL:
 context: str, 48,112 characters, 903 lines
 ```
@@ -95,20 +114,102 @@ Mon 2 May. It began to rain in the evening.
 Sun 29 May. Anna took the bus home, 95 crowns.
 ```
 
-Task: How many times does the word rain occur?"""},
-    {"role": "assistant", "content": "```repl\nprint(context.count(\"rain\"))\n```"},
-    {"role": "user", "content": "Output:\n31"},
-    {"role": "assistant", "content": "FINAL(31)"},
-]
+Task: How did Anna come back from the lighthouse?"""},
+    {"role": "assistant", "content": """\
+```repl
+for line in context.splitlines():
+    if "lighthouse" in line: print(line)
+```"""},
+    {"role": "user", "content": """\
+Output:
+Tue 17 May. Anna walked to the lighthouse in the morning.
+Tue 17 May. She came back from the lighthouse by bicycle."""},
+    {"role": "assistant", "content": "FINAL(by bicycle)"},
+)
+
+# %% ../nbs/19_prompts.ipynb #ab25c05a
+BATCHED_EXAMPLE = (
+    {"role": "user", "content": """\
+(Another example.)
+
+Variables in the REPL:
+context: str, 812,440 characters, 9,310 lines
+```
+CHAPTER I
+The harbour lay in fog, and Lena Moor was late for school.
+…
+THE END
+```
+
+Task: Which characters of this novel change their profession?"""},
+    {"role": "assistant", "content": r"""```repl
+parts = [context[i:i + 50_000] for i in range(0, len(context), 50_000)]
+ask = "Who changes profession in this part of a novel? Reply with a line for each, or with: nobody.\n\n"
+notes = llm_query_batched([ask + part for part in parts])
+print(len(notes), notes[:3])
+```"""},
+    {"role": "user", "content": "Output:\n17 ['nobody', 'Lena Moor: from teacher to pilot', 'nobody']"},
+    {"role": "assistant", "content": r"""```repl
+FINAL(llm_query("List each name once, with the professions:\n" + "\n".join(notes)))
+```"""},
+)
+
+# %% ../nbs/19_prompts.ipynb #503e4b70
+EXAMPLES_END = "(The examples are over. The conversation begins here.)"
+
+# %% ../nbs/19_prompts.ipynb #f3f53433
+def iterations_left(number: int, of: int) -> str:
+    "What a model is told before reply `number` of so many: nothing, until the end is near."
+    left = of - number + 1
+    return f"({left} iteration{'s' * (left > 1)} left.)" if number > 1 and left < 3 else ""
+
+def turn_of(number: int, of: int) -> str:
+    "The header that models trained on the reference implementation know."
+    return f"Turn {number}/{of}:"
+
+@dataclass(frozen=True)
+class Profile:
+    "The words and the form in which a model is told what to do."
+    system: str = SYSTEM_PROMPT           # the system prompt; `{tools}` in it lists what else there is
+    examples: tuple[dict, ...] = EXAMPLE  # messages that stand before the first task
+    output: tuple[str, str] = ("Output:", "Output of block {i}:")  # above what the only block did, or one of several
+    turn: Callable[[int, int], str] = iterations_left  # from the next reply's number, and of how many, to what is said
+
+# %% ../nbs/19_prompts.ipynb #de7290df
+RLMS_PROMPT = """\
+You are a Recursive Language Model (RLM). What your task is about is in a Python REPL, not in this conversation. You \
+work on it turn by turn, with code and with calls to language models, until you have the answer.
+
+Write code in ```repl blocks. Variables stay from turn to turn. In the REPL:
+- context: what the task is about, often very long.
+- llm_query(prompt, model=None) -> str: one call to a language model, which sees only the prompt (up to about 100,000 \
+characters). For extracting, summarizing, or answering a question about a piece of text.
+- llm_query_batched(prompts, model=None) -> list[str]: many calls, {at_once} at a time, replies in the order of the \
+prompts. One that failed is a text that begins with [failed:
+- SHOW_VARS(): the variables there are.
+- answer: a dict, at first {"content": "", "ready": False}. To submit, set answer["content"] to the final answer and \
+answer["ready"] = True in a ```repl block.
+{tools}
+Of what a block prints you see up to 8,000 characters. Pass longer text to llm_query in slices, and keep results in \
+variables.
+Look at the context first. Then plan, and run one ```repl block each turn. Submit an answer only when you have seen \
+it in the output."""
+
+PROFILES = {
+    "default": Profile(examples=EXAMPLE + BATCHED_EXAMPLE),
+    "small": Profile(),
+    "rlms": Profile(RLMS_PROMPT, (), ("REPL output:", "REPL output (block {i}):"), turn_of),
+}
 
 # %% ../nbs/19_prompts.ipynb #97090f3e
 def feedback(blocks: Sequence[CodeBlock],  # the blocks that ran
              skipped: int = 0,             # blocks that did not run, because one before them failed
              notes: Sequence[str] = (),    # sentences to add
+             output: tuple[str, str] = Profile.output,  # what stands above that of one block, or one of several
             ) -> str:
     "The text of the user message that follows a reply."
-    many = len(blocks) + skipped > 1
-    parts = [f"Output{f' of block {i}' if many else ''}:\n{_outcome(b)}" for i, b in enumerate(blocks, 1)]
+    above = output[len(blocks) + skipped > 1]
+    parts = [f"{above.format(i=i)}\n{_outcome(b)}" for i, b in enumerate(blocks, 1)]
     if skipped: parts.append(f"({skipped} more block{'s' * (skipped > 1)} did not run, because this one failed.)")
     return "\n\n".join(part for part in [*parts, *notes] if part)
 

@@ -30,8 +30,8 @@ from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCo
                        cleaned)
 
 # %% auto #0
-__all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'make_call', 'first_messages', 'opens_repls', 'told_all', 'Run',
-           'result_of', 'stop_reason_of', 'answer_in', 'answer_once', 'repl_for']
+__all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'make_call', 'first_messages', 'opening', 'opens_repls', 'told_all',
+           'Run', 'result_of', 'stop_reason_of', 'answer_in', 'answer_once', 'repl_for']
 
 # %% ../nbs/13_run.ipynb #1127309e
 class _NoContext:
@@ -97,18 +97,25 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     name, asked = found.names.get("context", "context"), set(names_in(question))
     there = {n: v for n, v in (found.own | found.shared).items() if n in asked or not past.messages}
     data = {} if call.context is NO_CONTEXT else {name: call.context}
-    previews = describe_all(data | there | data, rlm.show_values, found.listed | data.keys())
+    previews = [describe_all(data | there | data, rlm.show_values, found.listed | data.keys())]
+    if theirs := [n for n in there if n in found.shared]: previews.append(prompts.shared(theirs, found.gives_back))
+    previews = "\n".join(previews)
     if data: task = prompts.task_message(question, previews)
     else: task = prompts.prompt_message(question, name, previews)
-    told = [past.reminder, task["content"], call.output_type.told if call.output_type else ""]
-    messages = [*past.messages, task | {"content": "\n\n".join(filter(None, told))}]
-    if not past.messages:
-        template = found.system_prompt if rlm.custom_system_prompt is None else rlm.custom_system_prompt
-        recursion = opens_repls(rlm, call.ledger)
-        system = prompts.system_prompt(rlm.tools, template, rlm.show_values, bool(past.names), recursion)
-        example = prompts.EXAMPLE if found.system_prompt is None else ()  # it is Python
-        messages[:0] = [{"role": "system", "content": system}, *example]
+    before = list(past.messages) or opening(rlm, call, found)
+    told = ["" if past.messages or len(before) == 1 else prompts.EXAMPLES_END, past.reminder, task["content"],
+            call.output_type.told if call.output_type else "", rlm.profile.turn(1, rlm.max_iterations)]
+    messages = [*before, task | {"content": "\n\n".join(filter(None, told))}]
     return without([m | {"content": sendable(m["content"])} for m in messages], call.ledger.secrets)
+
+def opening(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
+    "What stands before the first question of all: the system prompt, and worked examples."
+    given = rlm.custom_system_prompt, found.system_prompt, rlm.profile.system
+    system = prompts.system_prompt(
+        rlm.tools, next(text for text in given if text is not None), rlm.show_values, bool(call.past.names),
+        opens_repls(rlm, call.ledger), rlm.max_concurrent_subcalls)
+    examples = rlm.profile.examples if found.system_prompt is None else ()  # they are Python
+    return [{"role": "system", "content": system}, *examples]
 
 def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
     "Whether `rlm_query` opens another REPL there."
@@ -152,7 +159,7 @@ def begin(self: Run, held: Held, repl: str) -> None:
     self.held, self.repl = held, repl
     if self.ledger.parent is None: self.ledger.stop.begin()
     about, t = (self.rlm, self.call, held.surroundings), self.trajectory
-    t.fit = self._fit
+    t.fit, t.profile = self._fit, self.rlm.profile
     t.messages = self._stoppable(first_messages, *about)
     t.unseen = not self._stoppable(told_all, *about)
     self._said = len(t.messages)

@@ -43,6 +43,7 @@ class Surroundings:
     own: dict[str, Any] = field(default_factory=dict)     # variables that the code of earlier runs has bound
     shared: dict[str, Any] = field(default_factory=dict)  # the user's variables it can read, the most important first
     listed: frozenset[str] = frozenset()                  # those that the user listed by name
+    gives_back: bool = False                              # what the code binds to their names becomes the user's
     hint: str = ""                                        # what to tell the user about variables that it can't read
     calling_thread: bool = False                          # blocks must run on the thread of whoever asks the question
     inputs: Callable[[str], dict[str, Any]] = lambda code: {}  # the user's variables that a block names, for logs

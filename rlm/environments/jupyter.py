@@ -47,7 +47,7 @@ class InKernel(InShell):
         self._given = GivenNames(self.shell)
         found = super().begin(task)
         self._changes = Changes(self.user_ns, self._given)
-        return replace(found, shared=self._shared(task.question), listed=self.listed,
+        return replace(found, shared=self._shared(task.question), listed=self.listed, gives_back=self.mode.writes,
                        hint=self._hint(task.question), calling_thread=True, inputs=self._inputs)
 
     def _prepare(self, source: str) -> None:
