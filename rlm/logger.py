@@ -18,11 +18,11 @@ from .encoding import (Encoder, Missing, decode, encode, from_json, load_numpy, 
                           to_json)
 from .events import BlockEnded, BlockStarted, Event, IterationEnded, RunEnded, RunStarted, current_run
 from .text import REMOVED, names_in, parse_python, type_name, without
-from .types import CodeResult, ConfigurationError, Iteration, RLMChatCompletion, RLMError, RunSettings
+from .types import CodeResult, ConfigurationError, Iteration, RLMChatCompletion, RLMError, RunSettings, SubCall
 
 # %% auto #0
-__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'replace_file', 'read_entries', 'LoggedRun', 'read_log', 'names_used', 'was_stopped',
-           'listed']
+__all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'replace_file', 'read_entries', 'LoggedRun', 'read_log', 'names_used', 'lost_answer',
+           'was_stopped', 'listed']
 
 # %% ../nbs/11_logger.ipynb #8b8260ad
 SCHEMA = 1
@@ -305,6 +305,14 @@ def names_used(code: str) -> set[str]:
     if tree is None: return set(names_in(code))
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
+# %% ../nbs/11_logger.ipynb #8c5074f8
+def lost_answer(call: SubCall) -> str:
+    "The type of an answer that the code got as an object, if the log does not have that; else an empty string."
+    encoder = Encoder()
+    encoder(call.value)
+    if not encoder.left_out: return ""
+    return call.value.type if type(call.value) is Missing else f"{type_name(call.value)}, not all of it"
+
 # %% ../nbs/11_logger.ipynb #6c1ceeb7
 _STOPPED = re.compile(r"^Stopped: (the run |.*; the block was stopped here$)", re.M)
 
@@ -325,6 +333,7 @@ def missing(self: LoggedRun) -> dict[str, str]:
         missing |= {tool: "a tool" for tool in self.settings.tools if tool in used}
         named |= set(names_in(block.code)) - inputs.keys()
         if before.get("numpy"): missing["the random state of numpy"] = "which a block imported"
+        missing |= {"the answer of a child": lost for call in block.result.rlm_calls if (lost := lost_answer(call))}
         if was_stopped(block.result): missing[f"block {number}"] = "stopped"
     return missing
 

@@ -47,8 +47,9 @@ SESSION = """\
 session_context_1, ...: the data or text of each; `context` is the latest.
 """
 RECURSION = """\
-- rlm_query(prompt): like llm_query, but answered by a model that works in a REPL of its own, where the prompt is \
-`context`. For a piece that is long, or takes several steps. rlm_query_batched(prompts): many at once.
+- rlm_query(prompt, context=x): like llm_query, but answered by a model with a REPL of its own, where x (any object) \
+is `context`. You get its answer as an object. For a piece that is long, or takes several steps. \
+rlm_query_batched(prompt, items): asked about each.
 """
 
 def tool_and_note(given: Any) -> tuple[Any, str]:

@@ -23,11 +23,11 @@ from .environments.local import LocalEnvironment
 from .environments.repl import Held
 from .environments.sharing import sync_mode
 from .limits import Ledger
-from .logger import LoggedRun, listed, names_used, read_log, was_stopped
+from .logger import LoggedRun, listed, lost_answer, names_used, read_log, was_stopped
 from .parsing import Final, parse_reply
 from .subcalls import SubCalls
 from .text import names_in, sendable
-from .types import Answer, CodeResult, ConfigurationError, LMError, Reply, RLMError, RunSettings
+from .types import Answer, CodeResult, ConfigurationError, LMError, Reply, RLMError, RunSettings, SubCall
 
 # %% auto #0
 __all__ = ['ReplayDivergenceError', 'RecordedCalls', 'recorded_calls', 'ReplayLM', 'replay', 'ReplayedRepl', 'Replay',
@@ -49,7 +49,8 @@ class RecordedCalls:
         try: call = self.calls[prompt].popleft()
         except (KeyError, IndexError): raise ReplayDivergenceError(self._not_recorded(prompt)) from None
         if call.error: raise LMError(call.error.partition(": ")[2])
-        return Reply(call.response, call.model, call.usage)
+        if lost := lost_answer(call): raise ReplayDivergenceError(f"The log does not have this child's answer: {lost}.")
+        return Reply(call.response, call.model, call.usage, extra={"run": call.run} if call.run else {})
 
     def _not_recorded(self, prompt: str) -> str:
         near = get_close_matches(prompt[:500], [p[:500] for p in self.calls], 1, 0)
@@ -242,11 +243,11 @@ def _begin(self: Replay, runs: dict[str, LoggedRun]) -> None:
 def told(self: Replay) -> str:
     "What is missing, and how to supply it."
     if not self.missing: return ""
-    names = [name for name in self.missing if name.isidentifier() and name != "Python"]
-    return f"Missing: {listed(self.missing)}. {_how_to_supply(names) if names else ''}".rstrip()
+    return f"Missing: {listed(self.missing)}. {_how_to_supply(self.missing)}".rstrip()
 
-def _how_to_supply(names: Iterable[str]) -> str:
-    return f"Supply it where the replay starts: start_replay(..., {', '.join(f'{name}=...' for name in names)})"
+def _how_to_supply(missing: Iterable[str]) -> str:
+    names = ", ".join(f"{name}=..." for name in missing if name.isidentifier() and name != "Python")
+    return f"Supply it where the replay starts: start_replay(..., {names})" if names else ""
 
 # %% ../nbs/12_replay.ipynb #519ace55
 @patch
@@ -276,10 +277,11 @@ def _lacking(self: Replay, code: str) -> dict[str, str]:
     return {n: known[n].type for n in sorted(names_used(code)) if type(known.get(n)) is Missing}
 
 @patch
-def _note_needs(self: Replay, number: int, code: str) -> None:
-    "If the block names something that is missing, blocks are not run any more."
+def _note_needs(self: Replay, number: int, code: str, calls: Iterable[SubCall]) -> None:
+    "If the block names or asks for something that is missing, blocks are not run any more."
     repl, lacking = self.repl, {} if self.repl.needs else self._lacking(code)
-    if not lacking: return
+    lacking |= {"the answer of a child": lost for call in calls if (lost := lost_answer(call))}
+    if repl.needs or not lacking: return
     repl.lacking, repl.needs = list(lacking), f"block {number} needs {listed(lacking)}"
     repl.missing |= lacking
 
@@ -289,7 +291,7 @@ def block(self: Replay, number: int, code: str) -> CodeResult:
     recorded, before = self.blocks.get(number, (None, {}))
     if before.get("random"): restore_random_state(before["random"])
     self._bind(before.get("inputs", {}))
-    self._note_needs(number, code)
+    self._note_needs(number, code, recorded.result.rlm_calls if recorded else ())
     if recorded and (self.repl.needs or is_left_out(recorded.result)): return recorded.result
     if self.repl.needs: return CodeResult(error=f"Not run: {self.repl.needs}.")
     if recorded:

@@ -239,9 +239,10 @@ def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResu
     return replace(result, rlm_calls=calls) if calls else result
 
 @patch
-def _child(self: Run, prompt: str, lm: LM) -> RLMChatCompletion:
-    "`prompt` as answered by a run with a REPL of its own."
-    call = Call(prompt, NO_CONTEXT, Ledger(parent=self.ledger), emit_above=self.subcalls.emit)
+def _child(self: Run, prompt: str, context: Any, lm: LM) -> RLMChatCompletion:
+    "`prompt` as answered by a run with a REPL of its own, which has the context if it is not None."
+    data = NO_CONTEXT if context is None else context
+    call = Call(prompt, data, Ledger(parent=self.ledger), emit_above=self.subcalls.emit)
     return result_of(answer_once(self.rlm.child(lm), call))
 
 # %% ../nbs/13_run.ipynb #53fff0cc

@@ -4,15 +4,17 @@
 
 # %% ../nbs/21_subcalls.ipynb #94db59d6
 from __future__ import annotations
-import itertools, sys
-from collections.abc import Callable, Iterable, Sequence
+import itertools, json, sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from fastcore.basics import patch
 from .environments.stopping import Stopped
 from .events import Event, Listeners, SubCallEnded, SubCallStarted
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
-from .text import sendable, without
+from .preview import describe
+from .text import brief, clip, sendable, type_name, without
 from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError
 
 # %% auto #0
@@ -24,7 +26,7 @@ class SubCalls:
     def __init__(self, lms: Sequence[LM],  # who can be asked; the first, where the code names none
                  ledger: Ledger,           # writes down what they cost
                  emit: Callable[[Event], None] = Listeners(),  # hears of each
-                 child: Callable[[str, LM], RLMChatCompletion] | None = None,  # answers in a REPL of its own
+                 child: Callable[[str, Any, LM], RLMChatCompletion] | None = None,  # answers in a REPL of its own
                 ):
         self.lms = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]} | {None: lms[0]}
         self.ledger, self.emit = ledger, emit
@@ -32,21 +34,28 @@ class SubCalls:
         self._numbers = itertools.count()  # a number for each question, in the order of asking
         self._ended: dict[int, SubCall] = {}
 
-    def llm_query(self, prompt: str, model: str | None = None) -> str:
-        "Ask a language model; its reply as a string."
-        return self._ask("llm_query", prompt, model, next(self._numbers))
+    def llm_query(self, prompt: str, context: str | None = None, model: str | None = None) -> str:
+        "Ask a language model, perhaps about the text `context`; its reply as a string."
+        return self._ask("llm_query", prompt, *self._given(context, model), next(self._numbers))
 
-    def rlm_query(self, prompt: str, model: str | None = None) -> str:
-        "Ask a model that has a REPL of its own, in which the prompt is `context`; its answer as a string."
-        return self._ask("rlm_query", prompt, model, next(self._numbers))
+    def rlm_query(self, prompt: str, context: Any = None, model: str | None = None) -> Any:
+        "Ask a model with a REPL of its own, where `context` is any object; its answer as an object. Without: a string."
+        return self._ask("rlm_query", prompt, *self._given(context, model), next(self._numbers))
 
-    def llm_query_batched(self, prompts: Iterable[str], model: str | None = None) -> list[str]:
-        "Ask a language model many things at once; its replies in the order of `prompts`."
-        return self._batch("llm_query", prompts, model)
+    def llm_query_batched(self, prompts: Iterable[str], contexts: Iterable[str] | None = None,
+                          model: str | None = None) -> list[str]:
+        "Ask a language model many things at once, or one about each of many texts; its replies in that order."
+        return self._batch("llm_query", prompts, *self._given(contexts, model))
 
-    def rlm_query_batched(self, prompts: Iterable[str], model: str | None = None) -> list[str]:
-        "Ask models that have REPLs of their own many things at once; their answers in the order of `prompts`."
-        return self._batch("rlm_query", prompts, model)
+    def rlm_query_batched(self, prompts: Iterable[str], contexts: Iterable | None = None,
+                          model: str | None = None) -> list:
+        "Ask models with REPLs of their own many things at once, or one about each of many objects; their answers."
+        return self._batch("rlm_query", prompts, *self._given(contexts, model))
+
+    def _given(self, context: Any, model: str | None) -> tuple[Any, str | None]:
+        "The context and the model, of which only one was given if the first is a model's name."
+        named = model is None and isinstance(context, str) and context in self.lms
+        return (None, context) if named else (context, model)
 
     @property
     def functions(self) -> dict[str, Callable]:
@@ -59,21 +68,58 @@ def _choose(self: SubCalls, name: str, model: str | None) -> tuple[LM, int]:
     "The model that answers a call of the function `name`, and the level of its child; 0 where the call is plain."
     if not isinstance(model, str | None) or model not in self.lms:
         names = " or ".join(repr(name) for name in self.lms if name)
-        raise SubcallError(f"there is no model {model!r} here; leave `model` out, or use {names}")
+        raise SubcallError(f"there is no model {brief(model)} here; leave `model` out, or use {names}")
     lm = self.lms[model]
     opens_repl = name == "rlm_query" and self.child and not trait(lm, "recorded")
     return lm, self.depth if opens_repl else 0
 
-def _sub_call_of(prompt: str, run: RLMChatCompletion) -> SubCall:
-    return SubCall(prompt, run.response, run.root_model, run.usage, run.execution_time, run=run)
+def _question(name: str, prompt: str, context: Any) -> tuple[str, Any]:
+    "What is asked, and the object for a child. For `llm_query` all of it is one text."
+    if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
+    if name == "rlm_query" or context is None: return prompt, context
+    if isinstance(context, str): return f"{prompt}\n\n{context}", None
+    raise TypeError(f"llm_query reads a text, and its second argument is of type {type_name(context)}. For each of a "
+                    "list of texts: llm_query_batched(prompt, texts). For any object: rlm_query(prompt, context=x).")
 
+# %% ../nbs/21_subcalls.ipynb #fdcbf5c7
+def _whole(prompt: str, context: Any) -> str:
+    "What a model without a REPL is sent. Raises `SubcallError` where the context is nothing that can be sent."
+    if context is None: return prompt
+    try: text = context if isinstance(context, str) else json.dumps(context, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError): text = None
+    if text is None or len(text) > 100_000 and text is not context:
+        raise SubcallError(f"there is no REPL for a child here, and the context, of type {type_name(context)}, can't be "
+                           "sent as text. Put the text that is needed into the prompt. (RLM(max_depth=2) gives a REPL.)")
+    return f"{prompt}\n\n{text}"
+
+def _sub_call_of(prompt: str, run: RLMChatCompletion) -> SubCall:
+    "The record of a child's run. The text of a computed list or dict is JSON, if it can be."
+    text = run.response
+    if run.computed and type(run.value) in (list, dict):
+        try: text = json.dumps(run.value, ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError): pass
+    return SubCall(prompt, text, run.root_model, run.usage, run.execution_time, run=run)
+
+def _finished(run: RLMChatCompletion) -> RLMChatCompletion:
+    "`run`, if it found an answer."
+    if run.stop_reason != "max_iterations": return run
+    guess = f"; its best guess: {clip(run.response, 500, 100)}" if run.response else ""
+    error = SubcallError(f"the child found no answer in {len(run.iterations)} iterations{guess}")
+    error.result = run
+    raise error
+
+# %% ../nbs/21_subcalls.ipynb #6e20ffc9
 @patch
-def _answer(self: SubCalls, prompt: str, lm: LM, level: int, on_this_thread: bool = True) -> SubCall:
-    "`prompt`, answered by `lm` or by a child of that level."
-    if not on_this_thread: return self.ledger.wait(self.ledger.start(self._answer, prompt, lm, level, level=level))
-    if level: return _sub_call_of(prompt, self.child(prompt, lm))
-    reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(prompt)}])
-    return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time)
+def _answer(self: SubCalls, prompt: str, context: Any, lm: LM, level: int, on_this_thread: bool = True) -> SubCall:
+    "The question, answered by `lm` or by a child of that level."
+    if not on_this_thread:
+        return self.ledger.wait(self.ledger.start(self._answer, prompt, context, lm, level, level=level))
+    if level: return _sub_call_of(prompt, _finished(self.child(prompt, context, lm)))
+    recorded = trait(lm, "recorded")
+    text = prompt if recorded else without(_whole(prompt, context), self.ledger.secrets)
+    reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(text)}])
+    run = reply.extra.get("run") if recorded else None
+    return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time, run=run)
 
 # %% ../nbs/21_subcalls.ipynb #68115d08
 @patch
@@ -91,40 +137,56 @@ def take(self: SubCalls) -> tuple[SubCall, ...]:
 
 # %% ../nbs/21_subcalls.ipynb #f33b4b36
 @patch
-def _ask(self: SubCalls, name: str, prompt: str, model: str | None, number: int, on_this_thread: bool = False) -> str:
-    "The reply to question `number`, which the code asked by the function `name`."
-    if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
+def _ask(self: SubCalls, name: str, prompt: str, context: Any, model: str | None, number: int,
+         on_this_thread: bool = False) -> Any:
+    "The answer to question `number`, which the code asked by the function `name`."
+    prompt, context = _question(name, prompt, context)
     lm, level = self._choose(name, model)
-    prompt = without(prompt, self.ledger.secrets)
+    told = "" if context is None else describe("context", context, show_values=False).removeprefix("context: ")
+    prompt, told = without([prompt, told], self.ledger.secrets)
     asked = name_of(sub_lm_of(lm))
     self.emit(SubCallStarted(prompt, asked, self.ledger.spent, self.depth))
-    try: call = self._answer(prompt, lm, level, on_this_thread)
+    try: call = replace(self._answer(prompt, context, lm, level, on_this_thread), context=told)
     except RunEndedError: raise
     except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
         run = getattr(e, "result", None)
         call = _sub_call_of(prompt, run) if isinstance(run, RLMChatCompletion) else SubCall(prompt, "", asked)
-        error = without(f"{type(e).__name__}: {e}", self.ledger.secrets)
-        self._record(number, replace(call, response="", error=error))
+        why = clip(str(e), 1_000, 500)
+        error = without(f"{type(e).__name__}: {why}", self.ledger.secrets)
+        self._record(number, replace(call, response="", error=error, context=told))
         if isinstance(e, Stopped): raise
         try: self.ledger.check()
         except LimitError as limit: raise Stopped(str(limit)) from None  # nothing in the block may go on
-        raise SubcallError(f"{name} failed: {e}") from e
+        raise SubcallError(f"{name} failed: {why}") from e
     self._record(number, call)
-    return call.response
+    return call.value
+
+# %% ../nbs/21_subcalls.ipynb #12ed5e7f
+def _questions(name: str, prompts: Any, contexts: Any) -> list[tuple[str, Any]]:
+    "The prompt and the context of each question of a batch."
+    if isinstance(prompts, str) and isinstance(contexts, str | None):
+        raise TypeError(f"{name}_batched takes a list of strings; for one string use {name}")
+    if isinstance(contexts, str | None): return [(prompt, contexts) for prompt in prompts]
+    if isinstance(contexts, (Mapping, bytes)) or hasattr(contexts, "columns") or not isinstance(contexts, Iterable):
+        raise TypeError(f"{name}_batched takes a list of contexts, one for each call, not {type_name(contexts)}")
+    contexts = list(contexts)
+    prompts = [prompts] * len(contexts) if isinstance(prompts, str) else list(prompts)
+    if len(prompts) == len(contexts): return list(zip(prompts, contexts))
+    raise ValueError(f"{name}_batched: {len(prompts):,} prompts and {len(contexts):,} contexts. Give one prompt (a "
+                     "string) for all contexts, or as many as there are contexts.")
 
 # %% ../nbs/21_subcalls.ipynb #1b4eae25
 @patch
-def _batch(self: SubCalls, name: str, prompts: Iterable[str], model: str | None) -> list[str]:
-    "The replies to many questions."
-    if isinstance(prompts, str): raise TypeError(f"{name}_batched takes a list of strings; for one string use {name}")
-    level = self._choose(name, model)[1]
-    def one(prompt, number):
-        try: return self._ask(name, prompt, model, number, on_this_thread=True)
-        except (SubcallError, TypeError) as e: return e
+def _batch(self: SubCalls, name: str, prompts: Any, contexts: Any, model: str | None) -> list:
+    "The answers to many questions."
+    questions, level = _questions(name, prompts, contexts), self._choose(name, model)[1]
+    def one(prompt, context, number):
+        try: return self._ask(name, prompt, context, model, number, on_this_thread=True), None
+        except (SubcallError, TypeError) as e: return None, e
     try:
-        asked = [self.ledger.start(one, prompt, next(self._numbers), level=level) for prompt in list(prompts)]
-        replies = [self.ledger.wait(future) for future in asked]
+        asked = [self.ledger.start(one, *question, next(self._numbers), level=level) for question in questions]
+        answers = [self.ledger.wait(future) for future in asked]
     except LimitError as e: raise Stopped(str(e)) from None
-    failed = [r for r in replies if isinstance(r, Exception)]
-    if failed: print(f"{len(failed)} of {len(replies)} sub-calls failed; the first: {failed[0]}", file=sys.stderr)
-    return [f"[failed: {r}]" if isinstance(r, Exception) else r for r in replies]
+    failed = [error for _, error in answers if error]
+    if failed: print(f"{len(failed)} of {len(answers)} sub-calls failed; the first: {failed[0]}", file=sys.stderr)
+    return [f"[failed: {error}]" if error else answer for answer, error in answers]

@@ -4,7 +4,7 @@
 
 # %% ../nbs/17_text.ipynb #adc071c7
 from __future__ import annotations
-import ast, html, json, re, reprlib, warnings
+import ast, html, json, re, reprlib, sys, warnings
 from collections.abc import Callable
 from functools import lru_cache
 from operator import is_not
@@ -13,22 +13,30 @@ from typing import Any
 from .environments.stopping import BlockEnd
 
 # %% auto #0
-__all__ = ['BRIEF', 'REMOVED', 'join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'bounded_repr', 'fenced',
-           'sendable', 'plain', 'as_html', 'without_shortcodes', 'as_code', 'as_markdown', 'as_output', 'names_in',
-           'parse_python']
+__all__ = ['BRIEF', 'REMOVED', 'join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'table', 'bounded_repr',
+           'fenced', 'sendable', 'plain', 'as_html', 'without_shortcodes', 'as_code', 'as_markdown', 'as_output',
+           'names_in', 'parse_python']
 
 # %% ../nbs/17_text.ipynb #b2a771a4
-def join_ends(head: str, cut: int, tail: str) -> str:
-    "The two ends of a text around a note that `cut` characters are missing."
-    return f"{head}\n… [{cut:,} characters cut] …\n{tail}"
+def join_ends(head: str, cut: int, tail: str, total: int = 0) -> str:
+    "The two ends of a text around a note that `cut` characters of the `total` are missing."
+    return f"{head}\n… [{cut:,} of {total or len(head) + cut + len(tail):,} characters cut] …\n{tail}"
+
+_CUT = re.compile(r"(?:\n…| \.\.\.) \[([\d,]{1,15}) of [\d,]{1,15} \w+ cut\] (?:…\n|\.\.\. )")
 
 def clip(text: str,          # any text
          head: int = 1_000,  # characters kept from the beginning
          tail: int = 1_000,  # characters kept from the end
         ) -> str:            # the text, or its two ends
     "`text` with its middle left out if it is longer than `head + tail`."
-    cut = len(text) - head - tail
-    return text if cut <= 0 else join_ends(text[:head], cut, text[len(text) - tail:])
+    if len(text) <= head + tail: return text
+    first, last = head, len(text) - tail
+    notes = [(*m.span(), int(m[1].replace(",", "")) - len(m[0])) for m in _CUT.finditer(text)]  # of earlier cuts
+    for start, end, _ in notes:
+        if start < first < end: first = start
+        if start < last < end: last = end
+    cut = last - first + sum(more for start, end, more in notes if first <= start and end <= last)
+    return join_ends(text[:first], cut, text[last:], len(text) + sum(more for *_, more in notes))
 
 # %% ../nbs/17_text.ipynb #35cb7ee3
 def type_name(x: Any) -> str:
@@ -119,6 +127,12 @@ def brief(x: Any,            # any object
         return text if len(text) <= width else text[:width - 3] + "..."
     return "".join(_pieces(x, leaf, name, most=6, levels=3))
 
+# %% ../nbs/17_text.ipynb #6c6c0d90
+def table(x: Any) -> str | None:
+    "The text of a pandas table with up to 100 columns, a row a line; None for any other object."
+    if not issubclass(type(x), getattr(sys.modules.get("pandas"), "DataFrame", ())): return None
+    return x.to_string(max_rows=60, min_rows=20, max_cols=100, max_colwidth=100, show_dimensions="truncate")
+
 # %% ../nbs/17_text.ipynb #51832b3d
 def bounded_repr(x: Any,              # any object
                  limit: int = 40_000, # characters
@@ -127,8 +141,9 @@ def bounded_repr(x: Any,              # any object
     def leaf(x, name):
         if type(x) in (str, bytes) and len(x) > limit:
             half = limit // 4  # a `repr` may be longer than what it shows
-            return f"{x[:half]!r} ... [{len(x) - 2 * half:,} cut] ... {x[-half:]!r}"
-        return None if type(x) in _BRACKETS and x else str.__str__(repr(x))
+            unit = "characters" if type(x) is str else "bytes"
+            return f"{x[:half]!r} ... [{len(x) - 2 * half:,} of {len(x):,} {unit} cut] ... {x[-half:]!r}"
+        return None if type(x) in _BRACKETS and x else table(x) or str.__str__(repr(x))
     parts, size = [], 0
     try:
         for piece in _pieces(x, leaf):

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any, Iterator
 from fastcore.basics import patch
 from .environments.stopping import BlockEnd
-from .text import bounded_repr, plain, without
+from .text import bounded_repr, plain, table, without
 
 # %% auto #0
 __all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'CodeBlock', 'cleaned', 'Iteration', 'RunSettings',
@@ -80,6 +80,14 @@ class SubCall:
     execution_time: float = 0.0  # seconds
     error: str | None = None     # why it failed, if it did
     run: Any = None              # an `RLMChatCompletion`: the child's run, where it had a REPL of its own
+    context: str = ""            # the object that came with the prompt, in a line: its type and its size
+
+    @property
+    def value(self) -> Any:
+        "What the code got: the child's answer as an object where a `context` came with the prompt, else the text."
+        if not (self.run and self.context): return self.response
+        in_words = type(self.run.value) is tuple and not self.run.computed  # `1,234` is a number
+        return self.response if in_words else self.run.value
 
 # %% ../nbs/15_types.ipynb #d1d7a21f
 @dataclass(frozen=True)
@@ -95,12 +103,12 @@ class Answer:
 
     @property
     def text(self) -> str:
-        "The answer as a string: as it was written, or `str(value)`, which is made once."
+        "The answer as a string: as it was written, or `str(value)`, which is made once. A table has all its columns."
         if "_text" not in vars(self): vars(self)["_text"] = _str(self.value) if self.written is None else self.written
         return vars(self)["_text"]
 
 def _str(value: Any) -> str:
-    try: return str(Decimal(value) if type(value) is int else value)  # Python refuses long ints
+    try: return table(value) or str(Decimal(value) if type(value) is int else value)  # Python refuses long ints
     except (KeyboardInterrupt, BlockEnd): raise
     except BaseException as e: return f"<{type(value).__name__}; its str() raised {type(e).__name__}>"
 

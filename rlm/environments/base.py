@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import CodeType, ModuleType
 from typing import Any, Callable, Mapping, NoReturn, Protocol
 from fastcore.basics import patch
-from .capture import Capture, not_caught, route_figures, without_values
+from .capture import Capture, not_caught, route_figures, route_tables, without_values
 from .changes import Changes
 from .execution import EventLoop, compile_block, format_error, remember_source, run_block
 from .stopping import BlockEnd, InterruptGate, Stop, Stopped
@@ -187,6 +187,7 @@ def _attempt(self: BaseEnvironment, source: str, name: str, use: Callable, gate:
             self._take_answer_dict(False)
             return CodeResult(error=format_error(e, self._files, self.show_values))
     route_figures(source)
+    route_tables(source)
     try: return gate.through(attempt)
     except KeyboardInterrupt: return CodeResult(error="KeyboardInterrupt", interrupted=True)
     except BaseException as e: return CodeResult(error=format_error(e, self._files, self.show_values))

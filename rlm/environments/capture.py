@@ -13,11 +13,12 @@ from functools import wraps
 from typing import Any
 from fastcore.basics import patch
 from .stopping import BlockEnd, InterruptGate
-from ..text import join_ends
+from ..text import join_ends, table
 
 # %% auto #0
 __all__ = ['KEEP', 'LIMIT', 'capture_lock', 'current_capture', 'OutputLimit', 'CapturedStream', 'StreamProxy', 'for_blocks',
-           'Doors', 'Capture', 'uncaptured', 'route_figures', 'only_warnings', 'without_values', 'not_caught']
+           'Doors', 'Capture', 'uncaptured', 'route_figures', 'route_tables', 'only_warnings', 'without_values',
+           'not_caught']
 
 # %% ../../nbs/environments/01_capture.ipynb #e5d12a4f
 KEEP = 20_000       # characters kept of the head of an output, and as many of its tail
@@ -269,6 +270,15 @@ def show_figures(self: Capture) -> None:
         figure.savefig(png, format="png", bbox_inches="tight")
         data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": repr(figure)}
         self.show({"output_type": "display_data", "data": data, "metadata": {}})
+
+# %% ../../nbs/environments/01_capture.ipynb #f728a333
+def route_tables(source: str) -> None:
+    "Let pandas tables show all their columns in blocks from now on, if this block may have one."
+    if "pandas" not in sys.modules and not re.search(r"\bpandas\b", source): return
+    try: from pandas import DataFrame
+    except Exception: return  # the code will find out
+    if hasattr(DataFrame.__repr__, "__wrapped__"): return
+    DataFrame.__repr__ = for_blocks(DataFrame.__repr__, lambda original, capture, x: table(x))
 
 # %% ../../nbs/environments/01_capture.ipynb #eee51f9c
 _WARNING = re.compile(r"^(?=.+?:\d+: [\w.]*Warning: )", re.MULTILINE)
