@@ -20,12 +20,14 @@ from ..types import Answer, CodeResult, ConfigurationError, RunEndedError
 
 # %% auto #0
 __all__ = ['RESERVED', 'MAY_COVER', 'Task', 'Surroundings', 'Environment', 'visible_names', 'BaseEnvironment', 'AnswerGiven',
-           'AnswerSlot', 'unknown_name', 'repl_helpers', 'parse_answer', 'is_meant_as_code']
+           'AnswerSlot', 'unknown_name', 'repl_helpers', 'Readable', 'name_functions', 'parse_answer',
+           'is_meant_as_code']
 
 # %% ../../nbs/environments/03_base.ipynb #ce83f6c7
 RESERVED = ("context", "context_history", "session_history", "llm_query", "llm_query_batched", "rlm_query",
             "rlm_query_batched", "SHOW_VARS", "FINAL", "FINAL_VAR", "answer")
-MAY_COVER = frozenset({"answer", "display", "input", "exit", "quit"})  # a variable of the code's may take such a name
+MAY_COVER = frozenset(  # a variable of the code's may take such a name
+    {"answer", "display", "input", "exit", "quit", "globals", "locals", "vars", "dir"})
 
 @dataclass(frozen=True)
 class Task:
@@ -47,6 +49,7 @@ class Surroundings:
     hint: str = ""                                        # what to tell the user about variables that it can't read
     calling_thread: bool = False                          # blocks must run on the thread of whoever asks the question
     inputs: Callable[[str], dict[str, Any]] = lambda code: {}  # the user's variables that a block names, for logs
+    passes_on: bool = False                               # a new object that code binds to one of them becomes the user's
     system_prompt: str | None = None                      # instead of the library's, which teaches Python
 
 class Environment(Protocol):
@@ -85,7 +88,9 @@ class BaseEnvironment:
         self.task = Task()               # that of the run under way
         self._guarded: set[str] = set()  # names that its code may bind, but not keep
         self._slot, self._loop = AnswerSlot(), EventLoop()
-        self.helpers = repl_helpers(self.names, self._slot)
+        self._told: dict[str, Any] = {}  # the functions that it is told of
+        readable = Readable(self._told, namespace, self.names)
+        self.helpers = repl_helpers(self.names, self._slot) | name_functions(namespace, readable)
         self._captures, self._files = [Capture()], set()
         self._changes = Changes()
         self._cleanup = ExitStack()  # refers to nothing that refers to this object, so that it can be collected
@@ -120,6 +125,7 @@ def begin(self: BaseEnvironment, task: Task) -> Surroundings:
     self._changes = Changes()
     self.helpers |= task.tools
     self._guarded = self.helpers.keys() - MAY_COVER | task.tools.keys()
+    self._told |= {name: self.helpers[name] for name in self._guarded}
     own = {n: x for n, x in visible_names(self.own).items() if n not in task.data}
     return Surroundings(self._bring(task.data), own)
 
@@ -303,6 +309,47 @@ def repl_helpers(namespace: Mapping[str, Any],  # where the block's names are
     for f in helpers: f.__qualname__ = f.__name__
     return {f.__name__: f for f in helpers} | {
         "exit": sys.exit, "quit": sys.exit, "answer": {"content": "", "ready": False}}
+
+# %% ../../nbs/environments/03_base.ipynb #ee0fe95c
+class Readable(ChainMap, dict):
+    "All that a block can read by name. A new name goes where the block's own names are."
+    def __init__(self, helpers: Mapping[str, Any],  # are found, and not listed
+                 *names: Mapping[str, Any]):        # the block's own first
+        super().__init__(*names)
+        self.helpers = helpers
+
+    def __contains__(self, name) -> bool: return super().__contains__(name) or name in self.helpers
+    def __missing__(self, name: str) -> Any: return self.helpers[name]
+    def copy(self) -> dict: return {name: self[name] for name in self}
+    def keys(self): return self.copy().keys()
+    def values(self): return self.copy().values()
+    def items(self): return self.copy().items()
+    def __or__(self, other): return self.copy() | other
+    def __repr__(self): return repr(self.copy())
+
+# %% ../../nbs/environments/03_base.ipynb #a29abc97
+def name_functions(namespace: dict[str, Any],  # where the block's own names are
+                   readable: Readable,         # all that it can read
+                  ) -> dict[str, Callable]:
+    "`globals`, `locals`, `vars` and `dir` as a block finds them, by name."
+    def shown(names):
+        if names is namespace: return readable
+        return dict(names) if type(names).__name__ == "FrameLocalsProxy" else names  # Python 3.13 and later
+    def globals():
+        "The names that can be read anywhere in this code, and their values."
+        return shown(sys._getframe(1).f_globals)
+    def locals():
+        "The names that can be read here, and their values; in a function its own variables."
+        return shown(sys._getframe(1).f_locals)
+    def vars(*objects):
+        "What `locals()` is, or the attributes of an object and their values."
+        return builtins.vars(*objects) if objects else shown(sys._getframe(1).f_locals)
+    def dir(*objects):
+        "The names in `locals()`, or those of an object's attributes."
+        return builtins.dir(*objects) if objects else sorted(shown(sys._getframe(1).f_locals))
+    functions = [globals, locals, vars, dir]
+    for f in functions: f.__qualname__ = f.__name__
+    return {f.__name__: f for f in functions}
 
 # %% ../../nbs/environments/03_base.ipynb #7a7ce6a7
 _CODE_SHAPES = (ast.Call, ast.Subscript, ast.JoinedStr, ast.Attribute, ast.IfExp, ast.List, ast.Dict, ast.Set,
