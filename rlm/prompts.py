@@ -12,34 +12,51 @@ from .text import clip
 from .types import CodeBlock
 
 # %% auto #0
-__all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'BATCHED_EXAMPLE', 'EXAMPLES_END', 'RLMS_PROMPT', 'PROFILES',
-           'NOTHING_TO_RUN', 'CUT', 'FAILED', 'REFUSED', 'AGAIN', 'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'tool_and_note',
-           'system_prompt', 'task_message', 'prompt_message', 'shared', 'iterations_left', 'turn_of', 'Profile',
-           'feedback', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
+__all__ = ['SMALL_PROMPT', 'SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'RLMS_PROMPT', 'PROFILES', 'NOTHING_TO_RUN', 'CUT',
+           'FAILED', 'REFUSED', 'AGAIN', 'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'tool_and_note', 'system_prompt',
+           'task_message', 'prompt_message', 'shared', 'iterations_left', 'turn_of', 'Profile', 'feedback', 'confirm',
+           'no_such_name', 'misfit', 'answer_failed']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
-SYSTEM_PROMPT = """\
+SMALL_PROMPT = """\
 You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its variables from block to \
 block, and you are shown what it printed: up to 8,000 characters a block.
 
 The data is in the REPL's variables, such as `context`, not in this conversation. Of a long value you see only the \
-beginning and the end, so compute on the whole of it with code. Keep results in variables; print only what you have \
-to read.
+beginning and the end, so compute on the whole of it with code. Keep results in variables, and print what you have to \
+read.
 
 Also in the REPL:
 - llm_query(prompt): ask a language model. It sees only the string you pass, so put the text it needs into it (up to \
 about 100,000 characters). Use it for what takes reading, like judging or summarizing a passage; use plain Python to \
 count, find, sort and calculate.
 - llm_query_batched(prompts): a list of replies, {at_once} asked at a time. One that failed is a text that begins \
-with [failed: For a long text: cut it into pieces, ask about each, then combine.
+with "[failed:". For a long text: cut it into pieces, ask about each, then combine.
 - SHOW_VARS(): the variables there are.
-- FINAL(value): ends the task with any value as its answer. FINAL_VAR(name): with the value of a variable.
 {tools}
 In each reply, write one short ```repl block that prints what you need to know. You will get its output. If it \
 failed, look at the data and write different code.
 When the output shows the answer, reply with FINAL(...), the answer between the brackets, on a line of its own; JSON \
-that is asked for goes there too. If the answer is in a variable whose value you have seen, FINAL_VAR(name) gives it. \
-Give exactly what the task asks for, taken from the output: never guess, never answer before you have seen it."""
+that is asked for goes there, too. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task \
+asks for, taken from the output: never guess, never answer before you have seen it.
+The first task is an example, solved by somebody else. The conversation begins after it."""
+
+# %% ../nbs/19_prompts.ipynb #d2e268d4
+SYSTEM_PROMPT = SMALL_PROMPT + r"""
+
+For a text that takes reading, such as a novel of which you are asked who changes profession:
+```repl
+parts = [context[i:i + 50_000] for i in range(0, len(context), 50_000)]
+ask = "Who changes profession in this part of a novel? A line for each, or nobody.\n\n"
+notes = llm_query_batched([ask + part for part in parts])
+print(len(notes), notes[:3])
+```
+and when these look right, in the next block:
+```repl
+FINAL(llm_query("List each name once, with both professions:\n" + "\n".join(notes)))
+```
+So FINAL(value) can end a block of code with any value as the answer, and saves a reply. Call it there only with what \
+you have seen, or what you need not see."""
 
 # %% ../nbs/19_prompts.ipynb #4b3dd7e9
 SESSION = """\
@@ -104,7 +121,7 @@ def shared(names: Sequence[str],  # the user's variables that are previewed
 # %% ../nbs/19_prompts.ipynb #fd9ed6cc
 EXAMPLE = (
     {"role": "user", "content": """\
-(An example.)
+(An example, not a part of the conversation.)
 
 Variables in the REPL:
 context: str, 48,112 characters, 903 lines
@@ -128,37 +145,7 @@ Tue 17 May. She came back from the lighthouse by bicycle."""},
     {"role": "assistant", "content": "FINAL(by bicycle)"},
 )
 
-# %% ../nbs/19_prompts.ipynb #ab25c05a
-BATCHED_EXAMPLE = (
-    {"role": "user", "content": """\
-(Another example.)
-
-Variables in the REPL:
-context: str, 812,440 characters, 9,310 lines
-```
-CHAPTER I
-The harbour lay in fog, and Lena Moor was late for school.
-…
-THE END
-```
-
-Task: Which characters of this novel change their profession?"""},
-    {"role": "assistant", "content": r"""```repl
-parts = [context[i:i + 50_000] for i in range(0, len(context), 50_000)]
-ask = "Who changes profession in this part of a novel? Reply with a line for each, or with: nobody.\n\n"
-notes = llm_query_batched([ask + part for part in parts])
-print(len(notes), notes[:3])
-```"""},
-    {"role": "user", "content": "Output:\n17 ['nobody', 'Lena Moor: from teacher to pilot', 'nobody']"},
-    {"role": "assistant", "content": r"""```repl
-FINAL(llm_query("List each name once, with the professions:\n" + "\n".join(notes)))
-```"""},
-)
-
-# %% ../nbs/19_prompts.ipynb #503e4b70
-EXAMPLES_END = "(The examples are over. The conversation begins here.)"
-
-# %% ../nbs/19_prompts.ipynb #f3f53433
+# %% ../nbs/19_prompts.ipynb #d098bd84
 def iterations_left(number: int, of: int) -> str:
     "What a model is told before reply `number` of so many: nothing, until the end is near."
     left = of - number + 1
@@ -171,12 +158,12 @@ def turn_of(number: int, of: int) -> str:
 @dataclass(frozen=True)
 class Profile:
     "The words and the form in which a model is told what to do."
-    system: str = SYSTEM_PROMPT           # the system prompt; `{tools}` in it lists what else there is
-    examples: tuple[dict, ...] = EXAMPLE  # messages that stand before the first task
+    system: str = SYSTEM_PROMPT          # the system prompt; `{tools}` in it lists what else there is
+    example: tuple[dict, ...] = EXAMPLE  # messages that stand before the first task
     output: tuple[str, str] = ("Output:", "Output of block {i}:")  # above what the only block did, or one of several
     turn: Callable[[int, int], str] = iterations_left  # from the next reply's number, and of how many, to what is said
 
-# %% ../nbs/19_prompts.ipynb #de7290df
+# %% ../nbs/19_prompts.ipynb #0fcf646a
 RLMS_PROMPT = """\
 You are a Recursive Language Model (RLM). What your task is about is in a Python REPL, not in this conversation. You \
 work on it turn by turn, with code and with calls to language models, until you have the answer.
@@ -186,7 +173,7 @@ Write code in ```repl blocks. Variables stay from turn to turn. In the REPL:
 - llm_query(prompt, model=None) -> str: one call to a language model, which sees only the prompt (up to about 100,000 \
 characters). For extracting, summarizing, or answering a question about a piece of text.
 - llm_query_batched(prompts, model=None) -> list[str]: many calls, {at_once} at a time, replies in the order of the \
-prompts. One that failed is a text that begins with [failed:
+prompts. One that failed is a text that begins with "[failed:".
 - SHOW_VARS(): the variables there are.
 - answer: a dict, at first {"content": "", "ready": False}. To submit, set answer["content"] to the final answer and \
 answer["ready"] = True in a ```repl block.
@@ -197,8 +184,8 @@ Look at the context first. Then plan, and run one ```repl block each turn. Submi
 it in the output."""
 
 PROFILES = {
-    "default": Profile(examples=EXAMPLE + BATCHED_EXAMPLE),
-    "small": Profile(),
+    "default": Profile(),
+    "small": Profile(SMALL_PROMPT),
     "rlms": Profile(RLMS_PROMPT, (), ("REPL output:", "REPL output (block {i}):"), turn_of),
 }
 

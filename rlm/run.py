@@ -103,19 +103,19 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     if data: task = prompts.task_message(question, previews)
     else: task = prompts.prompt_message(question, name, previews)
     before = list(past.messages) or opening(rlm, call, found)
-    told = ["" if past.messages or len(before) == 1 else prompts.EXAMPLES_END, past.reminder, task["content"],
-            call.output_type.told if call.output_type else "", rlm.profile.turn(1, rlm.max_iterations)]
+    told = [past.reminder, task["content"], call.output_type.told if call.output_type else "",
+            rlm.profile.turn(1, rlm.max_iterations)]
     messages = [*before, task | {"content": "\n\n".join(filter(None, told))}]
     return without([m | {"content": sendable(m["content"])} for m in messages], call.ledger.secrets)
 
 def opening(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
-    "What stands before the first question of all: the system prompt, and worked examples."
+    "What stands before the first question of all: the system prompt, and a worked example."
     given = rlm.custom_system_prompt, found.system_prompt, rlm.profile.system
     system = prompts.system_prompt(
         rlm.tools, next(text for text in given if text is not None), rlm.show_values, bool(call.past.names),
         opens_repls(rlm, call.ledger), rlm.max_concurrent_subcalls)
-    examples = rlm.profile.examples if found.system_prompt is None else ()  # they are Python
-    return [{"role": "system", "content": system}, *examples]
+    example = rlm.profile.example if found.system_prompt is None else ()  # it is Python
+    return [{"role": "system", "content": system}, *example]
 
 def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
     "Whether `rlm_query` opens another REPL there."
