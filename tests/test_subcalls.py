@@ -219,6 +219,7 @@ IN_A_CHILD = {
     "max_timeout": lambda up, child: child.limits is up.limits, "max_tokens": lambda up, child: child.limits is up.limits,
     "max_budget": lambda up, child: child.limits is up.limits, "max_errors": lambda up, child: child.limits is up.limits,
     "max_concurrent_subcalls": lambda up, child: child.max_concurrent_subcalls == up.max_concurrent_subcalls == 2,
+    "prompts": lambda up, child: child.profile is up.profile,
     "custom_system_prompt": lambda up, child: child.custom_system_prompt == up.custom_system_prompt == "Be brief.",
     "custom_tools": lambda up, child: child.tools is up.sub_tools, "custom_sub_tools": lambda up, child: child.tools.keys() == {"only_this"},
     "persistent": lambda up, child: not child.persistent and child.repl is None, "logger": lambda up, child: child.logger is None,
