@@ -1,11 +1,13 @@
 """`rlm.environments.capture`: the model's output is caught, everyone else's is left alone, whatever runs at once."""
-import asyncio, contextlib, io, logging, subprocess, sys, threading, time, warnings
+import asyncio, contextlib, io, logging, re, subprocess, sys, threading, time, warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from rlm import RLM
 from rlm.environments.capture import (KEEP, LIMIT, Capture, CapturedStream, OutputLimit, not_caught, only_warnings,
                                       uncaptured)
 from rlm.environments.stopping import BlockEnd
+from rlm.lm import ScriptedLM
 
 @pytest.fixture(autouse=True)
 def streams_are_put_back():
@@ -226,7 +228,7 @@ def test_long_output_keeps_both_ends():
     def block():
         for n in range(100_000): print(n)
     text, full = captured(block), "".join(f"{n}\n" for n in range(100_000))
-    cut = f"\n… [{len(full) - 2 * KEEP:,} characters cut] …\n"
+    cut = f"\n… [{len(full) - 2 * KEEP:,} of {len(full):,} characters cut] …\n"
     assert text == full[:KEEP] + cut + full[-KEEP:]
 
 @pytest.mark.parametrize("size", [0, 1, KEEP, 2 * KEEP - 1, 2 * KEEP, 2 * KEEP + 1, 3 * KEEP, 5 * KEEP + 7])
@@ -237,7 +239,7 @@ def test_the_ends_are_exact_however_it_is_written(size, piece):
     for i in range(0, size, piece): stream.write(full[i:i + piece])
     text = stream.take()
     if size <= 2 * KEEP: assert text == full
-    else: assert text == f"{full[:KEEP]}\n… [{size - 2 * KEEP:,} characters cut] …\n{full[-KEEP:]}"
+    else: assert text == f"{full[:KEEP]}\n… [{size - 2 * KEEP:,} of {size:,} characters cut] …\n{full[-KEEP:]}"
     assert stream.take() == ""
 
 def test_endless_output_is_stopped():
@@ -324,3 +326,32 @@ def wait_for(condition, seconds=10):
     ("subprocess.check_output('ls')", ""), ("os.systemd", ""), ("subprocess.call('ls', check=(1))", "subprocess.call")])
 def test_programs_whose_output_is_not_caught(code, told):
     assert not_caught(code).startswith(f"(What {told} prints" if told else "") and bool(not_caught(code)) == bool(told)
+
+@pytest.mark.parametrize("code", ["print('x' * {n})", "'x' * {n}", "print('x' * 7)\n'x' * {n}", "print('x' * 3_000)\nprint('x' * {n})", "b'x' * {n}",
+                                  "print('x' * 6_000 + 'y' * 60_000)\n'x' * {n}"])
+@pytest.mark.parametrize("n", [7_000, 8_050, 20_100, 39_999, 40_001, 66_427, 120_000])
+def test_the_model_is_told_how_much_a_block_really_printed(code, n):
+    "Whatever was cut before: while it was printed, in a value's `repr`, and both at once."
+    lm = ScriptedLM(["```repl\n" + code.format(n=n) + "\n```", "FINAL(done)"])
+    result = RLM(lm, verbose=False).completion("go", context=1)
+    said = result.messages[-2]["content"].removeprefix("Output:\n")
+    notes = re.findall(r"(?:\n… | \.\.\. )\[([\d,]+) of ([\d,]+) \w+ cut\](?: …\n| \.\.\. )", said)
+    shown = len(re.sub(r"(\n… | \.\.\. )\[[\d,]+ of [\d,]+ \w+ cut\]( …\n| \.\.\. )", "", said))
+    cut, total = sum(int(c.replace(",", "")) for c, _ in notes), [int(t.replace(",", "")) for _, t in notes]
+    really = n + sum(int(x.replace("_", "")) + 1 for x in re.findall(r"print\('x' \* ([\d_]+)\)", code)) + 66_001 * ("60_000" in code)
+    assert 0 <= cut + shown - really <= 10 and all(0 <= t - really <= 10 for t in total)  # quotes and ends of lines
+    assert len(notes) == (really > 8_005) and len(said) < 8_100
+
+WIDE = "import pandas as pd\ndf = pd.DataFrame({f'column {i}': range(200) for i in range(40)})\n"
+
+@pytest.mark.parametrize("code", ["print(df.head(3))", "df.head(3)", "[df.head(3)]", "print(f'{df.head(3)}')", "display(df.head(3))"])
+def test_a_wide_table_has_all_its_columns_in_a_block(code):
+    lm = ScriptedLM(["```repl\n" + WIDE + code + "\n```", "FINAL(done)"])
+    said = RLM(lm, verbose=False).completion("go", context=1).messages[-2]["content"]
+    assert all(re.search(rf"\bcolumn {i}\b", said) for i in range(40)) and "..." not in said
+
+def test_the_text_of_a_wide_table_as_an_answer(monkeypatch):
+    result = RLM(ScriptedLM(["```repl\n" + WIDE + "FINAL(df)\n```"]), verbose=False).completion("go", context=1)
+    lines = result.response.split("\n")
+    assert lines[0].split() == [x for i in range(40) for x in ("column", str(i))] and lines[-1] == "[200 rows x 40 columns]"
+    assert result.value.shape == (200, 40) and len(lines) == 24

@@ -253,6 +253,105 @@ def test_a_schema_and_limits_hold_in_a_child():
         with pytest.raises(TokenLimitExceededError): rlm_for(s, max_depth=9, max_tokens=2_000).completion("go", context=1)
     assert len(s.requests) < 9
 
+# -- a second argument
+
+def prompts_sent(server): return [r.body["messages"][0]["content"] for r in server.requests if not is_root(r.body)]
+
+def test_the_calls_that_everybody_writes():
+    code = ("text = 'A long story.'\nprint(llm_query('Summarize', text), llm_query('Summarize', context=text), llm_query('Summarize', 'test-model'))\n"
+            "print(llm_query_batched('Summarize', ['one', 'two']), llm_query_batched(['who', 'when'], ['one', 'two']))\n"
+            "print(llm_query_batched(['who', 'when'], text), llm_query_batched(['who'], 'test-model'), llm_query_batched('Sum', (t for t in 'ab')))")
+    with ChatServer(code_then_answer(code)) as s: result = rlm_for(s).completion("go", context=1)
+    assert first_block(result).error is None
+    below = lambda *pairs: ["\n\n".join(p) for p in pairs]
+    assert [c.prompt for c in first_block(result).rlm_calls] == [
+        *below(["Summarize", "A long story."], ["Summarize", "A long story."]), "Summarize", *below(["Summarize", "one"], ["Summarize", "two"]),
+        *below(["who", "one"], ["when", "two"], ["who", "A long story."], ["when", "A long story."]), "who", *below(["Sum", "a"], ["Sum", "b"])]
+    assert sorted(prompts_sent(s)) == sorted(c.prompt for c in first_block(result).rlm_calls)
+    assert all(c.context == "" and c.value == "yes" for c in first_block(result).rlm_calls)
+
+@pytest.mark.parametrize("call, says", [
+    ("llm_query('Sum', model=context)", "SubcallError: there is no model 'xxx"),
+    ("llm_query('Sum', [context])", "For each of a list of texts: llm_query_batched(prompt, texts)"),
+    ("llm_query('Sum', {context: context})", "is of type dict"), ("llm_query('Sum', 7)", "is of type int"),
+    ("llm_query([context])", "takes a string, not list"), ("rlm_query({context: 1})", "takes a string, not dict"),
+    ("llm_query_batched(context)", "for one string use llm_query"), ("llm_query_batched('Sum', context)", "for one string use llm_query"),
+    ("llm_query_batched('Sum', {context: context})", "a list of contexts, one for each call, not dict"),
+    ("rlm_query_batched('Sum', 7)", "a list of contexts, one for each call, not int"),
+    ("llm_query_batched(['a', 'b'], [context] * 3)", "2 prompts and 3 contexts"), ("rlm_query('Sum', [context])", "there is no REPL for a child here"),
+    ("rlm_query('Sum', object())", "there is no REPL for a child here")])
+def test_a_wrong_argument_gets_a_short_error(call, says):
+    with ChatServer(code_then_answer(call)) as s: result = rlm_for(s).completion("go", context="x" * 120_000)
+    error = first_block(result).error
+    assert says in error and len(error) < 1_000 and prompts_sent(s) == []
+
+def test_an_item_that_is_no_text_fails_alone():
+    with ChatServer(code_then_answer("print(llm_query_batched('Sum', ['a', ['b'], 'c']))")) as s: result = rlm_for(s).completion("go", context=1)
+    assert first_block(result).stdout.startswith("['yes', '[failed: llm_query reads a text") and first_block(result).stdout.endswith("'yes']\n")
+
+def test_without_a_repl_a_child_is_sent_text_or_json():
+    code = "print(rlm_query('Sum', 'a text'), rlm_query('Sum', {'é': [1, None]}), rlm_query('Sum', context=[]))"
+    with ChatServer(code_then_answer(code)) as s: result = rlm_for(s).completion("go", context=1)
+    assert prompts_sent(s) == ["Sum\n\na text", 'Sum\n\n{"é": [1, null]}', "Sum\n\n[]"]
+    assert [(c.prompt, c.context, c.run) for c in first_block(result).rlm_calls][:2] == [("Sum", "str, 6 characters, 1 line", None), ("Sum", "dict, 1 key", None)]
+
+def parent_and_child(parent, child):
+    "The root runs the code of `parent`, and a child, whose task begins with 'Child', that of `child`; then they are done."
+    def reply(body):
+        if not is_root(body): return "plain"
+        code = child if "Task: Child" in task(body) else parent
+        return "FINAL(done)" if iteration(body) else f"```repl\n{code}\n```"
+    return reply
+
+@pytest.mark.parametrize("answer, shown", [("FINAL(context)", "True"), ("FINAL({'n': len(context)})", "{'n': 3}"), ("FINAL(len(context))", "3"),
+                                           ("FINAL(f'{len(context)} words')", "'3 words'"), ("FINAL(None)", "None"), ("FINAL_VAR('context')", "True")])
+def test_an_object_goes_to_a_child_and_another_comes_back(answer, shown):
+    code = "x = [1, 2, 3]\na = rlm_query('Child', context=x)\nb, = rlm_query_batched('Child', [x])\nprint(True if a is x and b is x else repr(a))"
+    with ChatServer(parent_and_child(code, answer)) as s: result = rlm_for(s, max_depth=2).completion("go", context=1)
+    assert first_block(result).stdout == shown + "\n"
+    assert {(c.prompt, c.context, c.run.prompt) for c in first_block(result).rlm_calls} == {("Child", "list, 3 items of int", "Child")}
+    assert "context: list, 3 items of int" in next(task(r.body) for r in s.requests if "Task: Child" in task(r.body))
+
+def test_a_table_goes_to_a_child_and_back_as_itself():
+    code = ("import pandas as pd\ndf = pd.DataFrame({'rain': [3, 1, 2]})\ntop = rlm_query('Child', df)\n"
+            "print(type(top).__name__, top['rain'].tolist(), len(df))")
+    child = "context.loc[3] = [9]\nFINAL(context.sort_values('rain'))"
+    with ChatServer(parent_and_child(code, child)) as s: result = rlm_for(s, max_depth=2).completion("go", context=1)
+    assert first_block(result).stdout == "DataFrame [1, 2, 3, 9] 4\n"
+
+@pytest.mark.parametrize("answer, got", [("FINAL({'n': [1, None]})", '{"n": [1, null]}'), ("FINAL(['é'])", '["é"]'), ("FINAL(3)", "3"), ("FINAL(True)", "True"),
+                                         ("FINAL((1, 2))", "(1, 2)"), ("FINAL({1, 2})", "{1, 2}"), ("FINAL({(1, 2): 3})", "{(1, 2): 3}"), ("FINAL('a')", "a")])
+def test_without_an_object_a_child_answers_with_text(answer, got):
+    with ChatServer(parent_and_child("print(ascii(rlm_query('Child')))", answer)) as s: result = rlm_for(s, max_depth=2).completion("go", context=1)
+    assert first_block(result).stdout == ascii(got) + "\n"
+
+def test_an_answer_in_words_is_the_value_that_it_reads_as():
+    said = iter(["FINAL(31)", "FINAL(1,234)", "FINAL([1, 2])", "FINAL(all of them)"])
+    def reply(body):
+        if "Task: Child" in task(body): return next(said)
+        return "FINAL(done)" if iteration(body) else "```repl\nprint([rlm_query('Child', context=1) for i in range(4)])\n```"
+    with ChatServer(reply) as s: result = rlm_for(s, max_depth=2).completion("go", context=1)
+    assert first_block(result).stdout == "[31, '1,234', [1, 2], 'all of them']\n"
+
+def test_a_child_that_finds_no_answer_fails():
+    def reply(body):
+        if "Task: Child" in task(body): return "I am sorry, I can't find it." if iteration(body) == 3 else f"```repl\n{iteration(body)}\n```"
+        if iteration(body): return "FINAL(done)"
+        return "```repl\nprint(rlm_query_batched('Child', [1, 2]))\nrlm_query('Child')\n```"
+    with ChatServer(reply) as s: result = rlm_for(s, max_depth=2, max_iterations=3).completion("go", context=1)
+    says = "rlm_query failed: the child found no answer in 3 iterations; its best guess: I am sorry, I can't find it."
+    assert first_block(result).error.endswith(f"SubcallError: {says}")
+    assert first_block(result).stdout.count(f"[failed: {says}]") == 2 and first_block(result).stderr.startswith("2 of 2 sub-calls failed")
+    assert [(c.response, c.usage.calls, c.run.stop_reason) for c in first_block(result).rlm_calls] == [("", 4, "max_iterations")] * 3
+
+def test_a_failing_server_is_not_quoted_at_length():
+    with ChatServer(code_then_answer("llm_query('hi')")) as s:
+        class Wordy:
+            model = "wordy"
+            def complete(self, messages): raise ValueError("no " * 50_000)
+        result = rlm_for(s, other_backends=[Wordy()]).completion("go", context=1)
+    assert len(first_block(result).rlm_calls[0].error) < 2_000 and len(first_block(result).error) < 4_500
+
 # -- other models
 
 def test_a_sub_model_serves_every_depth():

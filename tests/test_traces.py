@@ -904,3 +904,37 @@ def test_a_folder_that_was_removed_is_told_and_loses_no_run(tmp_path, capsys):
     told = capsys.readouterr().err
     assert told.count("was removed") == 1 and str(logger.path) in told
     assert trace.path.suffix == ".ipynb"
+
+def asks_a_child(answer, code):
+    "A server whose root runs `code`, and whose children end with the code `answer`; the root answers with what it printed last."
+    def reply(body):
+        if "Task: Child" in body["messages"][5]["content"]: return block(answer)
+        if len(body["messages"]) == 6: return block(code)
+        return f"FINAL({body['messages'][-1]['content'].splitlines()[-1]})"
+    return reply
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answer, outcome", [
+    ("FINAL({'n': (1, len(context))})", "equal"), ("FINAL([])", "equal"), ("FINAL('words')", "equal"), ("1/0", "equal"),
+    ("class Own: pass\nFINAL(Own())", "block 1 needs the answer of a child (Own)"), ("FINAL([object()])", "block 1 needs the answer of a child (list, not all of it)")])
+def test_a_childs_answer_is_replayed_as_the_object_it_was(tmp_path, answer, outcome):
+    code = "found = rlm_query_batched('Child', [[1, 2], [3]])\nprint(type(found[0]).__name__, len(found))\nprint(str(found[0])[:5])"
+    with ChatServer(asks_a_child(answer, code)) as s:
+        logger, trace = enable_trace_notebook(tmp_path)
+        rlm = RLM(backend_kwargs=dict(model_name="m", base_url=s.base_url), logger=logger, verbose=False, max_depth=2, max_iterations=2)
+        result = rlm.completion("Go on.", context=1)
+    calls = result.iterations[0].code_blocks[0].result.rlm_calls
+    assert [c.context for c in calls] == ["list, 2 items of int", "list, 1 item of int"] and all(c.run for c in calls)
+    logged, = read_log(logger.path)
+    if outcome == "equal":
+        assert logged.result == result and logged.missing == {}
+        again = RLM(replay(logger.path), verbose=False, max_depth=2).completion("Go on.", context=1)
+        assert again.messages == result.messages
+    else:
+        assert list(logged.missing) == ["the answer of a child"]
+        with pytest.raises(ReplayDivergenceError, match="does not have this child's answer"):
+            RLM(replay(logger.path), verbose=False, max_depth=2).completion("Go on.", context=1)
+        here = Replay(logger.path, logged.id)
+        assert here.block(1, code) == logged.blocks[0][0].result and here.told.startswith("Missing: the answer of a child (")
+        assert "Supply" not in here.told
+    assert list(verify(trace.path).values()) == [outcome]
