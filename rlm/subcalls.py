@@ -88,8 +88,8 @@ def _whole(prompt: str, context: Any) -> str:
     try: text = context if isinstance(context, str) else json.dumps(context, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError): text = None
     if text is None or len(text) > 100_000 and text is not context:
-        raise SubcallError(f"there is no REPL for a child here, and the context, of type {type_name(context)}, can't be "
-                           "sent as text. Put the text that is needed into the prompt. (RLM(max_depth=2) gives a REPL.)")
+        raise SubcallError(f"there is no REPL for a child here, and the context ({type_name(context)}) can't be sent "
+                           "as text. Put the text that is needed into the prompt. (RLM(max_depth=2) gives a REPL.)")
     return f"{prompt}\n\n{text}"
 
 def _sub_call_of(prompt: str, run: RLMChatCompletion) -> SubCall:
