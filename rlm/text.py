@@ -130,8 +130,12 @@ def brief(x: Any,            # any object
 # %% ../nbs/17_text.ipynb #6c6c0d90
 def table(x: Any) -> str | None:
     "The text of a pandas table with up to 100 columns, a row a line; None for any other object."
-    if not issubclass(type(x), getattr(sys.modules.get("pandas"), "DataFrame", ())): return None
-    return x.to_string(max_rows=60, min_rows=20, max_cols=100, max_colwidth=100, show_dimensions="truncate")
+    kind = getattr(pandas := sys.modules.get("pandas"), "DataFrame", ())
+    if not issubclass(type(x), kind) or type(x).__repr__ is not kind.__repr__: return None
+    options = {name: pandas.get_option(f"display.{name}") for name in ("max_rows", "min_rows", "max_colwidth")}
+    columns = pandas.get_option("display.max_columns")
+    most = None if columns is None else max(columns, 100)  # 0, in a terminal, means as many as fit there
+    return x.to_string(max_cols=most, show_dimensions="truncate", **options)
 
 # %% ../nbs/17_text.ipynb #51832b3d
 def bounded_repr(x: Any,              # any object

@@ -344,14 +344,21 @@ def test_the_model_is_told_how_much_a_block_really_printed(code, n):
 
 WIDE = "import pandas as pd\ndf = pd.DataFrame({f'column {i}': range(200) for i in range(40)})\n"
 
-@pytest.mark.parametrize("code", ["print(df.head(3))", "df.head(3)", "[df.head(3)]", "print(f'{df.head(3)}')", "display(df.head(3))"])
+@pytest.mark.parametrize("code", ["print(df.head(3))", "df.head(3)", "[df.head(3)]", "print(f'{df.head(3)}')", "display(df.head(3))",
+                                  "with pd.option_context('display.max_columns', 0, 'display.width', 40): print(df.head(3))"])
 def test_a_wide_table_has_all_its_columns_in_a_block(code):
     lm = ScriptedLM(["```repl\n" + WIDE + code + "\n```", "FINAL(done)"])
     said = RLM(lm, verbose=False).completion("go", context=1).messages[-2]["content"]
     assert all(re.search(rf"\bcolumn {i}\b", said) for i in range(40)) and "..." not in said
 
-def test_the_text_of_a_wide_table_as_an_answer(monkeypatch):
+def test_the_options_that_code_sets_for_tables_hold():
+    code = ("import pandas as pd\nx = pd.DataFrame({'a': ['y' * 200] * 70})\n"
+            "with pd.option_context('display.max_colwidth', None, 'display.max_rows', None): print(str(x).count('y'))\nprint(str(x).count('y') < 500)")
+    assert RLM(ScriptedLM([f"```repl\n{code}\n```", "FINAL(done)"]), verbose=False).completion("go", context=1).messages[-2]["content"] == "Output:\n14000\nTrue"
+
+def test_the_text_of_a_wide_table_as_an_answer():
     result = RLM(ScriptedLM(["```repl\n" + WIDE + "FINAL(df)\n```"]), verbose=False).completion("go", context=1)
     lines = result.response.split("\n")
+    assert repr(result.value) != result.response  # outside of blocks pandas is as it was
     assert lines[0].split() == [x for i in range(40) for x in ("column", str(i))] and lines[-1] == "[200 rows x 40 columns]"
-    assert result.value.shape == (200, 40) and len(lines) == 24
+    assert result.value.shape == (200, 40) and len(lines) == 14
