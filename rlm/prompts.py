@@ -14,8 +14,8 @@ from .types import CodeBlock
 # %% auto #0
 __all__ = ['SMALL_PROMPT', 'SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'RLMS_PROMPT', 'PROFILES', 'NOTHING_TO_RUN', 'CUT',
            'FAILED', 'REFUSED', 'AGAIN', 'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'tool_and_note', 'system_prompt',
-           'task_message', 'prompt_message', 'shared', 'iterations_left', 'turn_of', 'Profile', 'feedback', 'confirm',
-           'no_such_name', 'misfit', 'answer_failed']
+           'task_message', 'prompt_message', 'shared', 'iterations_left', 'turn_of', 'Profile', 'feedback',
+           'now_its_own', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SMALL_PROMPT = """\
@@ -201,12 +201,24 @@ def feedback(blocks: Sequence[CodeBlock],  # the blocks that ran
     if skipped: parts.append(f"({skipped} more block{'s' * (skipped > 1)} did not run, because this one failed.)")
     return "\n\n".join(part for part in [*parts, *notes] if part)
 
+_IN_PLACE = {"pandas.DataFrame": ", as in {0}.drop(..., inplace=True)", "list": ", as in {0}[:] = ...",
+             "dict": ", as in {0}.update(...)"}
+_FIXED = "str", "bytes", "int", "float", "bool", "complex", "tuple", "frozenset", "NoneType"
+
+def now_its_own(name: str, kind: str) -> str:
+    "Tell of a name that the code has rebound for itself only; for the user it is an object of type `kind`."
+    said = f"`{name}` is now your own object; the user's `{name}` is as it was."
+    if kind in _FIXED: return said
+    how = _IN_PLACE.get(kind, "").format(name)
+    return f"{said} To change the user's: `del {name}`, then change `{name}` in place{how}."
+
 def _outcome(block: CodeBlock) -> str:
     "What one block did, in words for the model."
     r = block.result
     parts = [f"(The user changed your code. This ran:\n{r.ran})"] if r.ran else []
     parts += [r.stdout.rstrip("\n"), r.shown, r.stderr and f"stderr:\n{r.stderr.rstrip()}", (r.error or "").rstrip()]
     if r.restored: parts.append(f"({', '.join(r.restored)}: reserved, put back to what it was. Use another name.)")
+    parts += [f"({now_its_own(name, kind)})" for name, kind in r.rebound.items()]
     return clip("\n".join(p for p in parts if p), 6_000, 2_000) or "(the code ran and printed nothing)"
 
 # %% ../nbs/19_prompts.ipynb #93bd1298

@@ -126,6 +126,8 @@ class CodeResult:
     restored: tuple[str, ...] = ()       # reserved names it had overwritten, put back after it
     interrupted: bool = False            # True if Ctrl-C stopped it; the fields above have what it did until then
     ran: str | None = None               # the code that ran instead, if the user changed it; "" if they refused it
+    rebound: dict[str, str] = field(default_factory=dict)  # names of the user's that it bound for itself only, and the
+                                                           # types of what these are for the user
 
     @property
     def shown(self) -> str:

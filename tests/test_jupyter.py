@@ -75,6 +75,47 @@ def test_share_listed_gives_back_what_was_listed(k):
     assert k.value("(df, top, mine, c.shown)") == ([1, 3, 9], 3, "mine", "0")
     assert k.value("(_last.changes.withheld, list(_last.changes.added))") == ({"mine": 0}, ["top"])
 
+MODES = ["{}", "BACK", "READ", "only('df')", "BOTH", "only('df', sync_to_user_ns=True)"]
+
+@pytest.mark.parametrize("mode", MODES)
+def test_names_that_can_be_read_are_shown(k, mode):
+    look = """print([n for n in ('df', 'api_key', 'mine', 'context', 'FINAL', 'llm_query') if n in globals()])
+print(['df' in names for names in (locals(), vars(), dir(), SHOW_VARS(), globals().keys(), list(globals()))], len(globals()) == len(dir()))
+def inside(n): return sorted(locals()), sorted(vars()), dir(), 'df' in globals()
+print(inside(1), 'append' in dir([]), vars(inside) == {})
+globals()['new'] = 2
+print(new, globals().get('df'), globals().get('gone'))"""
+    k.ok(f"df, api_key = [3, 1], 'not shared'\nr = run('mine = 1', {look!r}, **{mode})[1]")
+    df, key = mode not in ("{}", "BACK"), mode in ("READ", "BOTH")
+    names = ["df"] * df + ["api_key"] * key + ["mine", "context", "FINAL", "llm_query"]
+    assert k.value("r.stdout.splitlines()") == [
+        str(names), f"{[df] * 6} True", f"{(['n'], ['n'], ['n'], df)} True True", f"2 {[3, 1] if df else None} None"]
+    assert k.value("'new' in globals()") == (mode not in ("{}", "READ", "only('df')"))
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_name_that_is_rebound_and_not_passed_on_is_told_once(k, mode):
+    k.ok(f"df = [3, 1, 2]\na, b = run('df = sorted(df)', 'df = df[1:]', question='Sort it.', **{mode})")
+    reads, passed = mode not in ("{}", "BACK"), mode in ("BOTH", "only('df', sync_to_user_ns=True)")
+    if not reads: assert "NameError" in k.value("a.error")
+    told = reads and not passed
+    assert k.value("(a.rebound, b.rebound, _last.changes.withheld)") == ({"df": "list"} if told else {}, {}, {"df": [2, 3]} if told else {})
+    assert k.value("df") == ([2, 3] if passed else [3, 1, 2])
+    says = "`df` is now your own object; the user's `df` is as it was. To change the user's: `del df`, then change `df` in place, as in df[:] = ..."
+    assert k.value(f"str(_last.messages).count({says!r})") == told
+    assert k.value("'rebound by the model, not passed on' in repr(_last.changes)") == told
+    assert k.value("'rebound by the model, not passed on' in _last.changes._repr_html_()") == told
+
+def test_what_counts_as_rebound(k):
+    k.ok("i, n, rows, told, back = 7, 8, [1], 'a', [2]\nimport json")
+    k.ok("""r = run('import json\\nfor i in range(3): n = i\\nrows += [2]\\ntold = "b"\\nback = back * 2\\ndel back', question='What is told?', **READ)[0]""")
+    assert k.value("(r.error, r.rebound, _last.changes.withheld, rows)") == (None, {"told": "str"}, {"told": "b"}, [1, 2])
+    k.ok("r = run('n += 1', 'n', **READ)")
+    assert k.value("(r[0].rebound, r[1].shown, n)") == ({"n": "int"}, "9", 8)
+
+def test_an_object_reached_through_globals_is_looked_at(k):
+    k.ok("stock = dict(plums=1)\nrun('globals()[\"stock\"][\"plums\"] = 5', **only('stock'))")
+    assert k.value("(stock, list(_last.changes.modified), _last.undo().restored, stock)") == ({"plums": 1}, ["stock"], ["stock"], {"plums": 1})
+
 # -- yours stays yours
 
 @pytest.mark.parametrize("mode", ["{}", "BACK", "READ", "BOTH", "only('df')", "only('df', sync_to_user_ns=True)"])

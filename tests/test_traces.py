@@ -833,6 +833,28 @@ def test_a_variable_that_only_the_answer_names_can_be_supplied(tmp_path):
     said = subprocess.run([sys.executable, "-c", textwrap.dedent(ONLY_IN_ANSWER), tmp_path], capture_output=True, text=True, check=True).stdout
     assert said == "{'heights': 'which only the answer names'} the answer needs heights (which only the answer names)\n{} equal\n" * 3
 
+LISTS_NAMES = """
+    import sys
+    from IPython.core.interactiveshell import InteractiveShell
+    from rlm import RLM
+    from rlm.lm import ScriptedLM
+    from rlm.logger import RLMLogger
+    InteractiveShell.instance().user_ns |= {"heights": [1, 2], "weights": [3], "api_key": "not shared"}
+    code = "print('heights' in globals(), 'api_key' in globals(), globals()['heights'], SHOW_VARS(), [n for n in dir() if n[0] != '_'])"
+    answer = "heights = heights + [3]; FINAL(len(globals()['heights']))"
+    lm = ScriptedLM([f"```repl\\n{code}\\n```", f"```repl\\n{answer}\\n```"])
+    kwargs = dict(sync_from_user_ns=True, sync_vars=["heights", "weights"])
+    print(RLM(lm, logger=RLMLogger(sys.argv[1]), verbose=False, environment="jupyter", environment_kwargs=kwargs).completion("Go on.").messages)
+"""
+
+@pytest.mark.slow
+def test_a_block_that_lists_names_replays(tmp_path):
+    said = subprocess.run([sys.executable, "-c", textwrap.dedent(LISTS_NAMES), tmp_path], check=True, capture_output=True, text=True).stdout
+    assert "True False [1, 2] context: str\\nheights: list\\nweights: list ['context', 'heights', 'weights']" in said
+    log, = tmp_path.glob("*.jsonl")
+    (tmp_path / "it.ipynb").write_text(trace_notebook(log))
+    assert list(verify(tmp_path / "it.ipynb").values()) == ["equal"]
+
 def test_a_backend_that_replays_asks_for_the_data(tmp_path):
     result, logger, _ = run(tmp_path, block("x = 3"), "FINAL(ok ok)", context=Table(1, 2))
     with pytest.raises(ReplayDivergenceError, match=r"The run had data; ask with it: completion\(question, context=...\)"): RLM(replay(logger.path), verbose=False).completion("Go on.")

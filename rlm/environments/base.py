@@ -79,6 +79,7 @@ class BaseEnvironment:
     approve: Callable[[str], str | None] | None = None  # from a block to the code to run, or None to refuse it
     own = property(lambda self: self.namespace, doc="The names that are the code's alone.")
     _capture = property(lambda self: self._captures[0])  # of the run under way
+    _rebound: Mapping[str, str] = {}  # names of the user's that this block has bound for itself only, and their types
 
     def __init__(self, namespace: dict[str, Any],  # what the code sees and binds
                  show_values: bool = True):        # show in tracebacks what names stood for
@@ -172,7 +173,7 @@ def _perform(self: BaseEnvironment, source: str,  # the code
             if tried.interrupted: answer = None
             result = CodeResult(*written, outputs + tried.outputs, None if answer else tried.error, answer=answer,
                                 interrupted=tried.interrupted, restored=restored,
-                                execution_time=time.perf_counter() - began)
+                                rebound=dict(self._rebound), execution_time=time.perf_counter() - began)
     except KeyboardInterrupt: result = replace(result, interrupted=True)
     except Stopped as e: result = replace(result, error=f"Stopped: {e}")
     return result
@@ -185,7 +186,8 @@ def _attempt(self: BaseEnvironment, source: str, name: str, use: Callable, gate:
         try:
             filename = remember_source(source, f"<{self.task.label} {name}>")
             self._files.add(filename)
-            outputs = use(run_block(self._compile(source, filename), self.namespace, self._loop))
+            self._codes = self._compile(source, filename)
+            outputs = use(run_block(self._codes, self.namespace, self._loop))
             self._take_answer_dict(True)
             return CodeResult(outputs=outputs)
         except BaseException as e:
@@ -217,6 +219,7 @@ def _prepare(self: BaseEnvironment, source: str) -> None:
     self._capture.reclaim |= {stream for stream in ("stdin", "stdout", "stderr") if stream in source}
     self.namespace.pop("__warningregistry__", None)  # so that a warning is shown in every block that causes it
     self._slot.answer, self._slot.open = None, True
+    self._codes = []
     self._changes.before_block(source, self._users_objects, self._parse)
 
 @patch

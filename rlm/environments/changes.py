@@ -177,7 +177,8 @@ def _rows(self: Changes) -> list[tuple[str, str, str, str]]:
     "For each change: the name, what happened to it, and how it looked before and after."
     kinds = "added", "rebound", "deleted"
     rows = [(name, kind, *looks) for kind in kinds for name, looks in self._looks(kind).items()]
-    rows += [(name, "withheld", "yours stayed", _look(name, value)) for name, value in self.withheld.items()]
+    apart = "rebound by the model, not passed on", "yours stayed"
+    rows += [(name, *apart, _look(name, value)) for name, value in self.withheld.items()]
     rows += [(name, "modified", *looks) for name, looks in self.modified.items()]
     return rows + [(name, "could not be checked", look, "") for name, look in self.unchecked.items()]
 
@@ -203,11 +204,17 @@ def _repr_html_(self: Changes):
 # %% ../../nbs/environments/08_changes.ipynb #86bf5882
 def _handed_on(node: ast.AST | None) -> Iterator[str]:
     "Names whose objects, or parts of them, an expression may hand on. What calls are given, `may_change` finds itself."
-    if isinstance(node, ast.Name): yield node.id
+    if name := getattr(node, "id", "") or _looked_up(node): yield name
     elif not isinstance(node, (ast.Call, ast.Compare, ast.JoinedStr, type(None))):
         looked_at = getattr(node, "test", None), getattr(node, "slice", None)
         for part in ast.iter_child_nodes(node):
             if part not in looked_at: yield from _handed_on(part)
+
+def _looked_up(node: ast.AST) -> str:
+    "The name in `globals()['name']`; empty in other code."
+    match node:
+        case ast.Subscript(ast.Call(ast.Name("globals" | "locals" | "vars"), []), ast.Constant(str() as name)): return name
+    return ""
 
 _HARMLESS = set("print display len sum repr str type isinstance bool int float abs round any all id hash format "
                 "SHOW_VARS llm_query llm_query_batched".split())

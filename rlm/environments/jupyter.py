@@ -19,9 +19,9 @@ from .base import MAY_COVER, RESERVED, BaseEnvironment, Surroundings, Task
 from .changes import MISSING, Changes
 from .local import LocalEnvironment
 from .sharing import (RIGHT_CALL, GivenNames, ReadThrough, SharedNames, SyncMode, can_be_given,
-                                      is_library, sync_mode)
+                                      is_library, reads_first, sync_mode)
 from .shell import InShell, cell_tree, find_shell
-from ..text import looks_secret, names_in
+from ..text import looks_secret, names_in, type_name
 from ..types import CodeResult, ConfigurationError
 
 # %% auto #0
@@ -84,7 +84,9 @@ def _shared(self: InKernel, question: str) -> dict[str, Any]:
 def _inputs(self: InKernel, code: str) -> dict[str, Any]:
     "Variables of the user's that this block or an earlier one names, and that the code does not have itself."
     self._words |= dict.fromkeys(names_in(code))
-    return {n: self.theirs[n] for n in self._words if n in self.theirs and n not in self.own}
+    lists_all = self._words.keys() & {"SHOW_VARS", "globals", "locals", "vars", "dir"}
+    words = [*self._words, *(self.mode.names or ())] if lists_all else self._words
+    return {n: self.theirs[n] for n in words if n in self.theirs and n not in self.own}
 
 @patch
 def _hint(self: InKernel, question: str) -> str:
@@ -104,7 +106,7 @@ class PrivateNamespace(InKernel, LocalEnvironment):
 
     def _prepare(self, source: str) -> None:
         super()._prepare(source)
-        self._own_before = dict(self.namespace)
+        self._own_before, self._rebound = dict(self.namespace), {}
         found = self._fixed["__builtins__"]
         found |= vars(builtins) | self.helpers | {"get_ipython": find_shell}
         for name in (vars(builtins).keys() | {"answer"}) & self.user_ns.keys():
@@ -115,6 +117,7 @@ class PrivateNamespace(InKernel, LocalEnvironment):
         lost = {n: x for n, x in self._users_before.items() if n not in self.user_ns}
         self.user_ns.update(lost)
         if self.mode.writes: self._give_back()
+        elif self.mode.reads: self._note_own()
         return restored + list(lost)[:20]
 
     def _give_back(self) -> None:
@@ -129,6 +132,19 @@ class PrivateNamespace(InKernel, LocalEnvironment):
         for name in self._own_before.keys() - self.namespace.keys() - self.listed:
             before = self.user_ns.get(name, MISSING)
             if self._given.take_back(name): self._changes.note(name, before, MISSING)
+
+# %% ../../nbs/environments/09_jupyter.ipynb #c2a58508
+@patch
+def _note_own(self: PrivateNamespace) -> None:
+    "Note the user's names that the block has bound to objects of its own."
+    apart, known = self._changes.withheld, {*self.listed, *names_in(self.task.question)}
+    for name in apart.keys() - self.namespace.keys(): del apart[name]
+    for name, value in self.namespace.items():
+        theirs = self.theirs.get(name, value)
+        if theirs is value or self._own_before.get(name, MISSING) is value: continue
+        if name in known or name in apart or reads_first(self._codes, name):
+            if name not in apart: self._rebound[name] = type_name(theirs)
+            apart[name] = value
 
 # %% ../../nbs/environments/09_jupyter.ipynb #84cc21ac
 class UserNamespace(InKernel, BaseEnvironment):

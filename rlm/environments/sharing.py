@@ -4,12 +4,12 @@
 
 # %% ../../nbs/environments/07_sharing.ipynb #2819edd6
 from __future__ import annotations
-import ast, builtins, linecache, math, sys
+import ast, builtins, dis, linecache, math, sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from traceback import walk_tb
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 from .changes import MISSING
@@ -17,8 +17,8 @@ from .shell import cell_tree
 from ..types import ConfigurationError
 
 # %% auto #0
-__all__ = ['RIGHT_CALL', 'Place', 'SyncMode', 'sync_mode', 'SharedNames', 'ReadThrough', 'bound_names', 'CellNames', 'GivenNames',
-           'can_be_given', 'is_library']
+__all__ = ['RIGHT_CALL', 'Place', 'SyncMode', 'sync_mode', 'SharedNames', 'ReadThrough', 'reads_first', 'bound_names',
+           'CellNames', 'GivenNames', 'can_be_given', 'is_library']
 
 # %% ../../nbs/environments/07_sharing.ipynb #a9844cb0
 @dataclass(frozen=True, repr=False)
@@ -82,6 +82,14 @@ class ReadThrough(dict):
         self.further = further
     def __missing__(self, name: str) -> Any:
         return self.further[name] if name in self.further else vars(builtins)[name]
+
+# %% ../../nbs/environments/07_sharing.ipynb #f34b8046
+def reads_first(codes: Iterable[CodeType],  # the compiled parts of a block
+                name: str,
+               ) -> bool:
+    "Whether code outside of functions takes the value of `name` before it binds it."
+    steps = (i.opname for code in codes for i in dis.get_instructions(code) if i.argval == name)
+    return next((step for step in steps if step.endswith(("_NAME", "_GLOBAL"))), "").startswith("LOAD")
 
 # %% ../../nbs/environments/07_sharing.ipynb #06d58c59
 Place = tuple[float, float]  # line and column in a cell
