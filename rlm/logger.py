@@ -99,7 +99,8 @@ def replace_file(path: Path, text: str) -> None:
 @patch
 def _context(self: RLMLogger, e: RunStarted) -> dict:
     "The data of a run as an entry has it: in the line, beside the log, or as missing."
-    context = without(_written(e.context), e.secrets) if e.has_context else None
+    brought = e.has_context and not e.settings.data_of
+    context = without(_written(e.context), e.secrets) if brought else None
     if self.path is None or "value" not in (context or ()): return {"context": context}
     value = context["value"]
     kind, text = ("txt", value) if type(value) is str else ("json", json.dumps(value))
@@ -213,14 +214,14 @@ class LoggedRun:
     metadata: dict           # the line with which it begins
     settings: RunSettings    # how it was set up
     prompt: str              # the question
-    context: dict | None     # the data: `{"value": ...}` or `{"missing": True, ...}`; None where the question was all
+    context: dict | None     # the data it brought: `{"value": ...}` or `{"missing": True, ...}`; None for none
     result: RLMChatCompletion = field(repr=False)  # the run itself
     blocks: tuple = field(default=(), repr=False)  # its blocks, each with what a replay has to know before it
     cleaned: bool = False    # credentials were removed from its lines
 
     @property
     def payload(self) -> Any:
-        "What its code found as `context`; a `Missing` where the log does not have it."
+        "The data that it brought, or else its question; a `Missing` where the log does not have it."
         if self.context is None: return self.prompt
         return Missing(_why(self.context)) if self.context.get("missing") else self.context["value"]
 

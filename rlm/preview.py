@@ -13,7 +13,7 @@ from typing import Any
 from .text import BRIEF, bounded_repr, brief, clip, fenced, looks_secret, type_name
 
 # %% auto #0
-__all__ = ['signature', 'describe', 'first_rows', 'shows_whole', 'describe_all', 'path_hint']
+__all__ = ['signature', 'describe', 'first_rows', 'shows_whole', 'describe_all', 'mention', 'mention_all', 'path_hint']
 
 # %% ../nbs/18_preview.ipynb #747fc66f
 def _count(n: int, what: str) -> str: return f"{n:,} {what}{'s' * (n != 1)}"
@@ -146,6 +146,25 @@ def describe_all(variables: Mapping[str, Any],       # name -> object, the most 
         left -= len(entry) + 1
     more = len(variables) - len(entries)
     return "\n".join(entries + ([f"… and {more:,} more variables; SHOW_VARS() lists them"] if more else []))
+
+# %% ../nbs/18_preview.ipynb #67e71a5e
+def mention(name: str, x: Any) -> str:
+    "A variable in a few words: its name, type and size."
+    try: size = clip(re.split(r"; |, (?!\d)", _size(x))[0], 40, 0)
+    except Exception: size = ""  # an object that can't be asked
+    return f"{name} ({', '.join(filter(None, [type_name(x).rpartition('.')[2], size]))})"
+
+def mention_all(variables: Mapping[str, Any],  # name -> object, the most important first
+                limit: int = 400,              # characters
+               ) -> str:
+    "All variables in a line."
+    mentioned = []
+    for name, x in variables.items():
+        mentioned.append(mention(name, x))
+        limit -= len(mentioned[-1]) + 2
+        if limit < 0: break
+    more = len(variables) - len(mentioned)
+    return ", ".join(mentioned) + (f" and {more:,} more; SHOW_VARS() lists them" if more else "")
 
 # %% ../nbs/18_preview.ipynb #b4bad5cd
 def path_hint(x: Any) -> str:

@@ -14,8 +14,8 @@ from .types import CodeBlock
 # %% auto #0
 __all__ = ['SMALL_PROMPT', 'SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'RLMS_PROMPT', 'PROFILES', 'NOTHING_TO_RUN', 'CUT',
            'FAILED', 'REFUSED', 'AGAIN', 'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'tool_and_note', 'system_prompt',
-           'task_message', 'prompt_message', 'shared', 'iterations_left', 'turn_of', 'Profile', 'feedback',
-           'now_its_own', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
+           'task_message', 'still_there', 'prompt_message', 'shared', 'iterations_left', 'turn_of', 'Profile',
+           'feedback', 'now_its_own', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SMALL_PROMPT = """\
@@ -61,7 +61,7 @@ you have seen, or what you need not see."""
 # %% ../nbs/19_prompts.ipynb #4b3dd7e9
 SESSION = """\
 - session_history: the earlier questions of this conversation with your answers. session_context_0, \
-session_context_1, ...: the data or text of each; `context` is the latest.
+session_context_1, ...: the data or text of each; `context` is the latest data.
 """
 RECURSION = """\
 - rlm_query(prompt, context=x): like llm_query, but answered by a model with a REPL of its own, where x (any object) \
@@ -95,6 +95,11 @@ def task_message(question: str,  # what to do, in words
     "The user message that opens a run."
     have = f"Variables in the REPL:\n{previews}\n\n" if previews else ""
     return {"role": "user", "content": f"{have}Task: {question}"}
+
+# %% ../nbs/19_prompts.ipynb #1f07d341
+def still_there(mentioned: str) -> str:
+    "What a later question of a session begins with: the variables from before, from `mention_all`."
+    return mentioned and f"Still in the REPL: {mentioned}"
 
 # %% ../nbs/19_prompts.ipynb #40c0c523
 def prompt_message(prompt: str,            # task and data in one

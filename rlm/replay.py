@@ -154,7 +154,7 @@ def _data(run: LoggedRun, runs: dict[str, LoggedRun], contexts: dict[str, Any]) 
     while (before := turns[0].settings.continues) in runs.keys() - {t.id for t in turns}: turns.insert(0, runs[before])
     for turn in turns:
         if turn.id not in contexts: contexts[turn.id] = _copy(turn.payload)
-    data = {"context": contexts[run.id]}
+    data = {"context": contexts.get(run.settings.data_of or run.id, Missing("the data of an earlier turn"))}
     if run.settings.session:
         history = [contexts[turn.id] for turn in turns]
         data |= {f"session_context_{i}": x for i, x in enumerate(history)}

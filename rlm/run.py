@@ -23,15 +23,15 @@ from .events import ModelAsked, ModelReplied, Notice, RunEnded, RunStarted
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
 from .output_type import OutputType
-from .preview import describe_all, path_hint, shows_whole
+from .preview import describe_all, mention_all, path_hint, shows_whole
 from .subcalls import SubCalls
 from .text import names_in, sendable, without
 from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCompletion, RLMError, RunSettings,
                        cleaned)
 
 # %% auto #0
-__all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'make_call', 'first_messages', 'opening', 'opens_repls', 'told_all',
-           'Run', 'result_of', 'stop_reason_of', 'answer_in', 'answer_once', 'repl_for']
+__all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'is_shown_whole', 'make_call', 'first_messages', 'opening', 'earlier',
+           'opens_repls', 'told_all', 'Run', 'result_of', 'stop_reason_of', 'answer_in', 'answer_once', 'repl_for']
 
 # %% ../nbs/13_run.ipynb #1127309e
 class _NoContext:
@@ -64,6 +64,11 @@ class Past:
     names: dict[str, Any] = field(default_factory=dict)  # its variables in the REPL
     reminder: str = ""                                   # what the model has to be told before the question
     previous: RLMChatCompletion | None = None            # the turn before
+    data: dict[str, Any] = field(default_factory=dict)   # the data that earlier turns brought, by name
+    data_of: str = ""                                    # the run of the last turn that brought any
+
+    @property
+    def context(self) -> Any: return next(reversed(self.data.values()), NO_CONTEXT)
 
 @dataclass(frozen=True)
 class Call:
@@ -79,9 +84,19 @@ class Call:
     emit_above: Callable | None = None     # of a child: the run above, which tells of its sub-calls
 
     @property
+    def brings(self) -> bool:
+        "Whether it comes with data, or is itself too long to be shown whole, which is the same."
+        return self.context is not NO_CONTEXT or not is_shown_whole(self.question)
+
+    @property
     def data(self) -> dict[str, Any]:
-        "What it brings to the REPL, by name."
-        return {"context": self.question if self.context is NO_CONTEXT else self.context} | self.past.names
+        "What it brings to the REPL, by name. Without data `context` stays what an earlier turn brought."
+        context = self.context if self.brings else self.past.context
+        return {"context": self.question if context is NO_CONTEXT else context} | self.past.names
+
+def is_shown_whole(question: str) -> bool:
+    "True if the first request holds all of it."
+    return prompts.prompt_message(question)["content"].endswith(question)
 
 def make_call(rlm: RLM, prompt: Any, context: Any, root_prompt: str | None, output_type: Any, **more) -> Call:
     "The question and all that comes with it. Raises `ConfigurationError` where the arguments are no question."
@@ -103,7 +118,8 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     if data: task = prompts.task_message(question, previews)
     else: task = prompts.prompt_message(question, name, previews)
     before = list(past.messages) or opening(rlm, call, found)
-    told = [past.reminder, task["content"], call.output_type.told if call.output_type else "",
+    still = prompts.still_there(mention_all({n: x for n, x in earlier(call, found).items() if n not in there}))
+    told = [past.reminder, still, task["content"], call.output_type.told if call.output_type else "",
             rlm.profile.turn(1, rlm.max_iterations)]
     messages = [*before, task | {"content": "\n\n".join(filter(None, told))}]
     return without([m | {"content": sendable(m["content"])} for m in messages], call.ledger.secrets)
@@ -117,6 +133,14 @@ def opening(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     example = rlm.profile.example if found.system_prompt is None else ()  # it is Python
     return [{"role": "system", "content": system}, *example]
 
+def earlier(call: Call, found: Surroundings) -> dict[str, Any]:
+    "What a later question of a session finds in the REPL: the data of earlier turns, and what their code has bound."
+    context, past = call.data["context"], call.past
+    data = {name: x for name, x in past.data.items() if x is not context}
+    if past.data and not call.brings: data = {"context": context} | data
+    data = {found.names.get(name, name): x for name, x in data.items()}
+    return data | dict(reversed(found.own.items())) if past.messages else {}
+
 def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
     "Whether `rlm_query` opens another REPL there."
     return ledger.depth + 1 < rlm.max_depth
@@ -124,7 +148,7 @@ def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
 def told_all(rlm: RLM, call: Call, found: Surroundings) -> bool:
     "True if the first request holds all of the data, and the question is about no other."
     if set(names_in(call.question)) & found.shared.keys(): return False
-    if call.context is NO_CONTEXT: return prompts.prompt_message(call.question)["content"].endswith(call.question)
+    if call.context is NO_CONTEXT: return is_shown_whole(call.question)
     return rlm.show_values and shows_whole(call.context)
 
 # %% ../nbs/13_run.ipynb #3431da4a
@@ -250,14 +274,16 @@ def _child(self: Run, prompt: str, context: Any, lm: LM) -> RLMChatCompletion:
 def _tell_start(self: Run) -> None:
     "Announce the run, and what the user may want to know before it."
     rlm, call = self.rlm, self.call
-    past, has_context = call.past, call.context is not NO_CONTEXT
+    past, carried = call.past, bool(call.past.data) and not call.brings
+    has_context = carried or call.context is not NO_CONTEXT
     settings = RunSettings(
         rlm.environment, rlm.environment_kwargs, rlm.persistent, tuple(rlm.tools),
         tuple(name_of(sub_lm_of(lm)) for lm in rlm.lms), trait(rlm.lm, "sampling"), self.repl, session=bool(past.names),
-        continues=past.previous.id if past.previous else "", names=self.held.surroundings.names)
+        continues=past.previous.id if past.previous else "", names=self.held.surroundings.names,
+        data_of=past.data_of if carried else "")
     self.emit(RunStarted(
         call.question, name_of(rlm.lm), rlm.max_iterations, self.id, tuple(self.trajectory.messages),
-        len(past.messages), call.context if has_context else None, has_context, settings, self.ledger.secrets))
+        len(past.messages), call.data["context"] if has_context else None, has_context, settings, self.ledger.secrets))
     for hint in (self.held.surroundings.hint, path_hint(call.context)):
         if hint: self.emit(Notice(hint))
 

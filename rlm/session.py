@@ -25,7 +25,8 @@ class Session:
         self.rlm = rlm
         self._repl = rlm.repl or rlm.new_repl()
         self._results: list[RLMChatCompletion] = []
-        self._contexts: list[Any] = []  # the data of each turn
+        self._contexts: list[Any] = []  # the data of each turn, or its question
+        self._brought: dict[int, str] = {}  # turns that brought data, and their runs
         self._lock = threading.Lock()   # held by the turn under way
 
     @takes_no_other
@@ -57,9 +58,10 @@ def _past(self: Session, contexts: list[Any]) -> Past:
     names = {f"session_context_{i}": data for i, data in enumerate(contexts)} | {"context_history": [*contexts]}
     names["session_history"] = [{"prompt": r.prompt, "response": r.response} for r in self._results]
     if not self._results: return Past(names=names)
+    data = {f"session_context_{i}": contexts[i] for i in self._brought}
     last = self._results[-1]
     reminder = f"Your answer was: {clip(last.response, 2_000, 500)}" if last.computed else ""
-    return Past(last.messages, names, reminder, last)
+    return Past(last.messages, names, reminder, last, data, next(reversed(self._brought.values()), ""))
 
 # %% ../nbs/02_session.ipynb #a9a6d6fb
 @patch
@@ -72,6 +74,7 @@ def turn(self: Session, call: Call) -> Generator[None, None, RLMChatCompletion]:
         result = yield from answer_in(self._repl, self.rlm, replace(call, past=self._past(contexts)))
         self._results.append(result)
         self._contexts = contexts
+        if call.brings: self._brought[len(self) - 1] = result.id
         return result
 
 @patch
@@ -80,7 +83,7 @@ def reset(self: Session) -> None:
     refuse_own_code(self.rlm)
     self._repl.refuse_to_wait()
     with self._lock:
-        self._results, self._contexts = [], []
+        self._results, self._contexts, self._brought = [], [], {}
         if self._repl is self.rlm.repl or self.rlm.closed: return
         self._repl.close()
         self._repl = self.rlm.new_repl()

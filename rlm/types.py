@@ -175,6 +175,7 @@ class RunSettings:
     repl: str = ""                 # the REPL's name, the same for all runs that work in it
     session: bool = False          # it is a turn of a session
     continues: str = ""            # the run of the turn before
+    data_of: str = ""              # the run of the turn that brought its `context`, where that was an earlier one
     names: dict[str, str] = field(default_factory=dict)  # of data that goes by another name in the REPL: its name
 
 # %% ../nbs/15_types.ipynb #b62577e1

@@ -116,6 +116,13 @@ def test_an_object_reached_through_globals_is_looked_at(k):
     k.ok("stock = dict(plums=1)\nrun('globals()[\"stock\"][\"plums\"] = 5', **only('stock'))")
     assert k.value("(stock, list(_last.changes.modified), _last.undo().restored, stock)") == ({"plums": 1}, ["stock"], ["stock"], {"plums": 1})
 
+def test_a_follow_up_mentions_what_the_run_has_made(k):
+    for mode, mine in ("BOTH", "rlm_context"), ("BACK", "context"):
+        k.ok(f"""context = 'mine'
+session = scripted('made = [1]\\nFINAL(1)', 'FINAL(made)', **{mode}).start_session()
+session.chat('Make it.', context=dict(a=1)); result = session.chat('Go on.'); del made""")
+        assert k.value("result.messages[-2]['content']").endswith(f"Still in the REPL: {mine} (dict, 1 key), made (list, 1 item of int)\n\nTask: Go on.")
+
 # -- yours stays yours
 
 @pytest.mark.parametrize("mode", ["{}", "BACK", "READ", "BOTH", "only('df')", "only('df', sync_to_user_ns=True)"])

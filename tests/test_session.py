@@ -8,7 +8,7 @@ from rlm.environments.base import RESERVED
 from rlm.environments.local import LocalEnvironment
 from rlm.environments.stopping import InterruptGate
 from rlm.lm import ScriptedLM
-from rlm.logger import RLMLogger
+from rlm.logger import RLMLogger, read_log
 from rlm.types import *
 from server import ChatServer, Http
 from test_completion import rlm_for, scripted
@@ -63,7 +63,7 @@ def test_a_computed_answer_is_told_at_the_next_turn_only():
     session = scripted(block("x = 21\nFINAL(x * 2)"), "FINAL(It was 42.)", "FINAL(bye bye)").start_session()
     for q in ("One?", "Two?", "Three?"): session.chat(q)
     told = [m["content"] for m in session[-1].messages if m["role"] == "user" and "Task: " in m["content"]]
-    assert told[-2:] == ["Your answer was: 42\n\nTask: Two?", "Task: Three?"]
+    assert told[-2:] == ["Your answer was: 42\n\nStill in the REPL: x (int)\n\nTask: Two?", "Still in the REPL: x (int)\n\nTask: Three?"]
 
 def test_a_completion_between_turns_is_not_part_of_the_conversation():
     rlm = scripted("FINAL(Blue)", "FINAL(Seven)", "FINAL(Because.)")
@@ -78,7 +78,59 @@ def test_previews_of_later_turns_are_of_what_the_question_names():
     session = rlm.start_session()
     for q in ("Set them.", "How long is alpha?"): session.chat(q)
     last = [m["content"] for m in session[-1].messages if m["role"] == "user" and "Task" in m["content"]][-1]
-    assert "alpha: list" in last and "beta" not in last
+    assert "alpha: list" in last and "beta: " not in last and "Still in the REPL: beta (int)" in last
+
+def found(session, question, **kw) -> list:
+    "What the code of the next turn finds, and the last message that the turn begins with."
+    result = session.chat(question, **kw)
+    return [result.value, [m["content"] for m in result.messages if "Task: " in m["content"]][-1]]
+
+def test_context_stays_the_last_data():
+    look = block("FINAL([context, session_context_0])")
+    session = scripted(look, look, LMServerError("down"), look, look, look, look).start_session()
+    assert found(session, "Hello.") == [["Hello.", "Hello."], "Task: Hello."]
+    assert found(session, "Hello again.")[0] == ["Hello again.", "Hello."]
+    with pytest.raises(LMServerError): session.chat("Look.", context=["lost"])
+    assert found(session, "Look.", context=["a", "b"])[0] == [["a", "b"], "Hello."]
+    value, told = found(session, "What is in it?")
+    assert value == [["a", "b"], "Hello."] and told.endswith("Still in the REPL: context (list, 2 items of str)\n\nTask: What is in it?")
+    told = found(session, "And here?", context={"c": 1})[1]
+    assert "context: dict, 1 key" in told and "Still in the REPL: session_context_2 (list, 2 items of str)\n\nVariables" in told
+    value, told = found(session, "So?")
+    assert value[0] == {"c": 1} and "REPL: context (dict, 1 key), session_context_2 (list, 2 items of str)\n\nTask: So?" in told
+    session.reset()
+    session.rlm.lm.replies[:0] = [look]
+    assert found(session, "From the start?")[0] == ["From the start?"] * 2
+
+def test_a_prompt_that_is_not_shown_whole_is_data():
+    look, text = block("FINAL(context.count(': ok'))"), "Count what is ok. " + "a: ok\n" * 2_000
+    session = scripted(look, look).start_session()
+    assert (found(session, text)[0], found(session, "How many were ok?")[0]) == (2_000, 2_000)
+
+def test_a_follow_ups_mentions_are_short():
+    many = "; ".join(f"variable_{i} = {i}" for i in range(500))
+    session = scripted(block(f"{many}\ndef add(a, b): return a + b\nimport json\nFINAL(1)"), "FINAL(ok ok)").start_session()
+    session.chat("Set them.", context="some data")
+    told = found(session, "And now?")[1]
+    assert "REPL: context (str, 9 characters, 1 line), add (function), variable_499 (int), " in told and "json" not in told
+    assert len(told) < 600 and " more; SHOW_VARS() lists them\n\nTask" in told
+
+def test_the_log_says_which_data_a_turn_used(tmp_path):
+    heard, logger, text = [], RLMLogger(tmp_path), "line\n" * 10_000
+    def hear(event):
+        logger(event)
+        if type(event).__name__ == "RunStarted": heard.append(event)
+    session = RLM(ScriptedLM([block("context.append(1)\nFINAL(1)")] * 2 + ["FINAL(ok ok)"] * 3), logger=hear, verbose=False).start_session()
+    session.chat("First.", context=[text])
+    session.chat("Second.")
+    session.chat("Third.", context=3)
+    session.chat("Fourth.")
+    ids = [r.id for r in session]
+    assert [e.has_context for e in heard] == [True] * 4 and heard[1].context is heard[0].context and heard[3].context == 3
+    assert [e.settings.data_of for e in heard] == ["", ids[0], "", ids[2]]
+    runs = read_log(logger.path)
+    assert [run.context is None for run in runs] == [False, True, False, True] and runs[1].payload == "Second."
+    assert logger.path.read_text().count("line\\n") < 1_000 and len([*tmp_path.glob("context_*")]) == 1
 
 # -- failing turns
 

@@ -414,6 +414,19 @@ def test_what_a_turn_did_to_its_data_is_there_in_the_next(tmp_path):
     NotebookClient(twice, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert "The same as then." in twice.cells[-1].outputs[0].text
 
+def test_a_turn_without_data_replays_with_that_of_an_earlier_one(tmp_path):
+    codes = "context.append(3)\nFINAL(1)", "FINAL([context, session_context_0 is context])", "context['a'] = 1\nFINAL(2)", "FINAL([context, session_context_1])"
+    logger = RLMLogger(tmp_path)
+    def asked(**kw):
+        session = RLM(verbose=False, **kw).start_session()
+        data = {"First.": [1, 2], "Third.": {}}
+        return [session.chat(q, **({"context": data[q]} if q in data else {})).response for q in ("First.", "Second.", "Third.", "Fourth.")]
+    answers = ["1", "[[1, 2, 3], True]", "2", "[{'a': 1}, 'Second.']"]
+    assert asked(backend=ScriptedLM(list(map(block, codes))), logger=logger) == answers
+    assert asked(backend=replay(logger.path)) == answers
+    (tmp_path / "it.ipynb").write_text(trace_notebook(logger.path))
+    assert list(verify(tmp_path / "it.ipynb").values()) == ["equal"] * 4
+
 def test_a_sub_model_with_another_name(tmp_path):
     "Servers answer in the name of a version, and code asks for the model by its own."
     lm = ScriptedLM([block("print(llm_query('Hm?', model='small'), llm_query('\\ud800', model='small'))\nllm_query('x', model='large')"), "FINAL(ok ok)"], model="large")

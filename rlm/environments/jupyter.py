@@ -15,7 +15,7 @@ from inspect import iscoroutinefunction
 from typing import Any
 from weakref import WeakKeyDictionary
 from fastcore.basics import patch
-from .base import MAY_COVER, RESERVED, BaseEnvironment, Surroundings, Task
+from .base import MAY_COVER, RESERVED, BaseEnvironment, Surroundings, Task, visible_names
 from .changes import MISSING, Changes
 from .local import LocalEnvironment
 from .sharing import (RIGHT_CALL, GivenNames, ReadThrough, SharedNames, SyncMode, can_be_given,
@@ -154,7 +154,13 @@ class UserNamespace(InKernel, BaseEnvironment):
     def __init__(self, mode: SyncMode, approve: Callable | None = None, show_values: bool = True):
         self._brought: dict[str, Any] = {}  # the run's data, by the names that it has here
         self._builtins = dict(vars(builtins))
+        self._made: dict[str, None] = {}  # names that its runs have added
         super().__init__(mode, approve, show_values, namespace=find_shell().user_ns)
+
+    def begin(self, task: Task) -> Surroundings:
+        "Get ready for a run, which also has the variables that earlier runs have added."
+        found = super().begin(task)
+        return replace(found, own=visible_names({n: self.user_ns[n] for n in self._made if n in self.user_ns}))
 
     def _bring(self, data: dict[str, Any]) -> dict[str, str]:
         "Make a run's data and functions available; data goes by another name where the user has that one."
@@ -221,6 +227,7 @@ def end(self: UserNamespace, keep: bool = True) -> Changes:
         old, new = before.get(name, MISSING), after.get(name, MISSING)
         if old is new or name in self.shell.user_ns_hidden or _IPYTHONS.fullmatch(str(name)): continue
         changes.note(name, old, new)
+        if old is MISSING: self._made[name] = None
         if name in self._given.before and new is not MISSING: self._given.renew(name, new)
     return changes
 
