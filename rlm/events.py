@@ -26,7 +26,7 @@ class RunStarted:
     messages: tuple[dict, ...] = ()        # the first request
     earlier: int = 0                       # how many of them belong to earlier turns of a session
     context: Any = None                    # the data, where the question is not all of it
-    has_context: bool = False              # whether there is any; `settings.data_of` tells if an earlier turn brought it
+    has_context: bool = False              # whether there is any, perhaps from an earlier turn (`settings.data_of`)
     settings: RunSettings = RunSettings()  # environment, sampling options and the like
     secrets: tuple[str, ...] = field(default=(), repr=False)  # credentials, for listeners that must not write them
 

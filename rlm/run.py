@@ -98,6 +98,7 @@ def is_shown_whole(question: str) -> bool:
     "True if the first request holds all of it."
     return prompts.prompt_message(question)["content"].endswith(question)
 
+# %% ../nbs/13_run.ipynb #73cf2eb8
 def make_call(rlm: RLM, prompt: Any, context: Any, root_prompt: str | None, output_type: Any, **more) -> Call:
     "The question and all that comes with it. Raises `ConfigurationError` where the arguments are no question."
     question, context = split_prompt(prompt, context, root_prompt)

@@ -83,7 +83,8 @@ def reset(self: Session) -> None:
     refuse_own_code(self.rlm)
     self._repl.refuse_to_wait()
     with self._lock:
-        self._results, self._contexts, self._brought = [], [], {}
+        self._results, self._contexts = [], []
+        self._brought.clear()
         if self._repl is self.rlm.repl or self.rlm.closed: return
         self._repl.close()
         self._repl = self.rlm.new_repl()

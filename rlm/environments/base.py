@@ -49,7 +49,7 @@ class Surroundings:
     hint: str = ""                                        # what to tell the user about variables that it can't read
     calling_thread: bool = False                          # blocks must run on the thread of whoever asks the question
     inputs: Callable[[str], dict[str, Any]] = lambda code: {}  # the user's variables that a block names, for logs
-    passes_on: bool = False                               # a new object that code binds to one of them becomes the user's
+    passes_on: bool = False                               # what code binds to one of them becomes the user's
     system_prompt: str | None = None                      # instead of the library's, which teaches Python
 
 class Environment(Protocol):
@@ -79,7 +79,6 @@ class BaseEnvironment:
     approve: Callable[[str], str | None] | None = None  # from a block to the code to run, or None to refuse it
     own = property(lambda self: self.namespace, doc="The names that are the code's alone.")
     _capture = property(lambda self: self._captures[0])  # of the run under way
-    _rebound: Mapping[str, str] = {}  # names of the user's that this block has bound for itself only, and their types
 
     def __init__(self, namespace: dict[str, Any],  # what the code sees and binds
                  show_values: bool = True):        # show in tracebacks what names stood for
@@ -90,8 +89,8 @@ class BaseEnvironment:
         self._guarded: set[str] = set()  # names that its code may bind, but not keep
         self._slot, self._loop = AnswerSlot(), EventLoop()
         self._told: dict[str, Any] = {}  # the functions that it is told of
-        readable = Readable(self._told, namespace, self.names)
-        self.helpers = repl_helpers(self.names, self._slot) | name_functions(namespace, readable)
+        shown = name_functions(namespace, Readable(self._told, namespace, self.names))
+        self.helpers = repl_helpers(self.names, self._slot) | shown
         self._captures, self._files = [Capture()], set()
         self._changes = Changes()
         self._cleanup = ExitStack()  # refers to nothing that refers to this object, so that it can be collected
@@ -173,7 +172,7 @@ def _perform(self: BaseEnvironment, source: str,  # the code
             if tried.interrupted: answer = None
             result = CodeResult(*written, outputs + tried.outputs, None if answer else tried.error, answer=answer,
                                 interrupted=tried.interrupted, restored=restored,
-                                rebound=dict(self._rebound), execution_time=time.perf_counter() - began)
+                                rebound=self._own_instead(), execution_time=time.perf_counter() - began)
     except KeyboardInterrupt: result = replace(result, interrupted=True)
     except Stopped as e: result = replace(result, error=f"Stopped: {e}")
     return result
@@ -228,6 +227,11 @@ def _put_back(self: BaseEnvironment) -> list[str]:
     bound = [name for name in self._guarded if name in self.namespace]
     for name in bound: del self.namespace[name]
     return sorted(bound)
+
+@patch
+def _own_instead(self: BaseEnvironment) -> dict[str, str]:
+    "Names of the user's that the block has bound for itself only, and what types they are of for the user."
+    return {}
 
 # %% ../../nbs/environments/03_base.ipynb #4a963b84
 @patch

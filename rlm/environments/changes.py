@@ -213,7 +213,8 @@ def _handed_on(node: ast.AST | None) -> Iterator[str]:
 def _looked_up(node: ast.AST) -> str:
     "The name in `globals()['name']`; empty in other code."
     match node:
-        case ast.Subscript(ast.Call(ast.Name("globals" | "locals" | "vars"), []), ast.Constant(str() as name)): return name
+        case ast.Subscript(ast.Call(ast.Name("globals" | "locals" | "vars"), []), ast.Constant(str() as name)):
+            return name
     return ""
 
 _HARMLESS = set("print display len sum repr str type isinstance bool int float abs round any all id hash format "

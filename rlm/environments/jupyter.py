@@ -106,7 +106,7 @@ class PrivateNamespace(InKernel, LocalEnvironment):
 
     def _prepare(self, source: str) -> None:
         super()._prepare(source)
-        self._own_before, self._rebound = dict(self.namespace), {}
+        self._own_before = dict(self.namespace)
         found = self._fixed["__builtins__"]
         found |= vars(builtins) | self.helpers | {"get_ipython": find_shell}
         for name in (vars(builtins).keys() | {"answer"}) & self.user_ns.keys():
@@ -117,7 +117,6 @@ class PrivateNamespace(InKernel, LocalEnvironment):
         lost = {n: x for n, x in self._users_before.items() if n not in self.user_ns}
         self.user_ns.update(lost)
         if self.mode.writes: self._give_back()
-        elif self.mode.reads: self._note_own()
         return restored + list(lost)[:20]
 
     def _give_back(self) -> None:
@@ -135,16 +134,19 @@ class PrivateNamespace(InKernel, LocalEnvironment):
 
 # %% ../../nbs/environments/09_jupyter.ipynb #c2a58508
 @patch
-def _note_own(self: PrivateNamespace) -> None:
-    "Note the user's names that the block has bound to objects of its own."
+def _own_instead(self: PrivateNamespace) -> dict[str, str]:
+    "Note the names of the user's that the block has bound for itself; returns the new ones, and what types they are of."
+    if self.mode.writes: return {}
+    new: dict[str, str] = {}
     apart, known = self._changes.withheld, {*self.listed, *names_in(self.task.question)}
     for name in apart.keys() - self.namespace.keys(): del apart[name]
     for name, value in self.namespace.items():
         theirs = self.theirs.get(name, value)
         if theirs is value or self._own_before.get(name, MISSING) is value: continue
         if name in known or name in apart or reads_first(self._codes, name):
-            if name not in apart: self._rebound[name] = type_name(theirs)
+            if name not in apart: new[name] = type_name(theirs)
             apart[name] = value
+    return new
 
 # %% ../../nbs/environments/09_jupyter.ipynb #84cc21ac
 class UserNamespace(InKernel, BaseEnvironment):
