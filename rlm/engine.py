@@ -74,7 +74,8 @@ def _bound(code: str) -> set[str]:
 # %% ../nbs/14_engine.ipynb #dda6c2e2
 def _shows_something(r: CodeResult) -> bool:
     "True if running the block showed the model something it had not seen; warnings aside."
-    return bool(r.error or r.stdout.strip() or r.outputs or (r.stderr and not only_warnings(r.stderr)))
+    return bool(r.error or r.stdout.strip() or r.outputs or r.rebound
+                or (r.stderr and not only_warnings(r.stderr)))
 
 def _too_early(t: Trajectory, answer: Answer, blocks: list[CodeBlock]) -> str:
     "What to tell a model that answered before its evidence; an empty string if it did not."

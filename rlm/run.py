@@ -30,7 +30,7 @@ from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCo
                        cleaned)
 
 # %% auto #0
-__all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'is_shown_whole', 'make_call', 'first_messages', 'opening', 'earlier',
+__all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'is_shown_whole', 'make_call', 'earlier', 'first_messages', 'opening',
            'opens_repls', 'told_all', 'Run', 'result_of', 'stop_reason_of', 'answer_in', 'answer_once', 'repl_for']
 
 # %% ../nbs/13_run.ipynb #1127309e
@@ -106,6 +106,15 @@ def make_call(rlm: RLM, prompt: Any, context: Any, root_prompt: str | None, outp
     ledger = Ledger(rlm.limits, rlm.max_concurrent_subcalls, secrets=rlm.secrets)
     return Call(without(question, ledger.secrets), context, ledger, wanted, **more)
 
+# %% ../nbs/13_run.ipynb #360fa446
+def earlier(call: Call, found: Surroundings) -> dict[str, Any]:
+    "What a later question of a session finds in the REPL: the data of earlier turns, and what their code has bound."
+    context, past = call.data["context"], call.past
+    data = {name: x for name, x in past.data.items() if x is not context}
+    if past.data and not call.brings: data = {"context": context} | data
+    data = {found.names.get(name, name): x for name, x in data.items()}
+    return data | dict(reversed(found.own.items())) if past.messages else {}
+
 # %% ../nbs/13_run.ipynb #b38ef27d
 def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     "The first request of a run."
@@ -133,14 +142,6 @@ def opening(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
         opens_repls(rlm, call.ledger), rlm.max_concurrent_subcalls)
     example = rlm.profile.example if found.system_prompt is None else ()  # it is Python
     return [{"role": "system", "content": system}, *example]
-
-def earlier(call: Call, found: Surroundings) -> dict[str, Any]:
-    "What a later question of a session finds in the REPL: the data of earlier turns, and what their code has bound."
-    context, past = call.data["context"], call.past
-    data = {name: x for name, x in past.data.items() if x is not context}
-    if past.data and not call.brings: data = {"context": context} | data
-    data = {found.names.get(name, name): x for name, x in data.items()}
-    return data | dict(reversed(found.own.items())) if past.messages else {}
 
 def opens_repls(rlm: RLM, ledger: Ledger) -> bool:
     "Whether `rlm_query` opens another REPL there."

@@ -105,6 +105,20 @@ def test_a_name_that_is_rebound_and_not_passed_on_is_told_once(k, mode):
     assert k.value("'rebound by the model, not passed on' in repr(_last.changes)") == told
     assert k.value("'rebound by the model, not passed on' in _last.changes._repr_html_()") == told
 
+def test_an_answer_beside_code_that_rebinds_waits_until_the_model_was_told(k):
+    k.ok("""df = [3, 1]
+both = block('df = df[1:]') + '\\nFINAL(one is left)'
+rlm = RLM(ScriptedLM([both, "FINAL(yours has two)"]), environment="jupyter", environment_kwargs=only("df"), verbose=False)
+result = rlm.completion("Drop one.")""")
+    assert k.value("(result.response, df)") == ("yours has two", [3, 1])
+
+def test_a_models_own_variable_is_not_described_as_the_users(k):
+    k.ok("""df = [3, 1]
+session = scripted('df = df[1:]', 'FINAL(1)', 'FINAL(df)', **only('df')).start_session()
+session.chat('Look at df.'); result = session.chat('Now df again.')""")
+    told = k.value("result.messages[-2]['content']")
+    assert "df: list, 1 item of int = [1]" in told and "user's" not in told and k.value("result.value") == [1]
+
 def test_what_counts_as_rebound(k):
     k.ok("i, n, rows, told, back = 7, 8, [1], 'a', [2]\nimport json")
     k.ok("""r = run('import json\\nfor i in range(3): n = i\\nrows += [2]\\ntold = "b"\\nback = back * 2\\ndel back', question='What is told?', **READ)[0]""")

@@ -49,7 +49,6 @@ class Surroundings:
     hint: str = ""                                        # what to tell the user about variables that it can't read
     calling_thread: bool = False                          # blocks must run on the thread of whoever asks the question
     inputs: Callable[[str], dict[str, Any]] = lambda code: {}  # the user's variables that a block names, for logs
-    passes_on: bool = False                               # what code binds to one of them becomes the user's
     system_prompt: str | None = None                      # instead of the library's, which teaches Python
 
 class Environment(Protocol):

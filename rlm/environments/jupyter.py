@@ -76,7 +76,7 @@ def check_listed(names: Iterable[str], tools: Mapping[str, Any]) -> None:
 @patch
 def _shared(self: InKernel, question: str) -> dict[str, Any]:
     "The variables of the user that the model is told about: those first that the question names."
-    found = {n: x for n, x in self.theirs.items() if n in self.listed or not is_library(x)}
+    found = {n: x for n, x in self.theirs.items() if n not in self.own and (n in self.listed or not is_library(x))}
     words = set(names_in(question))
     return {n: found[n] for n in sorted(reversed(list(found)), key=lambda n: n not in words)}
 
@@ -135,7 +135,7 @@ class PrivateNamespace(InKernel, LocalEnvironment):
 # %% ../../nbs/environments/09_jupyter.ipynb #c2a58508
 @patch
 def _own_instead(self: PrivateNamespace) -> dict[str, str]:
-    "Note the names of the user's that the block has bound for itself; returns the new ones, and what types they are of."
+    "Note the user's names that the block has bound for itself; the new ones, and their types for the user."
     if self.mode.writes: return {}
     new: dict[str, str] = {}
     apart, known = self._changes.withheld, {*self.listed, *names_in(self.task.question)}
