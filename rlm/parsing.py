@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
+from fastcore.basics import patch
 from .text import parse_python
 
 # %% auto #0
-__all__ = ['Fence', 'find_fences', 'split_reasoning', 'Final', 'find_answer', 'Block', 'ParsedReply', 'parse_reply']
+__all__ = ['GROUPED', 'Fence', 'find_fences', 'split_reasoning', 'Final', 'find_answer', 'Block', 'ParsedReply', 'parse_reply']
 
 # %% ../nbs/16_parsing.ipynb #e882cdc9
-_FENCE = re.compile(r"^(?P<margin>[ \t]*(?P<bullet>(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(?P<run>`{3,}|~{3,})"
-                    r"[ \t]*[{.]*(?P<word>(?:[a-zA-Z][\w+#-]*)?)(?P<rest>.*)$", re.M)
+_FENCE = re.compile(r"^(?P<margin>[ \t]*(?P<bullet>(?:[-*+]|\d{1,9}[.)])[ \t]+|[*_]*FINAL[ \t]*\([ \t]*)?)"
+                    r"(?P<run>`{3,}|~{3,})[ \t]*[{.]*(?P<word>(?:[a-zA-Z][\w+#-]*)?)(?P<rest>.*)$", re.M)
 _LANGUAGES = {"repl": "repl", "python": "python", "python3": "python", "py": "python"}
 
 def _fence_lines(text: str) -> list[re.Match]:
@@ -73,10 +74,11 @@ def _other_end(lines: list[re.Match], i: int) -> int:
 # %% ../nbs/16_parsing.ipynb #da4c5cd6
 class Fence(NamedTuple):
     "A fenced part of a text."
-    start: int     # where its opening line begins
-    end: int       # where its closing line ends
+    start: int     # where its opening line begins, or what follows `FINAL(` on it
+    end: int       # where its closing line ends, or its backticks if a bracket follows them
     language: str  # "repl", "python", or "" for anything that can't run
-    code: str      # what stands between the two lines; "" where it can't run
+    word: str      # the language as it was written, in lower case
+    code: str      # what stands between the two lines
     closed: bool   # False where the text, or another fence, ended it
 
 _GLUED = re.compile(r"(?<=[^`\s])`{3,}\s*\Z")  # a closing fence at the end of the last line of code
@@ -96,11 +98,14 @@ def find_fences(text: str) -> list[Fence]:
         j = _code_end(text, lines, i) if language else _other_end(lines, i)
         closed = j < len(lines) and _closes(lines[j], opening)
         body_end = lines[j].start() if j < len(lines) else len(text)
-        body, end = text[opening.end() + 1:body_end], lines[j].end() if closed else body_end
+        bracket = closed and lines[j]["rest"].lstrip().startswith(")")
+        body = text[opening.end() + 1:body_end]
+        end = lines[j].end("run" if bracket else 0) if closed else body_end
         i = j + closed
         if not closed and (glued := _GLUED.search(body[-100:])): body, closed = body[:-len(glued[0])], True
-        code = _dedent(body, len(opening["margin"])) if language else ""
-        fences.append(Fence(opening.start(), end, language, code, closed))
+        start = opening.start("run") if "(" in opening["margin"] else opening.start()
+        code = _dedent(body, len(opening["margin"]))
+        fences.append(Fence(start, end, language, opening["word"].lower(), code, closed))
     return fences
 
 # %% ../nbs/16_parsing.ipynb #2c75488c
@@ -133,12 +138,12 @@ def split_reasoning(content: str) -> tuple[str | None, str]:
     return content[start:tag.start()].strip() or None, text[re.match(r"([ \t\r]*\n)*", text).end():]
 
 # %% ../nbs/16_parsing.ipynb #b6461372
-_GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
-_LONGEST = 50_000        # characters; on a longer chain of operators Python's own parser can overflow the stack
+GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")  # a number with commas between its thousands
+_LONGEST = 50_000  # characters; on a longer chain of operators Python's own parser can overflow the stack
 
 def _evaluate(source: str) -> tuple[bool, Any]:
     "Whether `source` is a Python literal, and its value: the literal's, or the text without quotes around it."
-    if len(source) <= _LONGEST and not _GROUPED.fullmatch(source):
+    if len(source) <= _LONGEST and not GROUPED.fullmatch(source):
         try: return True, ast.literal_eval(parse_python(source.lstrip(" \t"), "eval"))
         except (ValueError, TypeError, OverflowError, MemoryError, RecursionError): pass
     quote, inside = source[:1], source[1:-1]
@@ -166,13 +171,13 @@ class Final:
         return name if name.isidentifier() and not keyword.iskeyword(name) else None
 
 # %% ../nbs/16_parsing.ipynb #f4fb84c9
-_BRACKETS = re.compile(r"""\(+|^[ \t]*\w{1,2}(?P<item>\))(?=[ \t]+\S)|\)+"""
+_BRACKETS = re.compile(r"""\(+|(?:^[ \t]*\w{1,2}(?=\)[ \t]+\S)|(?<!\S)[:;]-?(?=\)))(?P<item>\))|\)+"""
                        r"""|(?<!\w)[rbfuRBFU]{0,2}(?P<quote>\"{3}|'{3}|["'`])""", re.M)
 _UNQUOTE = {q: re.compile(rf"(?<!\\)(?:\\\\)*{q}" + ("" if len(q) == 3 else r"(?!\w)|\n"))
             for q in ('"', "'", "`", '"""', "'''")}
 
 def _closing_bracket(text: str, start: int, end: int, plain: bool = False) -> int | None:
-    "Where the bracket opened before `start` closes; with `plain`, brackets in strings and list items count too."
+    "Where the bracket opened before `start` closes; with `plain`, those in strings, smiles and list items count too."
     depth, pos = 1, start
     unclosed = {}  # quote -> how far it is known to have no end
     for m in _BRACKETS.finditer(text, start, end):
@@ -188,26 +193,102 @@ def _closing_bracket(text: str, start: int, end: int, plain: bool = False) -> in
             else: unclosed[quote] = close.end() if close else end
     return None if plain else _closing_bracket(text, start, end, plain=True)  # better than no answer
 
+# %% ../nbs/16_parsing.ipynb #dd32dd5d
+_ALONE = re.compile(r"^[ \t]*(?P<bracket>\))[*_`.]*[ \t\r]*$", re.M)
+_REST_OF_LINE = re.compile(r"[ \t\r]*\n")
+
+def _answer_end(text: str, start: int, end: int) -> int | None:
+    "Where the bracket of an answer closes that was opened before `start`."
+    close = _closing_bracket(text, start, end)
+    after = start if close is None else close
+    if not _REST_OF_LINE.match(text, start, end): return close
+    if _ALONE.match(text, text.rfind("\n", 0, after) + 1, end): return close
+    alone = _ALONE.search(text, after, end)
+    if alone and (close is None or text.count("(", after, alone.start()) < text.count(")", after + 1, alone.end())):
+        return alone.start("bracket")
+    return close
+
 # %% ../nbs/16_parsing.ipynb #93c93050
 _FINAL = re.compile(r"^ {0,3}(?P<emphasis>[*_`]*)FINAL(?P<var>\\?_VAR)?\**[ \t]*\(|\0+", re.M)
 
-def find_answer(text: str, fences: Sequence[Fence],  # a text, and what `find_fences` found in it
-               ) -> tuple[Final | None, int, int]:   # the answer, and from where to where it reaches
-    "The first final answer outside of code."
-    visible = _blank(text, fences)
+def _unfenced(text: str) -> str:
+    "What is in the fence or the backticks around all of `text`; without those, `text`."
+    fences = find_fences(text) if "\n" in text else []
+    whole = len(fences) == 1 and fences[0].closed and (fences[0].start, fences[0].end) == (0, len(text))
+    if whole and fences[0].language and parse_python(fences[0].code.strip(), "eval"): return text
+    return fences[0].code.strip() if whole else re.sub(r"\A(`+)([^`]*)\1\Z", r"\2", text).strip()
+
+def _on_a_line(text: str, visible: str) -> tuple[Final, int, int] | None:
+    "The first answer that begins a line, and from where to where it reaches."
     marks = [*_FINAL.finditer(visible)]
     for m, following in zip(marks, [*marks[1:], None]):
         if m[0][0] == "\0": continue
-        close = _closing_bracket(visible, m.end(), following.start() if following else len(visible))
+        close = _answer_end(visible, m.end(), following.start() if following else len(visible))
         line_end = visible.find("\n", m.end() if close is None else close)
         if line_end < 0: line_end = len(visible)
         end = line_end if close is None else close
         source = text[m.end():end].strip()
         if close is None and m["emphasis"]: source = source.rstrip("*_`")
+        if close is None and "```" in source: continue
         if "`" in m["emphasis"] and ("`" in source or visible[end + 1:line_end].strip(" \t\r*_`.,;:!")): continue
-        source = re.sub(r"\A`([^`]*)`\Z", r"\1", source)
-        if source.strip(" .…"): return Final(source, bool(m["var"])), m.start(), end
-    return None, 0, 0
+        if source.strip(" .…"): return Final(_unfenced(source), bool(m["var"])), m.start(), end
+
+# %% ../nbs/16_parsing.ipynb #e7a1f694
+_PLANS = re.compile(r"\b(will|would|should|could|must|may|might|then|once|when|if|until|later|next|going|let|not|or|"
+                    r"either|format|example|like|write|give|reply|return|respond|use)\b|\b(ll|t)\b", re.I)
+_SAYS = re.compile(r"\b(answer|result|solution|conclusion)s?\b([^.?!]*\b(is|are|was|were))?\W*\Z"
+                   r"|\A\W*(so|thus|hence|therefore|finally)?\W*\Z"
+                   r"|\A(?!.*\b(line|text|log|file|context|data|document|message|prompt|string|entry|step|way|"
+                   r"command|function|call|syntax)\b).*\b(is|are|equals)\W*\Z", re.I)
+
+def _introduces(words: str, above: str) -> bool:
+    "True if the words before an answer, or else the line above, let it be one."
+    said = words or (above if above.rstrip("*_ ")[-1:] == ":" else "")
+    return len(said) < 300 and not _PLANS.search(words or above[:300]) and bool(_SAYS.search(said))
+
+# %% ../nbs/16_parsing.ipynb #80ed35e6
+_MENTION = re.compile(r"FINAL(?P<var>\\?_VAR)?[*_`]*[ \t]*\(")
+_LEAD = re.compile(r" {0,3}(?P<mark>([-+*]|#{1,6})[ \t]+|>[ \t]*)?(?P<words>(?![ \t]).*)", re.S)
+_ITEM = re.compile(r"([-+*]|\d+[.)])[ \t]|>")
+
+def _closes_text(text: str, pos: int) -> bool:
+    "True if nothing but marks follows in `text`."
+    return not text[pos:].strip(" \t\r\n*_`.!\"'")
+
+def _at_the_end(text: str, visible: str) -> tuple[Final, int, int] | None:
+    "The answer that ends the text after other words or marks, and from where to where it reaches."
+    marks = [*_MENTION.finditer(visible)]
+    m = marks[0] if len(marks) == 1 else None
+    close = m and _answer_end(visible, m.end(), len(visible))
+    if close is None or not _closes_text(text, close + 1): return None
+    start = visible.rfind("\n", 0, m.start()) + 1
+    lead, above = _LEAD.fullmatch(visible, start, m.start()), visible[:start].rstrip().rpartition("\n")[2].strip()
+    if not lead or (lead["mark"] and _ITEM.match(above)): return None
+    if not _introduces(lead["words"].strip("*_`\"' \t"), above): return None
+    source = text[m.end():close].strip()
+    return (Final(_unfenced(source), bool(m["var"])), m.start(), close) if source.strip(" .…") else None
+
+# %% ../nbs/16_parsing.ipynb #08815363
+_PLAIN = {"", "text", "txt", "plaintext", "markdown", "md"}
+
+def _in_a_fence(text: str, fences: Sequence[Fence]) -> tuple[Final, int, int] | None:
+    "The answer that is all of the last fence, and from where to where the fence reaches."
+    *before, last = [None, *fences]
+    if not last or not last.closed or text[last.end:].strip() or any(f.language for f in before[1:]): return None
+    if last.word not in _PLAIN and not (last.language and parse_python(last.code) is None): return None
+    inner, above = last.code.strip(), text[:last.start].rstrip().rpartition("\n")[2]
+    m = _FINAL.match(inner)
+    close = m and m[0][0] != "\0" and _answer_end(inner, m.end(), len(inner))
+    if not close or not _closes_text(inner, close + 1) or not _introduces("", above): return None
+    source = inner[m.end():close].strip()
+    return (Final(_unfenced(source), bool(m["var"])), last.start, last.end) if source.strip(" .…") else None
+
+def find_answer(text: str, fences: Sequence[Fence],  # a text, and what `find_fences` found in it
+               ) -> tuple[Final | None, int, int]:   # the answer, and from where to where it reaches
+    "The final answer of a reply."
+    visible = _blank(text, fences)
+    found = _on_a_line(text, visible) or _at_the_end(text, visible) or _in_a_fence(text, fences)
+    return found or (None, 0, 0)
 
 # %% ../nbs/16_parsing.ipynb #e99eca4c
 @dataclass(frozen=True)
@@ -230,6 +311,8 @@ class ParsedReply:
         "The `repl` blocks' code; that of the `python` blocks where there are none."
         return tuple(b.code for b in self.blocks if b.language == "repl") or tuple(b.code for b in self.blocks)
 
+    mentions_final = property(lambda self: bool(_MENTION.search(self.text)), doc="True if there is a `FINAL(` in it.")
+
 def parse_reply(content: str,                      # a reply as the model sent it
                 finish_reason: str | None = None,  # "length" if the server cut it
                ) -> ParsedReply:
@@ -241,3 +324,16 @@ def parse_reply(content: str,                      # a reply as the model sent i
     blocks = tuple(Block(f.code, f.language) for f in fences[:len(fences) - cut]
                    if f.language and f.code.strip() and not start <= f.start < end)
     return ParsedReply(text, reasoning, blocks, final, cut)
+
+# %% ../nbs/16_parsing.ipynb #056eae63
+_AHEAD = re.compile(r"\b(I|we|you)['’ ](ll|will|would|d|need|should|can|could|must|(m|re|am|are) going)\b"
+                    r"|\blet['’ ](me|us|s)\b|\b(next|first),? (step|I|we)\b|[:?…][*_ ]*\Z|\.\.\.\Z", re.I)
+_CODE = (ast.Call, ast.Import, ast.ImportFrom, ast.Assign)
+
+@patch(as_prop=True)
+def prose(self: ParsedReply) -> str:
+    "The reply, if it is words that say something: no code, no `FINAL(`, and nothing that is still to be done."
+    text = self.text.strip()
+    if self.blocks or self.cut or self.mentions_final or _AHEAD.search(text): return ""
+    tree = parse_python(text) if len(text) < _LONGEST else None
+    return "" if tree and any(isinstance(node, _CODE) for node in ast.walk(tree)) else text

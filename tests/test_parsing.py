@@ -121,8 +121,26 @@ PROSE = st.lists(st.sampled_from(
 @pytest.mark.slow
 @any_pace
 @given(st.lists(PROSE | FENCED, min_size=1, max_size=8).map("\n".join))
-def test_what_is_inside_a_fence_never_becomes_an_answer(text):
-    assert parse_reply(text).final is None
+def test_what_is_inside_a_fence_that_others_follow_never_becomes_an_answer(text):
+    assert parse_reply(text + "\nThat is what I have.").final is None
+
+LEADS = st.sampled_from(["So the answer is ", "**Answer:** ", "- ", "> ", "## ", "Therefore: ", "The count is "])
+
+@any_pace
+@given(LEADS, st.lists(st.sampled_from(["a", "(b)", " ", "\n", "1.5", "(it (is))"]), max_size=9).map("".join),
+       st.sampled_from(["I looked.\n\n", "> Yes.\nSo it is.\n", ""]), PROSE)
+def test_an_answer_with_words_before_it_counts_only_at_the_end(lead, answer, before, after):
+    if not answer.strip(): return
+    reply = f"{before}{lead}FINAL({answer})"
+    assert parse_reply(reply).final == Final(answer.strip())
+    if after.strip(): assert parse_reply(f"{reply}\n{after}").final is None
+
+@any_pace
+@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="`~"), min_size=1, max_size=40),
+       st.sampled_from(["```json\n{}\n```", "\n```json\n{}\n```\n", "```\n{}\n```\n", "\n```yaml\n{}\n```"]))
+def test_a_fence_that_is_the_whole_answer_is_read_as_what_is_in_it(inside, fence):
+    lines = inside.replace("\r", "").strip()
+    if lines.strip(" .…"): assert parse_reply(f"FINAL({fence.format(lines)})").final == Final(lines)
 
 @any_pace
 @given(st.lists(PROSE, max_size=2), FENCED, st.lists(PROSE, max_size=2))
