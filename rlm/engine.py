@@ -6,7 +6,7 @@
 from __future__ import annotations
 import ast, re
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from . import prompts
 from .environments.capture import only_warnings
 from .parsing import Final, ParsedReply, parse_reply
@@ -44,6 +44,7 @@ class Trajectory:
     unseen: bool = False                                       # there is data that the conversation does not show whole
     early: Answer | None = None                                # an answer that the model gave before its evidence
     refused: set[str] = field(default_factory=set)             # names in answers that were fed back once
+    stop: str = ""                                             # why there are no more iterations
     fit: Callable[[Answer], Answer] = lambda answer: answer    # makes it the type that was asked for, or ValueError
     profile: prompts.Profile = prompts.PROFILES["default"]     # how the model is told what came of its code
 
@@ -123,11 +124,19 @@ def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Gener
     if found.error: return None, found.error if final.variable else prompts.answer_failed(final.source, found.error)
     return _judge_text(t, final, blocks)
 
+# %% ../nbs/14_engine.ipynb #ed210bdd
+def _in_words(t: Trajectory, parsed: ParsedReply) -> ParsedReply:
+    "The reply; if it says that the words of the one before are the answer, with that answer."
+    last = t.iterations[-1] if t.iterations else None
+    said = parse_reply(last.response).prose if last and last.reply.finish_reason != "length" else ""
+    meant = parsed.final.name == prompts.LAST_REPLY if parsed.final else parsed.prose.split() == said.split()
+    return replace(parsed, final=Final(said)) if said and meant else parsed
+
 # %% ../nbs/14_engine.ipynb #8733255f
 def _ask(t: Trajectory, number: int | None) -> Generator:
     "A reply of the model, and what is in it."
     reply = yield AskModel(t.messages, number)
-    parsed = parse_reply(reply.content, reply.finish_reason)
+    parsed = _in_words(t, parse_reply(reply.content, reply.finish_reason))
     t.say("assistant", parsed.text.strip() or "(empty reply)")
     return reply, parsed
 
@@ -141,14 +150,36 @@ def _run_code(code: tuple[str, ...], number: int, blocks: list[CodeBlock]) -> Ge
     return len(code) - len(blocks)
 
 # %% ../nbs/14_engine.ipynb #f6b9a1eb
+_FINAL_CALL = re.compile(r"^([ \t]*)FINAL\(.*\)[ \t]*$", re.M)
+
+def _has_words(block: CodeBlock) -> bool:
+    "True if a block failed because it calls `FINAL` with words that have no quotes."
+    if parse_python(block.code) is None: return parse_python(_FINAL_CALL.sub(r"\1pass", block.code)) is not None
+    missing = re.search(r"\bNameError: (?:name )?'(\w+)'", block.result.error or "")
+    return bool(missing and re.search(rf"\bFINAL\([\w ]*\b{missing[1]}\b[\w ]*\)", block.code))
+
+def _no_code(t: Trajectory, parsed: ParsedReply) -> str:
+    "What to tell a model whose reply had no code and no answer."
+    if parsed.mentions_final: return prompts.MENTIONED
+    has_looked = not t.unseen or any(not b.result.error for b in t.blocks)
+    return prompts.NOTHING_TO_RUN + prompts.WAS_IT * (has_looked and len(parsed.prose) > 200)
+
 def _advice(t: Trajectory, parsed: ParsedReply, blocks: list[CodeBlock], cut: bool) -> str:
     "What to tell a model whose reply had no answer to judge; nothing, if its code just ran."
     if parsed.cut or (cut and not blocks): return prompts.CUT
-    if not blocks: return prompts.NOTHING_TO_RUN
+    if not blocks: return _no_code(t, parsed)
     if blocks[-1].result.ran == "": return prompts.REFUSED
+    if blocks[-1].result.error and _has_words(blocks[-1]): return prompts.WORDS
     did = lambda b: (b.code, b.result.stdout, bool(b.result.error))
     if did(blocks[-1]) in [did(b) for i in t.iterations[-5:] for b in i.code_blocks]: return prompts.AGAIN
     return prompts.FAILED if blocks[-1].result.error else ""
+
+# %% ../nbs/14_engine.ipynb #b8e27f38
+_NO_MORE = {"max_iterations": prompts.OUT_OF_ITERATIONS, "repetition": prompts.REPEATED}
+
+def _is_stuck(t: Trajectory, parsed: ParsedReply, blocks: list[CodeBlock]) -> bool:
+    "True if this is the fourth such reply in a row, and none of them ran any code."
+    return not blocks and [(i.response, i.code_blocks) for i in t.iterations[-3:]] == [(parsed.text, ())] * 3
 
 # %% ../nbs/14_engine.ipynb #f8f70891
 def _iterate(t: Trajectory, number: int, of: int) -> Generator:
@@ -161,8 +192,9 @@ def _iterate(t: Trajectory, number: int, of: int) -> Generator:
         else: answer, note = yield from _judge(t, parsed.final, blocks)
         if answer: return answer
         notes = [note or _advice(t, parsed, blocks, reply.finish_reason == "length")]
-        if number < of: notes.append(t.profile.turn(number + 1, of))
-        elif not t.early: notes.append(prompts.OUT_OF_ITERATIONS)
+        t.stop = "max_iterations" if number == of else "repetition" if _is_stuck(t, parsed, blocks) else ""
+        if not t.stop: notes.append(t.profile.turn(number + 1, of))
+        elif not t.early: notes.append(_NO_MORE[t.stop])
         t.say("user", prompts.feedback(blocks, skipped, notes, t.profile.output))
     finally: t.iterations.append(_iteration(reply, parsed, blocks))
 
@@ -190,9 +222,17 @@ def run_loop(t: Trajectory,             # starts with the first request's messag
     for number in range(1, max_iterations + 1):
         answer = yield from _iterate(t, number, max_iterations)
         if answer: return answer, "final"
+        if t.stop: break
     answer = yield from _best_answer(t)
-    try: return t.fit(answer), "max_iterations"
-    except ValueError as e:
-        raise OutputTypeError("The iterations are used up, and the best answer is of another type than was asked for: "
-                              f"{e} The run so far is this error's .result; more iterations may help: "
-                              "max_iterations.") from None
+    try: return t.fit(answer), t.stop
+    except ValueError as e: raise _misfit(t, e) from None
+
+def _misfit(t: Trajectory, why: ValueError) -> OutputTypeError:
+    "The error for a best answer that is of another type than was asked for."
+    ended, hint = "The model gave the same reply four times", ""
+    if t.stop == "max_iterations":
+        ended, hint = "The iterations are used up", "; more iterations may help: max_iterations"
+    error = OutputTypeError(f"{ended}, and the best answer is of another type than was asked for: {why} "
+                            f"The run so far is this error's .result{hint}.")
+    error.stop_reason = t.stop
+    return error

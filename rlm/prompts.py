@@ -12,10 +12,11 @@ from .text import clip
 from .types import CodeBlock
 
 # %% auto #0
-__all__ = ['SMALL_PROMPT', 'SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'RLMS_PROMPT', 'PROFILES', 'NOTHING_TO_RUN', 'CUT',
-           'FAILED', 'REFUSED', 'AGAIN', 'OUT_OF_ITERATIONS', 'LOOK_FIRST', 'tool_and_note', 'system_prompt',
-           'task_message', 'still_there', 'prompt_message', 'shared', 'iterations_left', 'turn_of', 'Profile',
-           'feedback', 'now_its_own', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
+__all__ = ['SMALL_PROMPT', 'SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'RLMS_PROMPT', 'PROFILES', 'NOTHING_TO_RUN',
+           'LAST_REPLY', 'WAS_IT', 'MENTIONED', 'CUT', 'FAILED', 'WORDS', 'REFUSED', 'AGAIN', 'OUT_OF_ITERATIONS',
+           'REPEATED', 'LOOK_FIRST', 'tool_and_note', 'system_prompt', 'task_message', 'still_there', 'prompt_message',
+           'shared', 'iterations_left', 'turn_of', 'Profile', 'feedback', 'now_its_own', 'confirm', 'no_such_name',
+           'misfit', 'answer_failed']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SMALL_PROMPT = """\
@@ -227,15 +228,24 @@ def _outcome(block: CodeBlock) -> str:
     return clip("\n".join(p for p in parts if p), 6_000, 2_000) or "(the code ran and printed nothing)"
 
 # %% ../nbs/19_prompts.ipynb #93bd1298
-NOTHING_TO_RUN = ("Nothing was run: your reply held no ```repl block and no FINAL(...). Write Python code in a ```repl "
-                  "block, or answer with FINAL and the answer in brackets.")
+NOTHING_TO_RUN = ("Nothing was run: your reply held no code in a ```repl block and no FINAL(...). Write Python code in "
+                  "a ```repl block, or answer with FINAL and the answer in brackets.")
+LAST_REPLY = "LAST_REPLY"  # what stands between the brackets for the reply before
+WAS_IT = f" If that reply was your answer as it stands, write only: FINAL({LAST_REPLY})"
+MENTIONED = ("Nothing was run and nothing answered: FINAL(...) is in your reply, but not in a way that counts. To "
+             "answer, begin a line with it, outside of lists, quotations and fences, with the answer in the brackets. "
+             "To go on, write Python code in a ```repl block.")
 CUT = ("Your reply was cut off at its length limit, and what was cut off was not run. Think less, write shorter code, "
        "one step at a time.")
 FAILED = "The code failed. Look at the data if its form is not clear, then write different code."
+WORDS = ("In a block, FINAL(...) is Python: put words in quotes. Or write FINAL(...) outside of a block, where words "
+         "need no quotes.")
 REFUSED = "Do it in another way, or answer with what you know."
 AGAIN = "This is code that you ran before, and it will not do better now. Write different code."
 OUT_OF_ITERATIONS = ("There are no iterations left and no more code will be run. Reply now with FINAL and, in "
                      "brackets, the best answer that the output so far allows.")
+REPEATED = ("You gave this reply four times, so no more code will be run. Reply now with FINAL and, in brackets, the "
+            "best answer that the output so far allows.")
 LOOK_FIRST = ("You answered without having computed anything from the data. Write a ```repl block that finds the "
               "answer in it and prints it.")
 

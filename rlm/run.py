@@ -315,9 +315,12 @@ def steps(self: Run) -> Generator[None, None, tuple[Answer, str]]:
     finally:
         loop.close()
         self._tell_iterations()
-    if stop_reason == "max_iterations":
-        self.emit(Notice(f"The iterations are used up (max_iterations={self.rlm.max_iterations}). The answer is the "
-                         "best that the model could give without more of them. It may be a guess."))
+    if stop_reason != "final":
+        why = "The model gave the same reply four times, without code or an answer"
+        if stop_reason == "max_iterations":
+            why = f"The iterations are used up (max_iterations={self.rlm.max_iterations})"
+        self.emit(Notice(f"{why}. The answer is the best that the model could give without more iterations. "
+                         "It may be a guess."))
     return answer, stop_reason
 
 # %% ../nbs/13_run.ipynb #73911018
