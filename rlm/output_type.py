@@ -4,12 +4,14 @@
 
 # %% ../nbs/03_output_type.ipynb #79d87cdb
 from __future__ import annotations
-import ast, json
+import ast, json, re
 from collections.abc import Iterator
 from dataclasses import replace
 from inspect import isroutine
 from typing import Any, get_origin
 from fastcore.basics import patch
+from .parsing import GROUPED, find_fences
+from .text import BRIEF, brief, type_name
 from .types import Answer, ConfigurationError
 
 # %% auto #0
@@ -22,7 +24,7 @@ class OutputType:
         self.name = _spelled(type_)
         self._adapter = _adapter(type_)
         self.told = (f"The answer must be a value of type {self.name}. Give it with FINAL_VAR(name), "
-                     f"or written as Python between the brackets of FINAL(...).{_schema(self._adapter)}")
+                     f"or written as Python or JSON between the brackets of FINAL(...).{_schema(self._adapter)}")
 
 def _spelled(t: Any) -> str:
     "A type as one would write it."
@@ -51,29 +53,50 @@ def _adapter(type_: Any):
     raise ConfigurationError("output_type must be a type, such as int, list[str], a dataclass or a pydantic model, "
                              f"not {type_!r:.100}.")
 
+# %% ../nbs/03_output_type.ipynb #ad1f3f86
+def _as_python(x: Any) -> Iterator[Any]:
+    "Python values that one of numpy or pandas may be meant as."
+    kind = type_name(x)
+    if callable(getattr(type(x), "tolist", None)): yield x.tolist()
+    if kind == "pandas.Series" and x.index.is_unique: yield x.to_dict()
+    if kind == "pandas.DataFrame" and x.columns.is_unique:
+        is_numbered = x.index.names == [None] and x.index.dtype.kind in "iu"
+        yield (x if is_numbered else x.reset_index()).to_dict("records")
+
 # %% ../nbs/03_output_type.ipynb #c5ac492f
 def _forms(answer: Answer) -> Iterator[Any]:
     "The values that an answer may be meant as."
     yield answer.value
-    if callable(getattr(type(answer.value), "tolist", None)): yield answer.value.tolist()
+    yield from _as_python(answer.value)
     text = answer.value if answer.written is None else answer.written
     if not isinstance(text, str): return
-    yield text
-    for read in (json.loads, ast.literal_eval):
-        try: yield read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError): pass
+    fenced = [f.code for f in find_fences(text)]
+    for text in [text] + fenced * (len(fenced) == 1):
+        yield text
+        if GROUPED.fullmatch(text.strip()): yield text.replace(",", "")
+        for read in (json.loads, ast.literal_eval):
+            try: yield read(text)
+            except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError): pass
 
 # %% ../nbs/03_output_type.ipynb #8fb5a3c6
 @patch
 def fit(self: OutputType, answer: Answer, show_values: bool = True) -> Answer:
     "The answer with a value of this type; raises `ValueError` with the reasons, or their kinds, if it can't be one."
     from pydantic import ValidationError
-    errors = []  # of the first form
+    errors = []  # of the first form, or the last that is no text
     try:
         for form in _forms(answer):
             try: return replace(answer, value=self._adapter.validate_python(form))
-            except ValidationError as e: errors = errors or e.errors(include_url=False)[:3]
+            except ValidationError as e:
+                if not errors or type(form) is not str: errors = e.errors(include_url=False)[:3]
         where = lambda e: ".".join(map(str, e["loc"]))
         why = "; ".join(f"{where(e)}: {e['msg']}".removeprefix(": ") if show_values else e["type"] for e in errors)
     except Exception as e: why = f"{type(e).__name__}: {e if show_values else 'raised'}"  # by a validator or the value
-    raise ValueError(f"it must be of type {self.name}. {why}.")
+    raise ValueError(f"it must be of type {self.name}, and is {_given(answer.value, show_values)}. {why}.")
+
+def _given(value: Any, show_values: bool) -> str:
+    "What an answer is, in a few words."
+    shown = f": {brief(value, width=100)}" if show_values and type(value) in (str, *BRIEF) else ""
+    percent = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.,]+[ \t]*%", value.strip())
+    hint = ". Write a number without %, as percent or as a share of 1, whichever was asked for" if percent else ""
+    return f"a {type_name(value)}{shown}{hint}"
