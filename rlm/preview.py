@@ -4,12 +4,13 @@
 
 # %% ../nbs/18_preview.ipynb #07d93911
 from __future__ import annotations
-import csv, inspect, json, re
+import inspect, re
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
+from .formats import shared_keys, what_it_is
 from .text import BRIEF, bounded_repr, brief, clip, fenced, looks_secret, type_name
 
 # %% auto #0
@@ -27,39 +28,59 @@ def _columns(x: Any) -> str:
     return "columns " + ", ".join(clip(pair, 60, 10) for pair in pairs) + (f", … {more:,} more" if more > 0 else "")
 
 # %% ../nbs/18_preview.ipynb #19d07e5b
-def _json_keys(lines: list[str]) -> str:
-    "The keys, if each line is a JSON object."
-    try: keys = [tuple(json.loads(line)) for line in lines if line.startswith("{")]
-    except (ValueError, RecursionError): return ""
-    if len(keys) < len(lines) or not set(keys[0]) & set(keys[1]): return ""
-    return f"each a JSON object with the keys {', '.join(key[:40] for key in keys[0][:30])}"
+_FORMATS = {b"\x89PNG": "PNG image", b"\xff\xd8\xff": "JPEG image", b"%PDF": "PDF", b"PK\x03\x04": "ZIP archive",
+            b"\x1f\x8b": "gzip", b"SQLite format 3": "SQLite database", b"PAR1": "Parquet"}
 
-def _csv_columns(lines: list[str]) -> str:
-    "The columns, if the lines are CSV with a header."
-    try: rows = max((list(csv.reader(lines, delimiter=d)) for d in ",;\t|"), key=lambda rows: len(rows[0]))
-    except (csv.Error, IndexError): return ""
-    is_name = lambda cell: re.fullmatch(r"[^\W\d][\w ]{0,40}", cell.strip())
-    header, *below = rows
-    named = all(map(is_name, header)) and not all(is_name(cell) for row in below for cell in row)
-    if not (named and 3 <= len(header) <= 60 and {len(row) for row in below} == {len(header)}): return ""
-    return "CSV with the columns " + ", ".join(f"{i} {name.strip()}" for i, name in enumerate(header))
+def _text_size(x: str, show_values: bool) -> str:
+    "The characters and lines of a text, and what it is."
+    lines = f", {_count(x.count(chr(10)) + 1, 'line')}" if len(x) < 10_000_000 else ""  # counting must not be felt
+    said = what_it_is(x, show_values)
+    return _count(len(x), "character") + lines + (f": {said}" if said else "")
 
-def _records(text: str) -> str:
-    "The fields of a text whose lines are records, CSV or JSON; an empty string for any other text."
-    lines = text[:10_000].splitlines()[:5]
-    return _json_keys(lines) or _csv_columns(lines) if len(lines) == 5 else ""
+def _bytes_size(x: bytes) -> str:
+    "How many bytes, and of which format."
+    kind = next((kind for start, kind in _FORMATS.items() if x.startswith(start)), "")
+    return _count(len(x), "byte") + (f": {kind}" if kind else "")
+
+def _on_disk(x: Path) -> str:
+    "What a path leads to."
+    try: return f"file of {_count(x.stat().st_size, 'byte')}" if x.is_file() else "folder" if x.is_dir() else "no file"
+    except (OSError, ValueError) as e: return f"can't be looked at: {type(e).__name__}"
+
+# %% ../nbs/18_preview.ipynb #af93903d
+def _is_large(x: Any) -> bool:
+    "True for what `brief` doesn't show."
+    return isinstance(x, (str, bytes, bytearray)) and len(x) > 80 or isinstance(getattr(x, "shape", None), tuple)
+
+def _inside(x: Any, show_values: bool) -> str:
+    "The keys of the records that a container holds, or the sizes of long texts and of tables."
+    named = isinstance(x, Mapping)
+    pairs = list(islice(x.items() if named else enumerate(x), 1_000))
+    values = [value for _, value in pairs]
+    if show_values and (keys := shared_keys(values[:20])):
+        return f"{' whose values are dicts' if named else ''} with the keys {keys}"
+    if not any(map(_is_large, values)): return ""
+    if len(values) > 5 and all(isinstance(value, str) for value in values):
+        return f", {min(map(len, values)):,} to {max(map(len, values)):,} characters each"
+    sizes = [f"{brief(key, width=40)} " * (show_values and named) + _size_inside(value) for key, value in pairs[:5]]
+    return f" ({'; '.join(sizes)}{'; …' * (len(x) > 5)})"
+
+def _size_inside(x: Any) -> str:
+    "The size of an item, in a few words."
+    size = _count(len(x), "character") if isinstance(x, str) else _size(x, False) or type_name(x)
+    return size if len(size) <= 160 else size[:159] + "…"
 
 # %% ../nbs/18_preview.ipynb #b82a5dc7
-def _size(x: Any) -> str:
-    "How large `x` is, in the unit that fits its type."
-    if isinstance(x, str):
-        lines = _count(x.count("\n") + 1, "line") if len(x) < 10_000_000 else ""  # counting must not be felt
-        return ", ".join(filter(None, [_count(len(x), "character"), lines, _records(x)]))
-    if isinstance(x, (bytes, bytearray)): return _count(len(x), "byte")
+def _size(x: Any, show_values: bool = True) -> str:
+    "How large `x` is, in the unit that fits its type, and what it is made of."
+    if isinstance(x, str): return _text_size(x, show_values)
+    if isinstance(x, (bytes, bytearray)): return _bytes_size(x)
+    if isinstance(x, Path): return _on_disk(x)
     if isinstance(x, (list, tuple, set, frozenset)):
         kinds = list(dict.fromkeys(type_name(o) for o in islice(x, 20)))
-        return _count(len(x), "item") + (f" of {'/'.join(kinds[:3])}" if kinds else "")
-    if isinstance(x, Mapping): return _count(len(x), "key")
+        of = f" of {'/'.join(kinds[:3])}" if kinds else ""
+        return _count(len(x), "item") + of + _inside(x, show_values)
+    if isinstance(x, Mapping): return _count(len(x), "key") + _inside(x, show_values)
     shape = getattr(x, "shape", None)
     if not isinstance(shape, tuple): return ""
     if hasattr(x, "columns"): return f"{_count(shape[0], 'row')}; {_columns(x)}"
@@ -93,7 +114,9 @@ def _first_line(name: str, x: Any, show_values: bool) -> str:
     "Name, type and size; of a function, how it is called and what it does."
     if isinstance(x, ModuleType): return f"{name}: module {x.__name__}"
     if isinstance(x, type): return f"{name}: class {x.__name__}{signature(x, show_values)}"
-    if not inspect.isroutine(x): return ", ".join(filter(None, [f"{name}: {type_name(x)}", _size(x)]))
+    if not inspect.isroutine(x):
+        size = _size(x, show_values and not looks_secret(name, x))
+        return f"{name}: {type_name(x)}" + (f", {size}" if size else "")
     doc = (inspect.getdoc(x) or "").strip().split("\n")[0]
     return f"{name}{signature(x, show_values)}: function" + (f". {doc[:200]}" if doc else "")
 
@@ -115,15 +138,35 @@ def _taste(name: str, x: Any, own_repr: bool, head: int, tail: int) -> str:
     if not (own_repr or type_name(x).partition(".")[0] in _KNOWN): return ""
     return "\n" + fenced(clip(first_rows(x) if rows else bounded_repr(x), head, tail))
 
-def first_rows(x: Any) -> str:
-    "The first 5 rows of a table or an array, without columns that are named like secrets."
-    longer = bool(x.shape) and x.shape[0] > 5
+# %% ../nbs/18_preview.ipynb #09974683
+_CUTS = (5, 40), (5, 20), (5, 10), (3, 10), (2, 10), (2, 7), (2, 5), (2, 3), (1, 2), (1, 1)  # rows and columns
+
+def first_rows(x: Any,            # a table or an array
+               limit: int = 650,  # characters, about
+              ) -> str:
+    "The first rows, at most 5, each of them whole; without columns that are named like secrets."
     try:
-        rows = getattr(x, "iloc", x)[:5] if longer else x
-        secret = [c for c in getattr(x, "columns", ()) if looks_secret(c, "")]
-        if secret: rows = rows[[c for c in x.columns if c not in secret]]
-    except Exception as e: return f"rows unknown: {type(e).__name__}"  # it can't be cut as others can
-    return bounded_repr(rows) + "\n…" * longer
+        for rows, columns in _CUTS:
+            text = _corner(x, rows, columns)
+            if len(text) <= limit: break
+    except (Exception, SystemExit) as e: return f"rows unknown: {type(e).__name__}"  # it can't be cut as others can
+    return text if len(text) <= limit else text[:limit - 1] + "…"
+
+def _corner(x: Any, rows: int, columns: int) -> str:
+    "So many rows and columns of a table or an array, and below them what is missing."
+    some = getattr(x, "iloc", x)[:rows] if x.shape else x
+    if hasattr(x, "columns"):
+        names = list(x.columns)
+        shown = [i for i, name in enumerate(names) if not looks_secret(name, "")]
+        keep, width = shown[:columns], len(shown)
+        if len(keep) < len(names):
+            some = some.iloc[:, keep] if hasattr(x, "iloc") else some[[names[i] for i in keep]]
+    else:
+        width = max(x.shape[1:], default=0)
+        if width > columns: some = some[(slice(None), *[slice(columns)] * (len(x.shape) - 1))]
+    text = some.to_string(max_colwidth=50) if hasattr(x, "columns") and hasattr(x, "iloc") else bounded_repr(some)
+    missing = f"\n… {width - columns:,} more columns" if width > columns else ""
+    return text + "\n…" * bool(x.shape and x.shape[0] > rows) + missing
 
 # %% ../nbs/18_preview.ipynb #a7ff425a
 def shows_whole(x: Any) -> bool:
