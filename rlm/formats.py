@@ -13,7 +13,7 @@ from typing import Any
 from .text import looks_secret
 
 # %% auto #0
-__all__ = ['WORDS', 'NAMES', 'sample_lines', 'what_it_is', 'key_name', 'listed', 'shared_keys']
+__all__ = ['WORDS', 'NAMES', 'SAMPLED', 'sample_lines', 'what_it_is', 'key_name', 'listed', 'shared_keys']
 
 # %% ../nbs/25_formats.ipynb #77795f56
 WORDS = {  # format -> what the text is, what is said of its form
@@ -23,10 +23,9 @@ WORDS = {  # format -> what the text is, what is said of its form
     "XML": ("XML text, not parsed yet", "{}"),
     "CSV": ("CSV text, not parsed yet", "{}"),
     "INI": ("text of [sections] with lines key = value, not parsed yet", "{}"),
-    "log": ("log lines", "the commonest are like {}"),
-    "lines": ("lines of a few shapes", "the commonest are like {}"),
     "Markdown": ("Markdown text", "{}"),
     "chapters": ("", "{}"),
+    "lines": ("lines like those of a log", "the commonest are of the shapes {}"),
 }
 NAMES = "JSON lines", "JSON", "CSV"  # of these the form is made of names and types, and no content
 
@@ -37,9 +36,11 @@ def _reads(name: str) -> Callable:
     "Make a function the reader of a format."
     return lambda f: _readers.setdefault(name, f)
 
+SAMPLED = 60_000  # characters; of a longer text a sample is looked at
+
 def sample_lines(text: str) -> list[str]:
     "The lines of a text; of a long one whole lines from the beginning and the middle."
-    if len(text) <= 60_000: return text.replace("\r\n", "\n").split("\n")
+    if len(text) <= SAMPLED: return text.replace("\r\n", "\n").split("\n")
     half = len(text) // 2
     return sample_lines(text[:40_000])[:-1] + sample_lines(text[half:half + 20_000])[1:-1]
 
@@ -189,6 +190,27 @@ def _ini(text: str, lines: list[str]) -> str | None:
     named = [key_name(key) for key, _ in keys.most_common()]
     return f"sections such as {', '.join(sections[:3])}; keys: {listed(named, 150)}"
 
+# %% ../nbs/25_formats.ipynb #a6e22ffe
+_FENCED = re.compile(r"^```.*?(?:^```|\Z)", re.S | re.M)
+_HEADING = re.compile(r"(?:\A|(?<=\n\n))#{1,6} [^\n]+")
+
+@_reads("Markdown")
+def _markdown(text: str, lines: list[str]) -> str | None:
+    found = [heading.strip() for heading in _HEADING.findall(_FENCED.sub("", "\n".join(lines)))]
+    spaced = any(line.startswith("#") and not below.strip() for line, below in pairwise(lines))
+    if len(found) < 2 or not (spaced or any(heading.startswith("##") for heading in found)): return None
+    count = f"{len(found):,} " if len(text) <= SAMPLED else ""
+    return f"{count}headings such as {listed([repr(heading[:60]) for heading in found[:5]], 200)}"
+
+# %% ../nbs/25_formats.ipynb #241b0e48
+@_reads("chapters")
+def _chapters(text: str, lines: list[str]) -> str | None:
+    if len(text) > 4_000_000: return None  # counting would be felt
+    words = {line.partition(" ")[0] for line in lines} & {"CHAPTER", "Chapter", "BOOK", "PART", "LETTER", "ACT", "SCENE"}
+    counts = {word: text.count(f"\n{word} ") + text.startswith(f"{word} ") for word in sorted(words)}
+    parts = [f"{n:,} lines that begin with {word}" for word, n in counts.items() if n > 1]
+    return ", ".join(parts) or None
+
 # %% ../nbs/25_formats.ipynb #e40e5575
 _MASK = re.compile(r"""
     (?P<time>\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?)?(?:Z|[ ]?[+-]\d\d:?\d\d)?
@@ -212,39 +234,13 @@ def _shapes(lines: list[str]) -> Counter:
             shapes[re.sub("…(?: …)+", "…", line)] += 1
     return shapes
 
-# %% ../nbs/25_formats.ipynb #dcc9c96f
-def _commonest(lines: list[str], timed: bool) -> str | None:
-    "The commonest shapes, if the lines have times at their beginning, or if a few shapes are enough for most of them."
-    some = [line for line in lines if line.strip()][:1_000]
-    if len(some) < 10 or timed and sum("<time>" in _masked(line[:40]) for line in some) < 0.8 * len(some): return None
-    shapes = [(shape, n / len(some)) for shape, n in _shapes(some).most_common(4) if n > 0.03 * len(some)]
-    telling = [share for shape, share in shapes if re.search("<|…", shape) and shape != "…"]
-    if not timed and sum(telling) < 0.6: return None
-    return ", ".join(f"{shape[:90]!r} ({share:.0%})" for shape, share in shapes)
-
-@_reads("log")
-def _log(text: str, lines: list[str]) -> str | None: return _commonest(lines, timed=True)
-
-# %% ../nbs/25_formats.ipynb #a6e22ffe
-_HEADING = re.compile(r"(?:\A|(?<=\n\n))#{1,6} [^\n]+(?=\n|\Z)")
-_COUNTED = 4_000_000  # characters in which something may be counted, or it would be felt
-
-@_reads("Markdown")
-def _markdown(text: str, lines: list[str]) -> str | None:
-    found = _HEADING.findall("\n".join(lines))
-    spaced = any(line.startswith("#") and not below.strip() for line, below in pairwise(lines))
-    if len(found) < 2 or not (spaced or any(heading.startswith("##") for heading in found)): return None
-    count = f"{len(_HEADING.findall(text.replace(chr(13), ''))):,} headings" if len(text) < _COUNTED else "headings"
-    return f"{count} such as {listed([repr(heading.strip()[:60]) for heading in found[:5]], 200)}"
-
+# %% ../nbs/25_formats.ipynb #a37710f1
 @_reads("lines")
-def _few_shapes(text: str, lines: list[str]) -> str | None: return _commonest(lines, timed=False)
-
-# %% ../nbs/25_formats.ipynb #241b0e48
-@_reads("chapters")
-def _chapters(text: str, lines: list[str]) -> str | None:
-    if len(text) > _COUNTED: return None
-    counts = {word: text.count(f"\n{word} ") + text.startswith(f"{word} ")
-              for word in ("CHAPTER", "Chapter", "BOOK", "PART", "LETTER", "ACT", "SCENE")}
-    parts = [f"{n:,} lines that begin with {word}" for word, n in counts.items() if n > 1]
-    return ", ".join(parts) or None
+def _alike(text: str, lines: list[str]) -> str | None:
+    some = [line for line in lines[::len(lines) // 200 + 1] if line.strip()]
+    if len(some) < 10 or sum(bool(re.search(r"\d", line)) for line in some) < 0.6 * len(some): return None
+    shapes = [(shape, n / len(some)) for shape, n in _shapes(some).most_common(4) if n > 0.03 * len(some)]
+    telling = sum(share for shape, share in shapes if re.search("<|…", shape) and shape != "…")
+    timed = telling < 0.6 and sum("<time>" in " ".join(_masked(line[:40])) for line in some) > 0.8 * len(some)
+    if telling < 0.6 and not timed: return None
+    return ", ".join(f"{shape[:90]!r} ({share:.0%})" for shape, share in shapes)
