@@ -8,7 +8,7 @@ import csv, json, re
 from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate, chain, islice, pairwise
+from itertools import accumulate, chain, islice
 from typing import Any
 from .text import looks_secret
 
@@ -25,7 +25,7 @@ WORDS = {  # format -> what the text is, what is said of its form
     "INI": ("text of [sections] with lines key = value, not parsed yet", "{}"),
     "Markdown": ("Markdown text", "{}"),
     "chapters": ("", "{}"),
-    "lines": ("lines like those of a log", "the commonest are of the shapes {}"),
+    "lines": ("lines like those of a log", "the commonest shapes are {}"),
 }
 NAMES = "JSON lines", "JSON", "CSV"  # of these the form is made of names and types, and no content
 
@@ -192,21 +192,22 @@ def _ini(text: str, lines: list[str]) -> str | None:
 
 # %% ../nbs/25_formats.ipynb #a6e22ffe
 _FENCED = re.compile(r"^```.*?(?:^```|\Z)", re.S | re.M)
-_HEADING = re.compile(r"(?:\A|(?<=\n\n))#{1,6} [^\n]+")
+_PROGRAM = re.compile(r"^(?:(?:def|class) \w+.*:|(?:import|from) [\w.]+(?: import .+)?$)", re.M)
+_HEADING = re.compile(r"(?:\A|(?<=\n\n))(#{1,6} [^\n]+)(?=(\n[^\n])?)")
 
 @_reads("Markdown")
 def _markdown(text: str, lines: list[str]) -> str | None:
-    found = [heading.strip() for heading in _HEADING.findall(_FENCED.sub("", "\n".join(lines)))]
-    spaced = any(line.startswith("#") and not below.strip() for line, below in pairwise(lines))
-    if len(found) < 2 or not (spaced or any(heading.startswith("##") for heading in found)): return None
+    found = _HEADING.findall(prose := _FENCED.sub("", "\n".join(lines)))
+    sure = [heading for heading, below in found if heading.startswith("##") or not below]
+    if len(found) < 2 or len(sure) < len(found) / 2 or _PROGRAM.search(prose): return None
     count = f"{len(found):,} " if len(text) <= SAMPLED else ""
-    return f"{count}headings such as {listed([repr(heading[:60]) for heading in found[:5]], 200)}"
+    return f"{count}headings such as {listed([repr(heading.strip()[:60]) for heading, _ in found[:5]], 200)}"
 
 # %% ../nbs/25_formats.ipynb #241b0e48
 @_reads("chapters")
 def _chapters(text: str, lines: list[str]) -> str | None:
     if len(text) > 4_000_000: return None  # counting would be felt
-    words = {line.partition(" ")[0] for line in lines} & {"CHAPTER", "Chapter", "BOOK", "PART", "LETTER", "ACT", "SCENE"}
+    words = {line.partition(" ")[0] for line in lines} & {"CHAPTER", "Chapter", "BOOK", "PART", "LETTER", "ACT"}
     counts = {word: text.count(f"\n{word} ") + text.startswith(f"{word} ") for word in sorted(words)}
     parts = [f"{n:,} lines that begin with {word}" for word, n in counts.items() if n > 1]
     return ", ".join(parts) or None
