@@ -9,6 +9,7 @@ from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, chain, islice
+from random import Random
 from typing import Any
 from .text import looks_secret
 
@@ -22,7 +23,7 @@ WORDS = {  # format -> what the text is, what is said of its form
     "HTML": ("HTML text, not parsed yet", "{}"),
     "XML": ("XML text, not parsed yet", "{}"),
     "CSV": ("CSV text, not parsed yet", "{}"),
-    "INI": ("text of [sections] with lines key = value, not parsed yet", "{}"),
+    "INI": ("INI text, not parsed yet", "{}"),
     "Markdown": ("Markdown text", "{}"),
     "chapters": ("", "{}"),
     "lines": ("lines like those of a log", "the commonest shapes are {}"),
@@ -100,11 +101,8 @@ def _form(x: Any, counted: bool = True) -> str:
     values = list(islice(x.values(), 20))
     if shared_keys(values) and len(x) > 1 or len(x) > 12 and len(set(map(type, values))) == 1:
         return f"a dict of {count}keys, whose values are {_each(values)}"
-    return "a dict with the keys " + listed([_field(key, x[key], counted) for key in islice(x, 50)])
-
-def _field(key: str, value: Any, counted: bool) -> str:
-    "A key, and what is below it."
-    return f"{key_name(key)} ({_form(value, counted).removeprefix('a ')[:160]})"
+    below = lambda key: _form(x[key], counted).removeprefix("a ")[:160]
+    return "a dict with the keys " + listed([f"{key_name(key)} ({below(key)})" for key in islice(x, 50)])
 
 # %% ../nbs/25_formats.ipynb #f2b1fa8d
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[\[\]{},]', re.S)
@@ -141,16 +139,13 @@ def _csv(text: str, lines: list[str]) -> str | None:
     except csv.Error: return None
     delimiter = max(rows, key=lambda d: len(rows[d][0]))
     header, *below = rows[delimiter][:19]  # the last one may go on in the next line
-    columns = list(zip(*([bool(_NAME.fullmatch(cell.strip())) for cell in row] for row in below)))
+    named, *columns = [[bool(_NAME.fullmatch(cell.strip())) for cell in row] for row in (header, *zip(*below))]
     if not (2 <= len(header) <= 100 and {len(row) for row in below} == {len(header)}): return None
-    if not all(_NAME.fullmatch(cell.strip()) for cell in header) or all(map(all, columns)): return None
+    if not all(named) or all(map(all, columns)): return None
     if len(header) == 2 and all(map(any, columns)): return None  # prose may have a comma in each line
-    quoted = "; some cells are in quotes" if any(f'"' in line for line in some) else ""
-    return f"{_DELIMITERS[delimiter]} between the columns {_numbered(header)}{quoted}"
-
-def _numbered(names: Sequence[str]) -> str:
-    "Names with their indexes."
-    return listed([f"{i} {key_name(name.strip())}" for i, name in enumerate(names)])
+    quoted = "; some cells are in quotes" if any('"' in line for line in some) else ""
+    numbered = listed([f"{i} {key_name(name)}" for i, name in enumerate(header)])
+    return f"{_DELIMITERS[delimiter]} between the columns {numbered}{quoted}"
 
 # %% ../nbs/25_formats.ipynb #51ed5542
 _UNSEEN = re.compile(r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|<!.*?(?:>|\Z)", re.S)
@@ -186,9 +181,9 @@ def _ini(text: str, lines: list[str]) -> str | None:
     some = [line for line in lines[:500] if line.strip() and line[0] not in "#;"]
     sections = [line.strip() for line in some if _SECTION.fullmatch(line)]
     keys = Counter(m[1] for line in some if (m := _PAIR.fullmatch(line)))
-    if not sections or len(keys) == 0 or len(sections) + keys.total() < 0.9 * len(some): return None
+    if not (sections and keys) or len(sections) + keys.total() < 0.9 * len(some): return None
     named = [key_name(key) for key, _ in keys.most_common()]
-    return f"sections such as {', '.join(sections[:3])}; keys: {listed(named, 150)}"
+    return f"sections such as {', '.join(map(key_name, sections[:3]))}; keys: {listed(named, 150)}"
 
 # %% ../nbs/25_formats.ipynb #a6e22ffe
 _FENCED = re.compile(r"^```.*?(?:^```|\Z)", re.S | re.M)
@@ -238,7 +233,7 @@ def _shapes(lines: list[str]) -> Counter:
 # %% ../nbs/25_formats.ipynb #a37710f1
 @_reads("lines")
 def _alike(text: str, lines: list[str]) -> str | None:
-    some = [line for line in lines[::len(lines) // 200 + 1] if line.strip()]
+    some = [line for line in Random(0).sample(lines, min(200, len(lines))) if line.strip()]
     if len(some) < 10 or sum(bool(re.search(r"\d", line)) for line in some) < 0.6 * len(some): return None
     shapes = [(shape, n / len(some)) for shape, n in _shapes(some).most_common(4) if n > 0.03 * len(some)]
     telling = sum(share for shape, share in shapes if re.search("<|…", shape) and shape != "…")
