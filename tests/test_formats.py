@@ -14,7 +14,7 @@ SCRAPS = st.sampled_from(["{", "}", "[", "]", '"', "\\", ",", ";", "\t", "|", "\
 TEXTS = st.lists(SCRAPS | st.text(st.characters(exclude_categories=[]), max_size=8), max_size=40).map("".join)
 LONG = st.tuples(TEXTS, st.sampled_from([1, 9, 2_000])).map(lambda x: x[0] * x[1])
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(LONG)
 def test_any_text_is_told_in_a_few_words(text):
     for show_values in (True, False):
@@ -27,7 +27,7 @@ ATOMS = st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.bin
 KEYS = st.text(max_size=9) | st.integers() | st.tuples(st.integers())
 OBJECTS = st.recursive(ATOMS, lambda x: st.lists(x, max_size=7) | st.dictionaries(KEYS, x, max_size=7) | st.tuples(x, x), max_leaves=20)
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(OBJECTS)
 def test_any_object_is_told_within_bounds(x):
     told = describe("it", x)
@@ -42,7 +42,7 @@ AS_TEXT = [json.dumps, lambda rows: "\n".join(map(json.dumps, rows)), lambda row
            lambda rows: "\n".join(f"[{r['city']}]\nsum = {r['sum']}" for r in rows), list, lambda rows: dict(enumerate(rows)),
            lambda rows: {r["city"]: "a long text " * 20 for r in rows}, lambda rows: {r["city"]: pd.DataFrame(rows) for r in rows}]
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.fixed_dictionaries({"city": WORDS, "sum": VALUES}), min_size=2, max_size=9), st.sampled_from(AS_TEXT))
 def test_where_no_values_may_be_shown_none_is(rows, made):
     told = describe("it", made(rows), show_values=False)
