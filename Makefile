@@ -24,7 +24,7 @@ quick: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	@echo "All tests. On two cores this takes five to six minutes; make quick takes less than one."
-	$(BIN)/rlm_get_model
+	$(BIN)/rlm_get_model --small
 	$(PY) -m pytest tests -v -n auto
 
 # Modules from notebooks, the API reference from modules, notebooks without what changes at every run, the table of the rooms,
@@ -43,7 +43,7 @@ docs: prepare
 
 # The trace notebooks of the docs, from new runs of the embedded model
 traces: $(VENV)/.dev
-	$(BIN)/rlm_get_model
+	$(BIN)/rlm_get_model --small
 	$(PY) scripts/make_traces.py
 	$(BIN)/nbdev_clean
 

@@ -54,9 +54,9 @@ def _check_options(backend: str, given: Any) -> dict:
     "The options, as a dict of their own; raises if they are no such thing."
     given = {} if given is None else given
     if isinstance(given, Mapping) and all(isinstance(name, str) for name in given): return dict(given)
-    option, example = ("model_path", "model.gguf") if backend == "local" else ("model_name", "gpt-4o-mini")
+    example = given if isinstance(given, str) else "small" if backend == "local" else "gpt-4o-mini"
     raise ConfigurationError(f"backend_kwargs must be a dict of options, not {given!r:.80}. Write "
-                             f'RLM("{backend}", {{"{option}": "{given if isinstance(given, str) else example}"}}).')
+                             f'RLM("{backend}", {{"model_name": "{example}"}}).')
 
 def _check_object(lm: Any, options: dict | None) -> LM:
     "An object as a backend; raises if it can't be one."

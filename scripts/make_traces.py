@@ -16,7 +16,7 @@ def record(name: str, ask):
     "Log what `ask` does with an `RLM`, make its notebook, and replay that."
     for old in TRACES.glob(f"{name}*"): old.unlink()
     logger = RLMLogger(TRACES, name)
-    with RLM("local", max_iterations=4, logger=logger, verbose=False) as rlm: ask(rlm)
+    with RLM("local", {"model_name": "small"}, max_iterations=4, logger=logger, verbose=False) as rlm: ask(rlm)
     log = logger.path.rename(TRACES / f"{name}.jsonl")
     notebook = log.with_suffix(".ipynb")
     replace_file(notebook, trace_notebook(log))

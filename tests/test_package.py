@@ -82,7 +82,7 @@ def test_installed_wheel_imports(env, wheel):
     assert (env.bin / "rlm_get_model").exists()
 
 def test_import_is_light():
-    heavy = {"openai", "IPython", "nbformat", "pandas", "numpy", "xllamacpp"}
+    heavy = {"openai", "huggingface_hub", "IPython", "nbformat", "pandas", "numpy", "xllamacpp"}
     loaded = ok(sys.executable, "-c", "import sys; from rlm import RLM; print(*sys.modules)").split()
     assert not heavy & set(loaded)
 
