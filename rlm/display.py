@@ -7,8 +7,8 @@ from __future__ import annotations
 import shutil, sys, threading, time
 from collections.abc import Callable
 from fastcore.basics import patch
-from .events import (BlockEnded, BlockStarted, Event, ModelAsked, ModelReplied, Notice, RunEnded, RunStarted,
-                        SubCallEnded, SubCallStarted)
+from .events import (BlockEnded, BlockStarted, Event, ModelAsked, ModelLoading, ModelReplied, Notice, RunEnded,
+                        RunStarted, SubCallEnded, SubCallStarted)
 from .text import clip, plain
 from .types import CodeBlock, Usage
 
@@ -31,6 +31,7 @@ def print_steps(event: Event):
     "Print one event of a run. This is the listener behind `verbose=True`."
     match event:
         case RunStarted(question=q, model=m): print(plain(f"── {clip(q, 300, 100)}  [{m}]"))
+        case ModelLoading(model=m): print(plain(f"── loading the model {m}"))
         case ModelReplied(iteration=i, reply=r):
             if r.reasoning: print(_indented(r.reasoning, "  ~"))
             title, cost = f"iteration {i}" if i else "best answer", f"{r.usage.total_tokens:,} tokens"
@@ -48,6 +49,7 @@ def describe_event(event: Event, max_iterations: int | None = None) -> str:
     "What is happening, in a few words; an empty string for events that change nothing to look at."
     of = f" of {max_iterations}" if max_iterations else ""
     match event:
+        case ModelLoading(): return "loading the model"
         case ModelAsked(iteration=None): return "asking the model for its best answer"
         case ModelAsked(iteration=i): return f"iteration {i}{of}: asking the model"
         case BlockStarted(iteration=i): return f"iteration {i}{of}: running its code"

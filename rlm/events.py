@@ -12,8 +12,8 @@ from .environments.stopping import InterruptGate
 from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
-__all__ = ['Event', 'current_run', 'RunStarted', 'RunEnded', 'Notice', 'ModelAsked', 'ModelReplied', 'BlockStarted', 'BlockEnded',
-           'SubCallStarted', 'SubCallEnded', 'IterationEnded', 'Listeners']
+__all__ = ['Event', 'current_run', 'RunStarted', 'RunEnded', 'Notice', 'ModelLoading', 'ModelAsked', 'ModelReplied',
+           'BlockStarted', 'BlockEnded', 'SubCallStarted', 'SubCallEnded', 'IterationEnded', 'Listeners']
 
 # %% ../nbs/20_events.ipynb #abe56175
 @dataclass(frozen=True)
@@ -41,6 +41,12 @@ class Notice:
     text: str
 
 # %% ../nbs/20_events.ipynb #04ab95bd
+@dataclass(frozen=True)
+class ModelLoading:
+    "The root model is made ready to answer, which takes seconds."
+    model: str
+    spent: Usage
+
 @dataclass(frozen=True)
 class ModelAsked:
     "A request to the root model is on its way."
@@ -93,8 +99,8 @@ class IterationEnded:
     iteration: Iteration
     messages: tuple[dict, ...]  # what it added to the conversation
 
-Event = (RunStarted | ModelAsked | ModelReplied | BlockStarted | BlockEnded | SubCallStarted | SubCallEnded
-         | IterationEnded | Notice | RunEnded)
+Event = (RunStarted | ModelLoading | ModelAsked | ModelReplied | BlockStarted | BlockEnded | SubCallStarted
+         | SubCallEnded | IterationEnded | Notice | RunEnded)
 
 # %% ../nbs/20_events.ipynb #a12109bb
 current_run: contextvars.ContextVar[str] = contextvars.ContextVar("rlm_run", default="")  # the run that an event is of

@@ -36,6 +36,7 @@ class Traits:
     secrets: tuple[str, ...] = ()  # its credentials, which are taken out of all that a run says and shows
     sub_lms: tuple[LM, ...] = ()   # who answers `llm_query`: the first, unless the code names another; (): itself
     recorded: bool = False         # it answers for children too, from a recording
+    pending_load: Callable[[], Any] | None = None  # what makes it ready, where that takes seconds; None: it is
 
 def trait(lm: LM, name: str) -> Any:
     "What `lm` says of itself, or the default."

@@ -123,7 +123,7 @@ class LocalLM:
             self.sub_lms = (LocalLM(model_name, n_ctx, max_tokens, temperature, False, n_threads, **sampling),)
 
     @property
-    def load(self) -> Callable[[], Any] | None:
+    def pending_load(self) -> Callable[[], Any] | None:
         "What starts the server, which takes seconds; None while it runs."
         return None if _running(self._setting) else partial(_serve, self._setting)
 

@@ -19,7 +19,7 @@ from .environments.base import Surroundings, Task
 from .environments.repl import Held, Repl
 from .environments.stopping import InterruptGate, Stopped, interruptible
 from .events import BlockEnded, BlockStarted, IterationEnded, Listeners
-from .events import ModelAsked, ModelReplied, Notice, RunEnded, RunStarted
+from .events import ModelAsked, ModelLoading, ModelReplied, Notice, RunEnded, RunStarted
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
 from .output_type import OutputType
@@ -214,6 +214,10 @@ def perform(self: Run, request: AskModel | RunCode | Resolve) -> Generator[None,
     match request:
         case AskModel(messages, number):
             self.iteration = number
+            if load := trait(self.rlm.lm, "pending_load"):
+                self.emit(ModelLoading(name_of(self.rlm.lm), self.ledger.spent))
+                yield
+                self.ledger.wait(self.ledger.start(load))
             self.emit(ModelAsked(number, self.ledger.spent))
             yield
             on_this_thread = not (self.call.loop or self.ledger.parent or self.ledger.stop.deadline)

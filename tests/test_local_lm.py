@@ -195,6 +195,23 @@ def test_a_server_that_died_is_started_again(lm):
     sub_lm_of(lm)._server.process.wait()
     assert "hello" in ask(sub_lm_of(lm), HELLO).content.lower()
 
+@asks_the_model
+def test_a_run_says_that_the_model_is_loading_and_only_then():
+    lm, heard = LocalLM("small", n_ctx=4096), []
+    rlm = RLM(lm, verbose=False, logger=heard.append, max_iterations=1, custom_system_prompt="Write Python.")
+    rlm.completion("What is 12345 * 6789?")  # asks for code, and then for its best answer
+    kinds = [type(event).__name__ for event in heard]
+    assert kinds[:3] == ["RunStarted", "ModelLoading", "ModelAsked"] and kinds.count("ModelLoading") < kinds.count("ModelAsked") == 2
+    assert heard[1].model == lm.model
+
+@needs_xllamacpp
+def test_what_can_not_be_loaded_ends_the_run(tmp_path):
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 100)
+    heard = []
+    with pytest.raises(ConfigurationError, match="could not serve .*broken.gguf"):
+        RLM("local", {"model_name": tmp_path / "broken.gguf"}, verbose=False, logger=heard.append).completion("Hello?")
+    assert [type(event).__name__ for event in heard] == ["RunStarted", "ModelLoading", "RunEnded"]
+
 # -- the process around it
 
 ONE_REQUEST = """
