@@ -1,0 +1,132 @@
+"""What `scripts/record.py` records: of each run its title, what it shows, its data, and the code that asks."""
+import re
+from dataclasses import dataclass
+
+BY = "Claude, a large language model by Anthropic,"
+
+@dataclass(frozen=True)
+class Recording:
+    "A run to be recorded, and the words with which its page begins."
+    title: str    # of the page
+    summary: str  # the sentence below it
+    about: str    # what there is to see, in Markdown
+    data: str     # the code that makes the data
+    ask: str      # the user's code; `model` holds the `backend_kwargs` and `logger` the logger
+    keeps_data: bool = True  # the log holds the data; False: it is too large or no JSON, and `data` makes it again
+
+    def variable(self, name: str) -> str:
+        "The variable that holds what the log calls `name`."
+        given = re.search(r"\bcontext=(\w+)", self.ask)
+        return given[1] if name == "context" and given else name
+
+TWO_NOVELS = Recording(
+    "Two novels", "A question about 1.4 million characters, which code narrows down and sub-calls read.",
+    "Which chapters matter is found with plain Python. Those alone are read, each by a sub-call of `llm_query_batched`, all at once.",
+    '''
+from pathlib import Path
+
+novels = Path("../data/two_novels.txt").read_text()
+''', '''
+rlm = RLM(backend_kwargs=model, logger=logger)
+rlm.completion("Who proposes marriage to whom in these two novels? List every proposal that is made in a scene or that a "
+               "character reports, with the novel, its chapter and the answer.", context=novels)
+''', keeps_data=False)
+
+A_DATAFRAME = Recording(
+    "A DataFrame", "A model looks for what happened in a table of sales, in the kernel of a notebook, and plots it.",
+    "The code below hides an effect in one of five regions, and nobody tells the model which. Its code works on the user's own "
+    "`sales`, which it can read and nothing else.",
+    '''
+import numpy as np, pandas as pd
+
+rng = np.random.default_rng(2026)
+months = pd.date_range("2023-01-01", periods=36, freq="MS")
+season = 1 + 0.25 * np.sin(2 * np.pi * (months.month - 4) / 12)
+hit, since, share = rng.integers(5), rng.integers(12, 30), rng.uniform(0.1, 0.2)
+frames = []
+for i, region in enumerate(["coast", "lakes", "hills", "plain", "city"]):
+    visitors = rng.uniform(2_000, 6_000) * season * (1 + 0.006 * np.arange(36)) * rng.normal(1, 0.06, 36)
+    revenue = visitors * rng.uniform(9, 14) * rng.normal(1, 0.03, 36)
+    if i == hit: revenue[since:] *= 1 - share
+    frames.append(pd.DataFrame({"month": months, "region": region, "visitors": visitors.round().astype(int), "revenue": revenue.round(2)}))
+sales = pd.concat(frames).sample(frac=1, random_state=1).reset_index(drop=True)
+''', '''
+rlm = RLM(backend_kwargs=model, logger=logger, environment="jupyter",
+          environment_kwargs={"sync_from_user_ns": True, "sync_vars": ["sales"]})
+rlm.completion("In one of the regions something changed for good. Which region is it, since which month, and how large is the "
+               "effect? Show it in a plot.")
+''', keeps_data=False)
+
+A_SESSION = Recording(
+    "A session", "Three questions about one list of records; each builds on the one before.",
+    "The data comes with the first question. The second and the third find what the earlier ones made.",
+    '''
+import random
+
+rng = random.Random(11)
+stations = ["Harbour", "Castle", "Museum", "Park", "Market", "University"]
+tempting = dict(zip(stations, rng.sample(range(1, 20), 6)))
+rides = []
+for day in range(1, 31):
+    for _ in range(rng.randint(5, 9) + 4 * (day % 7 in (5, 6))):
+        start, end = rng.choices(stations, tempting.values())[0], rng.choice(stations)
+        minutes = round(rng.lognormvariate(2.8, 0.5)) if start != end else round(rng.lognormvariate(3.6, 0.4))
+        rides.append({"day": f"2026-06-{day:02d}", "from": start, "to": end, "minutes": minutes, "member": rng.random() < 0.6})
+''', '''
+session = RLM(backend_kwargs=model, logger=logger).start_session()
+session.chat("From which station do the most rides start, and from which the fewest, by day of the week and at the weekend?", context=rides)
+session.chat("Which stations lose bikes, and how many a day would a van have to bring back to each?")
+session.chat("Write three sentences for the town council about what you found.")
+''')
+
+TYPED_ANSWERS = Recording(
+    "Typed answers", "A novel goes in, and a list of dataclass objects comes out.",
+    "`output_type` says what the answer must be. What the model returns is checked, and becomes objects of that class.",
+    '''
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+novels = Path("../data/two_novels.txt").read_text()
+pride_and_prejudice = novels[novels.index("Chapter 1\\n"):]
+''', '''
+@dataclass
+class Letter:
+    "A letter whose text the novel gives."
+    writer: str
+    recipient: str
+    chapter: int
+    dated: str | None  # place and date at its head, if there are any
+    words: int         # of its text, about
+
+rlm = RLM(backend_kwargs=model, logger=logger)
+rlm.completion("Find all letters and notes whose text is given, in full or nearly so, not merely mentioned or quoted in passing.",
+               context=pride_and_prejudice, output_type=list[Letter])
+''', keeps_data=False)
+
+A_CHILD_PER_DOCUMENT = Recording(
+    "A child per document", "Four logbooks, each in a form of its own; a child with a REPL of its own works on each.",
+    "With `max_depth=2` the code of the model can call `rlm_query`. Each call opens a run of its own, which may take several "
+    "iterations and ask sub-calls itself. Its iterations are folded below the block that started it.",
+    '''
+from pathlib import Path
+
+logbooks = {p.name: p.read_text() for p in sorted(Path("../data/ferries").iterdir())}
+''', '''
+rlm = RLM(backend_kwargs=model, logger=logger, max_depth=2)
+rlm.completion("Four ferries, four logbooks, each in a form of its own. For each: how many trips, what share left more than five "
+               "minutes late, how late these were on average, and what the crew gives most often as the reason. Let a child work on "
+               "each logbook. Which line is the least punctual?", context=logbooks)
+''')
+
+WORKING_DOCUMENTATION = Recording(
+    "Working documentation", "Every run of the working documentation, with the model's own words.",
+    "The [working documentation](../tutorials/working_documentation.ipynb) shows the code that asked. The names of models in it are "
+    "examples; one model wrote all replies.",
+    '''
+import pandas as pd
+
+df = pd.DataFrame({"Name": ["A", "B"], "Score": [10, 20]})
+''', "")
+
+RECORDINGS = {name.lower(): x for name, x in list(globals().items()) if isinstance(x, Recording)}
