@@ -1103,6 +1103,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'rlm/utils/trace_markdown.py'),
                                           'rlm.utils.trace_markdown.run_markdown': ( 'utils/trace_markdown.html#run_markdown',
                                                                                      'rlm/utils/trace_markdown.py'),
+                                          'rlm.utils.trace_markdown.told_of_calls': ( 'utils/trace_markdown.html#told_of_calls',
+                                                                                      'rlm/utils/trace_markdown.py'),
                                           'rlm.utils.trace_markdown.told_of_data': ( 'utils/trace_markdown.html#told_of_data',
                                                                                      'rlm/utils/trace_markdown.py'),
                                           'rlm.utils.trace_markdown.turns': ( 'utils/trace_markdown.html#turns',

@@ -5,6 +5,7 @@
 # %% ../../nbs/utils/00_trace_markdown.ipynb #259f7086
 from __future__ import annotations
 import json, re
+from collections.abc import Sequence
 from textwrap import indent
 from fastcore.basics import patch
 from ..display import in_kernel
@@ -12,7 +13,7 @@ from ..text import as_code, as_markdown, as_output, clip, sendable
 from ..types import CodeBlock, RLMChatCompletion, SubCall
 
 # %% auto #0
-__all__ = ['told_of_data', 'run_markdown', 'turns']
+__all__ = ['told_of_calls', 'told_of_data', 'run_markdown', 'turns']
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #6baa2f1e
 def _folded(title: str, text: str, fold: bool) -> str:
@@ -25,12 +26,18 @@ def _folded(title: str, text: str, fold: bool) -> str:
 # %% ../../nbs/utils/00_trace_markdown.ipynb #40b13f74
 def _call(call: SubCall) -> str:
     "A sub-call as text, with the iterations of a child."
-    told = [f"{call.model or 'a model'}: {call.prompt}", *[f"context: {call.context}"] * bool(call.context)]
+    told = [f"{call.model or 'a model'}: {clip(call.prompt, 1_000, 500)}", *[f"context: {call.context}"] * bool(call.context)]
     for n, iteration in enumerate(call.run.replies.values() if call.run else (), 1):
         parts = [f"[{n}] {iteration.response.strip()}"]
         for block in iteration.code_blocks: parts += [block.result.text, *map(_call, block.result.rlm_calls)]
         told.append(indent("\n".join(filter(None, parts)), "    "))
     return "\n".join([*told, f"-> {call.error or call.response}"])
+
+def told_of_calls(calls: Sequence[SubCall],  # those of a block
+                  fold: bool = True,         # fold them if they are long
+                 ) -> str:
+    "What a block asked of models, and what they answered."
+    return _folded("sub-calls", "\n\n".join(map(_call, calls)), fold)
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #62d35196
 def _code_block(number: int, block: CodeBlock, fold: bool) -> list[str]:
@@ -42,7 +49,7 @@ def _code_block(number: int, block: CodeBlock, fold: bool) -> list[str]:
     parts += [f"![figure](data:image/png;base64,{png})" for png in pictures if png]
     if r.ran == "": parts.append("The user did not allow it to run.")
     if r.interrupted: parts.append("Stopped by Ctrl-C.")
-    if r.rlm_calls: parts.append(_folded("sub-calls", "\n\n".join(map(_call, r.rlm_calls)), fold))
+    if r.rlm_calls: parts.append(told_of_calls(r.rlm_calls, fold))
     return parts
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #469d56e2

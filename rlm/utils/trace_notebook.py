@@ -13,6 +13,7 @@ from ..logger import LoggedRun, RLMLogger, listed, read_log, replace_file
 from ..replay import Replay, is_left_out
 from ..text import as_code, as_markdown, as_output, clip, sendable, without_shortcodes
 from ..types import CodeBlock, CodeResult, ConfigurationError, Iteration, RLMError
+from .trace_markdown import told_of_calls
 
 # %% auto #0
 __all__ = ['trace_notebook', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'replay_cells', 'verify',
@@ -54,7 +55,8 @@ def _block(run: str, number: int, block: CodeBlock) -> list[str]:
         return [_markdown(id, f"{code}\n\n{why}\n\n{as_code(_cut(r.text))}")]
     changed = f"The user changed this code before it ran:\n\n{code}"
     told = [_markdown(f"wrote-{run}-{number}", changed)] if r.ran else []
-    return [*told, _code(id, f"%%replay {number}\n{r.ran or block.code}", _outputs(r))]
+    asked = [_markdown(f"asked-{run}-{number}", told_of_calls(r.rlm_calls))] if r.rlm_calls else []
+    return [*told, _code(id, f"%%replay {number}\n{r.ran or block.code}", _outputs(r)), *asked]
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #f3a598ca
 _RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)", re.M | re.S | re.I)
