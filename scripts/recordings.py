@@ -12,7 +12,7 @@ class Recording:
     about: str    # what there is to see, in Markdown
     data: str     # the code that makes the data
     ask: str      # the user's code; `model` holds the `backend_kwargs` and `logger` the logger
-    keeps_data: bool = True  # the log holds the data; False: it is too large or no JSON, and `data` makes it again
+    keeps_data: bool = True  # in the log; False: the page makes it again, with `data`
 
     def variable(self, name: str) -> str:
         "The variable that holds what the log calls `name`."
@@ -65,19 +65,20 @@ import random
 
 rng = random.Random(11)
 stations = ["Harbour", "Castle", "Museum", "Park", "Market", "University"]
-tempting = dict(zip(stations, rng.sample(range(1, 20), 6)))
+popular = dict(zip(stations, rng.sample(range(1, 20), 6)))
 rides = []
 for day in range(1, 31):
     for _ in range(rng.randint(5, 9) + 4 * (day % 7 in (5, 6))):
-        start, end = rng.choices(stations, tempting.values())[0], rng.choice(stations)
+        start, end = rng.choices(stations, popular.values())[0], rng.choice(stations)
         minutes = round(rng.lognormvariate(2.8, 0.5)) if start != end else round(rng.lognormvariate(3.6, 0.4))
         rides.append({"day": f"2026-06-{day:02d}", "from": start, "to": end, "minutes": minutes, "member": rng.random() < 0.6})
 ''', '''
 session = RLM(backend_kwargs=model, logger=logger).start_session()
-session.chat("From which station do the most rides start, and from which the fewest, by day of the week and at the weekend?", context=rides)
+session.chat("From which station do the most rides start, and from which the fewest: on weekdays, and at the weekend?",
+             context=rides)
 session.chat("Which stations lose bikes, and how many a day would a van have to bring back to each?")
 session.chat("Write three sentences for the town council about what you found.")
-''')
+''', keeps_data=False)
 
 TYPED_ANSWERS = Recording(
     "Typed answers", "A novel goes in, and a list of dataclass objects comes out.",
