@@ -64,13 +64,12 @@ def keep(name: str, folder: Path) -> None:
 def how_recorded(runs: list[LoggedRun]) -> str:
     "Who wrote the replies, when, and what it took."
     when = datetime.fromisoformat(runs[0].metadata["time"])
-    results, usage = [run.result for run in runs], sum((run.result.usage for run in runs), start=Usage())
-    n = sum(len(r.replies) for r in results)
-    calls = [call for r in results for i in r.iterations for b in i.code_blocks for call in b.result.rlm_calls]
-    parts = [f"{n} iterations"] + [f"{len(calls)} sub-calls"] * bool(calls)
+    usage = sum((run.result.usage for run in runs), start=Usage())
+    iterations = sum(len(run.result.replies) for run in runs)
     return (f"Every word of the model is as it came: {BY} wrote the replies on {when.day} {when:%B %Y}, from nothing but the messages "
-            f"that `rlm` sent to an OpenAI-compatible endpoint. It took {' and '.join(parts)}; {usage.input_tokens:,} tokens "
-            f"in and {usage.output_tokens:,} out, as that endpoint counts them (four characters a token). "
+            f"that `rlm` sent to an OpenAI-compatible endpoint. It took {iterations} iterations and {usage.calls} requests "
+            f"in all: {usage.input_tokens:,} tokens in and {usage.output_tokens:,} out, as that endpoint counts them (four characters "
+            "a token). "
             "Run this notebook from top to bottom to replay it: no model is asked, and the last cell compares the answer.")
 
 def markdown(id: str, source: str) -> dict: return {"cell_type": "markdown", "id": id, "metadata": {}, "source": source.splitlines(True)}
