@@ -317,7 +317,8 @@ def _compare(self: Replay) -> str:
     if lacking: return f"the answer needs {listed(lacking)}"
     if final: self.answer = self.environment.resolve(final.name or final.source, final.variable).answer
     now = self.answer.text if self.answer else None if then.computed else then.response
-    if now is not None and _comparable(now) == _comparable(then.response): return "equal"
+    given = [b.result.answer.text for b, _ in self.run.blocks if b.result.answer][-1:]  # before it became of a type
+    if now is not None and _comparable(now) in map(_comparable, (then.response, *given)): return "equal"
     if final and self._mode.reads: self.repl.missing["what the answer names"] = "as it was then"
     return f"the answer is {now!r} instead of {then.response!r}"
 

@@ -41,14 +41,15 @@ import numpy as np, pandas as pd
 
 rng = np.random.default_rng(2026)
 months = pd.date_range("2023-01-01", periods=36, freq="MS")
-season = 1 + 0.25 * np.sin(2 * np.pi * (months.month - 4) / 12)
+season = 1 + 0.25 * np.sin(2 * np.pi * (months.month.to_numpy() - 4) / 12)
 hit, since, share = rng.integers(5), rng.integers(12, 30), rng.uniform(0.1, 0.2)
 frames = []
 for i, region in enumerate(["coast", "lakes", "hills", "plain", "city"]):
     visitors = rng.uniform(2_000, 6_000) * season * (1 + 0.006 * np.arange(36)) * rng.normal(1, 0.06, 36)
     revenue = visitors * rng.uniform(9, 14) * rng.normal(1, 0.03, 36)
     if i == hit: revenue[since:] *= 1 - share
-    frames.append(pd.DataFrame({"month": months, "region": region, "visitors": visitors.round().astype(int), "revenue": revenue.round(2)}))
+    frames.append(pd.DataFrame({"month": months, "region": region,
+                                "visitors": visitors.round().astype(int), "revenue": revenue.round(2)}))
 sales = pd.concat(frames).sample(frac=1, random_state=1).reset_index(drop=True)
 ''', '''
 rlm = RLM(backend_kwargs=model, logger=logger, environment="jupyter",

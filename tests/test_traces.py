@@ -1,5 +1,6 @@
 "Logs, traces and replays: nothing is lost, nothing secret is written, and what is replayed comes out the same."
 import contextlib, io, json, pickle, random, re, subprocess, sys, textwrap
+from dataclasses import dataclass
 from datetime import timezone
 from pathlib import Path
 
@@ -96,6 +97,22 @@ def test_a_value_survives_its_run(tmp_path, value, large):
     logged, = read_log(logger.path)
     assert exactly(logged.result.value) == exactly(result.value) and exactly(logged.context["value"]) == exactly(value)
     assert json.loads(logger.path.read_text().split("\n")[-2])["type"] == "run_end"
+
+@pytest.mark.slow
+def test_a_typed_answer_is_compared_as_the_code_gave_it(tmp_path):
+    @dataclass
+    class City:
+        name: str
+    logger = RLMLogger(tmp_path)
+    rlm = RLM(ScriptedLM([block("FINAL({'name': context[0]})")]), logger=logger, verbose=False)
+    run = rlm.completion("Which city?", context=["Lima"], output_type=City)
+    assert run.value == City("Lima")
+    again = Replay(logger.path, run.id)
+    again.block(1, "FINAL({'name': context[0]})")
+    assert again.end() and again.outcome == "equal"
+    again = Replay(logger.path, run.id)
+    again.block(1, "FINAL({'name': 'Oslo'})")
+    with pytest.raises(ReplayDivergenceError, match="Oslo"): again.end()
 
 @pytest.mark.slow
 def test_what_cannot_be_written_is_noted_as_missing(tmp_path):
