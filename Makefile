@@ -17,6 +17,9 @@ export PYTHONWARNINGS := error:Found cells containing imports
 demo: $(VENV)/.local
 	$(BIN)/rlm_get_model
 	$(PY) scripts/demo.py
+	@echo
+	@echo "Last, a recorded run of a large model, replayed: its code runs now, what models said comes from the log."
+	$(PY) scripts/show_recorded.py
 
 # as many processes as there are cores
 quick: $(VENV)/.dev
@@ -41,10 +44,9 @@ docs: prepare
 	$(DOCS_ENV) PATH="$(QUARTO):$$PATH" nbdev_docs
 	@echo "The site: _docs/index.html"
 
-# The trace notebooks of the docs, from new runs of the embedded model
+# The recorded runs of the docs, from a model anywhere: make traces BASE_URL=http://localhost:8000/v1 MODEL=name
 traces: $(VENV)/.dev
-	$(BIN)/rlm_get_model --small
-	$(PY) scripts/make_traces.py
+	$(PY) scripts/record.py --base-url "$(BASE_URL)" --model "$(MODEL)"
 	$(BIN)/nbdev_clean
 
 # The environment for work on the project
