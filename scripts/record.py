@@ -6,16 +6,17 @@
 The user's code runs in a kernel, as it does in a notebook. `recordings.py` says what is asked, and who answered.
 """
 import argparse, json, re, shutil, sys, tempfile
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
-from recordings import BY, RECORDINGS, WORKING_DOCUMENTATION
+from recordings import BY, PAGES, RECORDINGS
 from rlm.logger import LoggedRun, read_log, replace_file
 from rlm.types import Usage
 from rlm.utils.trace_notebook import trace_notebook, verify
 
 ROOT = Path(__file__).resolve().parents[1]
-TRACES, PAGE = ROOT / "nbs" / "traces", ROOT / "nbs" / "tutorials" / "working_documentation.ipynb"
+NBS = ROOT / "nbs"
+TRACES, RECORDED = NBS / "traces", NBS / "data" / "recorded"
 sys.path.insert(0, str(ROOT / "tests"))
 
 from kernel import Kernel
@@ -23,43 +24,49 @@ from kernel import Kernel
 FIRST = """
 import os
 from rlm import RLM, RLMLogger
-import rlm
 model = {{"model_name": {model!r}, "base_url": {url!r}, "timeout": 3600, "max_retries": 0}}
 logger = RLMLogger({folder!r})
 """
 
-# The page makes an `RLM` without a logger too, and takes its server from the environment
-EVERY_RUN = """
-os.environ.update(OPENAI_BASE_URL={url!r}, OPENAI_API_KEY="none")
-os.chdir({folder!r})
-begin = rlm.RLM.__init__
-def logged(self, *args, backend_kwargs=None, **kwargs):
-    begin(self, *args, backend_kwargs=backend_kwargs | {{"timeout": 3600, "max_retries": 0}}, **kwargs | {{"logger": logger}})
-rlm.RLM.__init__ = logged
+# A page asks `replay(...)`, which is the model here, or a server that the environment names.
+PAGE = """
+import rlm.replay
+from rlm.backends import create_lm
+large, begin = create_lm("openai", model), RLM.__init__
+def logged(self, *args, **kwargs):
+    of_the_page = kwargs.get("backend_kwargs")
+    if of_the_page and "base_url" not in of_the_page: kwargs["backend_kwargs"] = of_the_page | {{"timeout": 3600, "max_retries": 0}}
+    begin(self, *args, **kwargs)
+    if self.lm is not large and "base_url" in (of_the_page or {{"base_url": ""}}): return
+    own = self.logger
+    self.logger = lambda event: (logger(event), own and own(event))
+RLM.__init__ = logged
+of_a_log = rlm.replay.replay
+rlm.replay.replay = lambda log, checked=True: of_a_log(log) if checked else large
+os.environ.update(OPENAI_BASE_URL={url!r}, OPENAI_API_KEY="any-key-will-do")
 """
 
-def shown_cells(page: Path) -> list[str]:
-    "The code of a page that a reader sees."
+def cells_of(page: Path) -> list[str]:
+    "The code of a page, but for what the small model of the machine answers."
     sources = ["".join(c["source"]) for c in json.loads(page.read_text())["cells"] if c["cell_type"] == "code"]
-    return [source for source in sources if "#| hide" not in source]
+    return [source for source in sources if not re.search(r"^#\| *slow", source, re.M)]
 
 def record(name: str, model: str, url: str) -> None:
     "Ask, and keep the log under the name of the recording."
     folder = tempfile.mkdtemp()
     given = {"model": model, "url": url, "folder": folder}
-    cells = [FIRST.format(**given)]
-    if RECORDINGS[name] is WORKING_DOCUMENTATION: cells += [EVERY_RUN.format(**given), *shown_cells(PAGE)]
-    else: cells += [RECORDINGS[name].data, RECORDINGS[name].ask]
-    with Kernel(cwd=str(TRACES)) as kernel:
+    what = RECORDINGS.get(name)
+    cells, cwd = [FIRST.format(**given)], TRACES
+    if name in PAGES:
+        page = NBS / f"{PAGES[name]}.ipynb"
+        cells, cwd = [*cells, PAGE.format(**given), *cells_of(page)], page.parent
+    else: cells += [what.data, what.ask]
+    with Kernel(cwd=str(cwd)) as kernel:
         for cell in cells: kernel.ok(cell, timeout=100_000)
-    keep(name, Path(folder))
-
-def keep(name: str, folder: Path) -> None:
-    "Take a log, and the data beside it, among the traces."
-    log, = folder.glob("rlm_*.jsonl")
-    shutil.move(log, TRACES / f"{name}.jsonl")
-    for beside in folder.glob("context_*"):
-        if RECORDINGS[name].keeps_data: shutil.move(beside, TRACES / beside.name)
+    log, = Path(folder).glob("rlm_*.jsonl")
+    shutil.move(log, (TRACES if what else RECORDED) / f"{name}.jsonl")
+    if what and what.keeps_data:
+        for beside in Path(folder).glob("context_*"): shutil.move(beside, TRACES / beside.name)
 
 def how_recorded(runs: list[LoggedRun]) -> str:
     "Who wrote the replies, when, and what it took."
@@ -97,10 +104,11 @@ def main():
     parser.add_argument("--base-url")
     parser.add_argument("--model", default="large")
     parser.add_argument("--pages", action="store_true", help="record nothing, make the pages again")
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(RECORDINGS)}; by default all")
+    parser.add_argument("names", nargs="*", help=f"of {', '.join({**RECORDINGS, **PAGES})}; by default all")
     given = parser.parse_args()
-    for name in given.names or RECORDINGS:
+    for name in given.names or {**RECORDINGS, **PAGES}:
         if not given.pages: record(name, given.model, given.base_url)
+        if name not in RECORDINGS: continue
         notebook = page(name)
         outcomes = list(verify(notebook).values())
         print(notebook.relative_to(ROOT), *outcomes)

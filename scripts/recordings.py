@@ -132,3 +132,7 @@ df = pd.DataFrame({"Name": ["A", "B"], "Score": [10, 20]})
 ''', "")
 
 RECORDINGS = {name.lower(): x for name, x in list(globals().items()) if isinstance(x, Recording)}
+
+# Pages whose model is a recording: its log is in `nbs/traces` where it has a page of its own, else in `nbs/data/recorded`
+PAGES = {"working_documentation": "tutorials/working_documentation", "get_started": "tutorials/get_started",
+         "dataframe": "guides/dataframe", "many_texts": "guides/many_texts", "file": "guides/file"}

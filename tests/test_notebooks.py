@@ -99,8 +99,8 @@ def test_what_a_cell_shows_is_on_the_page():
 def test_a_downloaded_page_runs_in_an_empty_folder(name, runner, tmp_path):
     "With the data that it links to."
     if not runner: pytest.skip("needs nbdev")
-    for path in [f"{name}.ipynb", *re.findall(r"\]\(\.\./(data/[^)]+)\)", (NBS / f"{name}.ipynb").read_text())]:
-        (tmp_path / path).parent.mkdir(exist_ok=True)
+    for path in [f"{name}.ipynb", *re.findall(r"\]\(\.\./((?:data|traces)/[^)]+(?:txt|jsonl))\)", (NBS / f"{name}.ipynb").read_text())]:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(NBS / path, tmp_path / path)
     said, passed = runner.run(tmp_path / f"{name}.ipynb")
     assert passed, said
