@@ -3,25 +3,43 @@
 The system runs in a process of its own, one per worker. Every request it makes passes through a recorder that fixes the
 sampling options and writes down messages, reply and tokens, so all systems are asked for and measured the same way.
 """
-import argparse, collections, contextlib, json, math, queue, socket, subprocess, sys, threading, time
+import argparse, contextlib, json, os, queue, socket, subprocess, sys, threading, time
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
-from tasks import KINDS, check, tasks
+from tasks import check, tasks
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+sys.path.append(str(ROOT/"nbs"/"data"))  # beside the published records, where the page finds it too
+import evals_report as report
+
 SAMPLING = dict(temperature=0, max_tokens=1024)
 
 
-def serve(gguf, slots, window=8192):
+def serve(gguf, slots, threads, window=8192):
     "Serve a GGUF file through xllamacpp, one slot per worker: the base URL."
     import xllamacpp
     p = xllamacpp.CommonParams()
     p.model.path, p.n_ctx, p.n_parallel, p.hostnames, p.port = str(gguf), window * slots, slots, ["127.0.0.1"], 0
+    p.cpuparams.n_threads = p.cpuparams_batch.n_threads = threads
     serve.server = xllamacpp.Server(p)  # it lives as long as this process
     return serve.server.listening_address + "/v1"
+
+def listed(base_url):
+    "The name of the first model that a server lists."
+    with urlopen(f"{base_url.rstrip('/')}/models", timeout=30) as response: return json.load(response)["data"][0]["id"]
+
+def merged(messages):
+    "The messages with neighbours of one role made one, as many servers do by themselves and llama.cpp does not."
+    out = []
+    for m in messages:
+        if out and out[-1]["role"] == m["role"]: out[-1] = m | dict(content=f"{out[-1]['content']}\n\n{m['content']}")
+        else: out.append(m)
+    return out
 
 
 class Recorder(BaseHTTPRequestHandler):
@@ -31,6 +49,7 @@ class Recorder(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         body.pop("max_completion_tokens", None)
+        if self.server.merge: body["messages"] = merged(body["messages"])
         call = dict(messages=body["messages"])
         self.server.calls.append(call)
         upstream = HTTPConnection(self.server.upstream.netloc)
@@ -55,6 +74,8 @@ class Recorder(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
+class NoStart(Exception): "The system is not there."
+
 class ServerLost(Exception): "No server, no score: what was solved before stays on file."
 
 
@@ -63,18 +84,21 @@ class Worker:
     def __init__(self, o):
         self.o = o
         self.recorder = ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
-        self.recorder.upstream, self.recorder.calls, self.recorder.waiting = urlsplit(o.base_url), [], set()
+        self.recorder.upstream, self.recorder.merge = urlsplit(o.base_url or ""), o.merge
+        self.recorder.calls, self.recorder.waiting = [], set()
         threading.Thread(target=self.recorder.serve_forever, daemon=True).start()
         self.start()
 
     def start(self):
         url = f"http://127.0.0.1:{self.recorder.server_port}/v1"
-        command = [self.o.python, HERE/"systems.py", self.o.system, url, str(self.o.max_iterations)]
+        command = [self.o.python, HERE/"systems.py", self.o.system, json.dumps(vars(self.o) | dict(url=url))]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.lines = queue.Queue()
         read = lambda process, lines: [lines.put(line) for line in process.stdout] + [lines.put(None)]
         threading.Thread(target=read, args=(self.process, self.lines), daemon=True).start()
-        if self.lines.get() is None: raise SystemExit(f"{self.o.system} does not start with {self.o.python}")
+        if (version := self.lines.get()) is None: raise NoStart(f"{self.o.system} does not start with {self.o.python}.")
+        self.run_of = dict(model=self.o.model, system=self.o.system, version=version.strip(),
+                           prompts=self.o.label or self.o.prompts or "default", merged=self.o.merge)
 
     def stop(self):
         self.process.terminate()
@@ -97,11 +121,13 @@ class Worker:
         if self.process.poll() is not None or seconds >= self.o.timeout:
             self.stop()
             self.start()
+        calls = result.get("calls") or calls
         spent = lambda key: sum(c.get("usage", {}).get(key, 0) for c in calls)
-        return dict(id=task.id, kind=task.kind, split=task.split, level=task.level, system=self.o.system, question=task.question,
+        row = dict(id=task.id, kind=task.kind, split=task.split, level=task.level) | self.run_of | dict(question=task.question,
             answer=task.answer, reply=result["reply"], solved=check(task, result["reply"]), error=result.get("error"),
             calls=len(calls), input_tokens=spent("prompt_tokens"), output_tokens=spent("completion_tokens"),
             seconds=round(seconds, 2), transcript=news(calls))
+        return row | dict(failed=report.failed(row))
 
 
 def news(calls):
@@ -114,73 +140,90 @@ def news(calls):
     return out
 
 
-def wilson(k, n, z=1.96):
-    "The 95 % interval of a share of `k` in `n`."
-    mid, half = k / n + z * z / (2 * n), z * math.sqrt(k * (n - k) / n ** 3 + z * z / (4 * n * n))
-    return max(0, mid - half) / (1 + z * z / n), min(1 + z * z / n, mid + half) / (1 + z * z / n)
-
-def table(rows):
-    "A Markdown table of records: a line for each kind, and one for all."
-    def line(name, rows):
-        k, n, avg = sum(r["solved"] for r in rows), len(rows), lambda key: sum(r[key] for r in rows) / len(rows)
-        lo, hi = wilson(k, n)
-        return (f"| {name} | {k} of {n} | {k / n:.0%} | {lo:.0%}–{hi:.0%} | {avg('calls'):.1f} "
-                f"| {avg('input_tokens'):,.0f} | {avg('output_tokens'):,.0f} | {avg('seconds'):.1f} |")
-    head = ["| kind | solved | share | 95 % interval | model calls | tokens in | tokens out | seconds |",
-            "|---|" + "---:|" * 7]
-    kinds = [line(k, of) for k in KINDS if (of := [r for r in rows if r["kind"] == k])]
-    levels = [line(f"*{x}*", of) for x in ("plain", "long", "arithmetic") if (of := [r for r in rows if r["level"] == x])]
-    return "\n".join(head + kinds + levels + [line("**all**", rows)])
-
-def report(path):
-    rows = [json.loads(line) for line in open(path, encoding="utf-8")]
-    errors = collections.Counter((r["error"] or "").split("\n")[0][:90] for r in rows if r["error"])
-    print(f"\n{path}: {rows[0]['system']}\n\n{table(rows)}")
-    for error, n in errors.most_common(5): print(f"{n:4} × {error}")
-
-
-def main():
+def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--system", choices=["rlm", "rlms", "dspy"], default="rlm", help="this package or another")
+    p.add_argument("--system", choices=["rlm", "local", "rlms", "dspy"], default="rlm",
+                   help="this package; this package with its own server for a --gguf, as RLM('local') has it; or another")
     p.add_argument("--python", default=sys.executable, help="the interpreter that has the system installed")
+    p.add_argument("--rlm", default=str(ROOT), help="a checkout of this package; default this one")
     p.add_argument("--base-url", help="a server with the OpenAI protocol")
     p.add_argument("--gguf", help="or a model file to serve with xllamacpp")
+    p.add_argument("--threads", type=int, help="threads for the --gguf; default one for each core but one")
+    p.add_argument("--model", help="its name; default that of the file, or the first that the server lists")
+    p.add_argument("--prompts", help="a prompt profile of this package")
+    p.add_argument("--label", help="what tables call the prompt; default the name of the profile")
+    p.add_argument("--merge", action="store_true", help="make neighbouring messages of one role one message")
     p.add_argument("--split", choices=["dev", "test", "all"], default="dev", help="tune on dev, report test")
     p.add_argument("--n", type=int, help="a fixed sample of so many tasks, as many of each kind; default all")
     p.add_argument("--ids", nargs="*", help="only these tasks")
     p.add_argument("--max-iterations", type=int, default=8)
     p.add_argument("--timeout", type=float, default=120, help="seconds for one task")
     p.add_argument("--workers", type=int, default=2)
-    p.add_argument("--out", help="a file for the records, one JSON object a line")
+    p.add_argument("--out", help="a file for the records; what is in it already is not asked again")
     p.add_argument("--report", nargs="+", metavar="FILE", help="only print the tables of these files")
+    p.add_argument("--plot", metavar="PICTURE", help="with --report: draw them, too")
+    p.add_argument("--compare", nargs=2, metavar=("BEFORE", "AFTER"), help="only compare two files, task by task")
+    p.add_argument("--publish", metavar="FILE", help="with --report: write the records without the conversations")
     o = p.parse_args()
-    if o.report: return [report(f) for f in o.report]
+    if o.report or o.compare: return o
     if not o.out: p.error("--out FILE is missing")
     if not (o.base_url or o.gguf): p.error("give a server (--base-url) or a model to serve (--gguf)")
-    if o.gguf: o.base_url = serve(o.gguf, o.workers)
-    todo = queue.SimpleQueue()
+    if o.system == "local" and not o.gguf: p.error("--system local wants a --gguf")
+    return o
+
+def main():
+    o = arguments()
+    if o.compare: return print(report.comparison(*map(report.read, o.compare)))
+    if o.report: return show(report.read(*o.report), o.plot, o.publish)
+    if o.system != "local" and o.gguf:
+        o.base_url = serve(o.gguf, o.workers, o.threads or max(1, (os.cpu_count() or 2) - 1))
+    o.model = o.model or (Path(o.gguf).stem if o.gguf else listed(o.base_url))
     chosen = [t for t in tasks(o.split, o.n) if not o.ids or t.id in o.ids]
-    for t in chosen: todo.put(t)
-    with open(o.out, "w", encoding="utf-8") as out:
-        threads = [threading.Thread(target=work, args=(o, todo, out)) for _ in range(o.workers)]
+    there = whole(Path(o.out))
+    todo = queue.SimpleQueue()
+    for t in chosen:
+        if t.id not in {r["id"] for r in there}: todo.put(t)
+    with open(o.out, "a", encoding="utf-8") as out:
+        threads = [threading.Thread(target=work, args=(o, todo, there, out)) for _ in range(o.workers)]
         for t in threads: t.start()
         for t in threads: t.join()
-    done = len(Path(o.out).read_text(encoding="utf-8").splitlines())
-    if done: report(o.out)
-    if done < len(chosen): sys.exit(f"Only {done} of {len(chosen)} tasks were run.")
+    rows = report.read(o.out)
+    if rows: show(rows)
+    left = {t.id for t in chosen} - {r["id"] for r in rows}
+    if left: sys.exit(f"{len(left)} of {len(chosen)} tasks are left. The same command goes on with them.")
 
-def work(o, todo, out):
-    worker = Worker(o)
-    while True:
-        try: task = todo.get_nowait()
-        except queue.Empty: return worker.stop()
-        try: row = worker.run(task)
-        except ServerLost as e:
-            print(f"Stopped at {task.id}: {e}", file=sys.stderr)
-            return worker.stop()
-        out.write(json.dumps(row, ensure_ascii=False) + "\n")
-        out.flush()
-        print("solved" if row["solved"] else "  -   ", f"{task.id:14} {row['seconds']:6.1f} s {row['calls']:2} calls  "
-            f"{task.answer!r} <- {(row['reply'] or row['error'] or '')[:80]!r}", flush=True)
+def whole(path):
+    "The rows of a file from an earlier start, without a last line that was cut off."
+    if not path.exists(): return []
+    lines = path.read_bytes().splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"): path.write_bytes(b"".join(lines[:-1]))
+    return report.read(path)
+
+def show(rows, picture=None, published=None):
+    "Print the table of all runs and of each; draw them; keep what is to be published."
+    print(f"\n{report.overview(rows)}")
+    for run, of in report.runs(rows).items(): print(f"\n{run.model}: {report.name(run)}\n\n{report.table(of)}")
+    if picture: report.plot(rows).savefig(picture, dpi=150)
+    if published:
+        lines = [json.dumps(report.published(r), ensure_ascii=False) + "\n" for r in rows]
+        Path(published).write_text("".join(lines), "utf-8")
+
+def work(o, todo, there, out):
+    try: worker = Worker(o)
+    except NoStart as e: return print(e, file=sys.stderr)
+    try:
+        if others := [r for r in there if any(r[k] != v for k, v in worker.run_of.items())]:
+            is_, was = (", ".join(f"{k} {r[k]}" for k in report.Run._fields) for r in (worker.run_of, others[0]))
+            return print(f"{o.out} is of another run ({was}; this is {is_}). Give another --out.", file=sys.stderr)
+        while True:
+            try: task = todo.get_nowait()
+            except queue.Empty: return
+            row = worker.run(task)
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            out.flush()
+            print("solved" if row["solved"] else "  -   ", f"{task.id:14} {row['seconds']:6.1f} s {row['calls']:2} calls  "
+                f"{task.answer!r} <- {(row['reply'] or row['error'] or '')[:80]!r}", flush=True)
+    except (ServerLost, NoStart) as e: print(f"Stopped: {e}", file=sys.stderr)
+    finally: worker.stop()
 
 if __name__ == "__main__": main()

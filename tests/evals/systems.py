@@ -1,56 +1,91 @@
 """One system, answering the tasks that arrive on stdin, a JSON line each, with a JSON line on stdout.
 
-Runs in the environment of the system: `python systems.py rlm|rlms|dspy BASE_URL MAX_ITERATIONS`.
+Runs in the environment of the system: `python systems.py rlm|local|rlms|dspy OPTIONS`, where OPTIONS are those of `run.py` as
+JSON. Its first line says which version of the system it is.
 """
-import json, os, signal, sys
-from pathlib import Path
+import json, os, signal, subprocess, sys
+from importlib.metadata import version
+from types import SimpleNamespace
 
-MODEL = "coder"  # a server of one model takes any name
 
-
-def rlm(url, max_iterations):
-    "This package, from this checkout."
-    sys.path.insert(0, str(Path(__file__).parents[2]))
+def rlm(o, backend=None):
+    "This package, from a checkout, with the recorder as its server."
+    sys.path.insert(0, o.rlm)
+    import rlm
     from rlm import RLM
-    model = RLM(backend="openai", backend_kwargs=dict(model_name=MODEL, base_url=url, temperature=0),
-                max_iterations=max_iterations, verbose=False)
+    more = {"prompts": o.prompts} if o.prompts else {}
+    if backend: more["backend"] = backend()
+    else: more.update(backend="openai", backend_kwargs=dict(model_name=o.model, base_url=o.url, temperature=0))
+    model = RLM(max_iterations=o.max_iterations, verbose=False, **more)
     def ask(question, context):
         if context is None: return model.completion(question).response
         return model.completion(question, context=context).response
-    return ask
+    git = subprocess.run(["git", "-C", o.rlm, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return ask, f"{rlm.__version__} {git.stdout.strip()}".strip()
 
 
-def rlms(url, max_iterations):
+class Kept:
+    "A backend of `rlm` whose calls are kept, in the recorder's form."
+    def __init__(self, lm, calls):
+        self.lm, self.calls = lm, calls
+        self.sub_lms = tuple(Kept(x, calls) for x in lm.sub_lms)
+
+    def __getattr__(self, name): return getattr(self.lm, name)
+
+    def complete(self, messages):
+        call = dict(messages=[dict(m) for m in messages])
+        self.calls.append(call)
+        try: reply = self.lm.complete(messages)
+        except Exception as e:
+            call.update(error=str(e))
+            raise
+        call.update(reply=reply.content,
+                    usage=dict(prompt_tokens=reply.usage.input_tokens, completion_tokens=reply.usage.output_tokens))
+        return reply
+
+
+def local(o):
+    "This package with its own server and options for the model file, as `RLM(\"local\")` has them."
+    def backend():
+        from rlm.local_lm import LocalLM
+        return Kept(LocalLM(o.gguf, **({"n_threads": o.threads} if o.threads else {})), o.calls)
+    return rlm(o, backend)
+
+
+def rlms(o):
     "The reference implementation: the context is its prompt, the question its root prompt."
     from rlm import RLM
-    model = RLM(backend="openai", backend_kwargs=dict(model_name=MODEL, base_url=url, api_key="none"),
-                sampling_args=dict(temperature=0), environment="local", max_iterations=max_iterations)
+    model = RLM(backend="openai", backend_kwargs=dict(model_name=o.model, base_url=o.url, api_key="none"),
+                sampling_args=dict(temperature=0), environment="local", max_iterations=o.max_iterations)
     def ask(question, context):
         return model.completion(question if context is None else context, root_prompt=question).response
-    return ask
+    return ask, version("rlms")
 
 
-def dspy(url, max_iterations):
+def dspy(o):
     "DSPy's module, with its CPython interpreter: the default one downloads a sandbox when it is first used."
     import dspy
-    lm = dspy.LM(f"openai/{MODEL}", api_base=url, api_key="none", temperature=0, max_tokens=1024, cache=False)
+    lm = dspy.LM(f"openai/{o.model}", api_base=o.url, api_key="none", temperature=0, max_tokens=1024, cache=False)
     dspy.configure(lm=lm)
-    about = dspy.RLM("context, question -> answer", max_iters=max_iterations, interpreter_factory=dspy.LocalInterpreter)
-    alone = dspy.RLM("question -> answer", max_iters=max_iterations, interpreter_factory=dspy.LocalInterpreter)
+    options = dict(max_iters=o.max_iterations, interpreter_factory=dspy.LocalInterpreter)
+    about = dspy.RLM("context, question -> answer", **options)
+    alone = dspy.RLM("question -> answer", **options)
     def ask(question, context):
         if context is None: return alone(question=question).answer
         return about(question=question, context=context).answer
-    return ask
+    return ask, version("dspy")
 
 
 if __name__ == "__main__":
-    _, name, url, max_iterations = sys.argv
+    _, name, options = sys.argv
     out = os.fdopen(os.dup(1), "w")  # stdout proper is ours: what a system prints goes to stderr
     os.dup2(2, 1)
     signal.signal(signal.SIGTERM, lambda *args: sys.exit())  # so that a system can stop what it has started
-    ask = dict(rlm=rlm, rlms=rlms, dspy=dspy)[name](url, int(max_iterations))
-    print("ready", file=out, flush=True)
+    o = SimpleNamespace(**json.loads(options), calls=[])
+    ask, which = dict(rlm=rlm, local=local, rlms=rlms, dspy=dspy)[name](o)
+    print(which, file=out, flush=True)
     for line in sys.stdin:
+        o.calls.clear()
         try: answer = dict(reply=str(ask(**json.loads(line))))
         except Exception as e: answer = dict(reply=None, error=f"{type(e).__name__}: {e}")
-        print(json.dumps(answer), file=out, flush=True)
+        print(json.dumps(answer | dict(calls=o.calls)), file=out, flush=True)
