@@ -1,4 +1,5 @@
 "The evals: a run is asked, stopped and gone on with over HTTP, and what its report says of it."
+import hashlib
 import json
 import subprocess
 import sys
@@ -9,8 +10,8 @@ import pytest
 from server import ChatServer, Http
 
 EVALS = Path(__file__).parent / "evals"
-sys.path += [str(EVALS), str(EVALS.parents[1] / "nbs" / "data")]
-import evals_report as report
+sys.path.append(str(EVALS))
+import report
 import run
 from tasks import check, tasks
 
@@ -76,6 +77,20 @@ def test_intervals_and_comparisons_are_those_of_the_books():
     before, after = ([dict(id=i, solved=s, level="plain", kind="sum") for i, s in side]
                      for side in ([(1, 0), (2, 1), (3, 0)], [(1, 1), (2, 0), (3, 1), (4, 1)]))
     assert report.difference(before, after) == (3, 1, 2, 2, 1, "1")
+
+def test_the_pictures_are_those_of_the_published_records():
+    nbs = EVALS.parents[1] / "nbs"
+    made_of = hashlib.sha256((nbs / "data" / "evals.jsonl").read_bytes()).hexdigest()
+    assert [p.name for p in sorted((nbs / "images").glob("evals_by_*.svg")) if made_of in p.read_text()] == ["evals_by_kind.svg", "evals_by_level.svg"]
+
+def test_a_plot_has_a_panel_for_each_model_and_a_mark_for_each_run():
+    pytest.importorskip("matplotlib")
+    rows = [dict(model=m, system=s, version="1", prompts="default", merged=False, id=i, level=level, kind="sum", solved=i > 1)
+            for m in ("small", "large") for s in ("rlm", "rlms") for i, level in enumerate(report.LEVELS)]
+    fig = report.plot(rows)
+    assert [ax.get_title(loc="left") for ax in fig.axes] == ["large", "small"]
+    assert [t.get_text() for t in fig.legends[0].texts] == ["rlm, default prompt", "rlms 1"]
+    assert [len(ax.lines) for ax in fig.axes] == [3 + 8, 3 + 8]  # three rules, and for each run all tasks and three levels
 
 @pytest.mark.slow
 def test_every_answer_is_accepted_as_an_answer(made):

@@ -3,19 +3,18 @@
 The system runs in a process of its own, one per worker. Every request it makes passes through a recorder that fixes the
 sampling options and writes down messages, reply and tokens, so all systems are asked for and measured the same way.
 """
-import argparse, contextlib, json, os, queue, socket, subprocess, sys, threading, time
+import argparse, contextlib, hashlib, json, os, queue, signal, socket, subprocess, sys, threading, time
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+import report
 from tasks import check, tasks
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-sys.path.append(str(ROOT/"nbs"/"data"))  # beside the published records, where the page finds it too
-import evals_report as report
 
 SAMPLING = dict(temperature=0, max_tokens=1024)
 
@@ -64,6 +63,7 @@ class Recorder(BaseHTTPRequestHandler):
             call.update(unreachable=repr(e))
             return
         finally: self.server.waiting.discard(sock)
+        if status == 503: call.update(unreachable="it is not ready")
         reply = json.loads(data)
         if status == 200: call.update(reply=reply["choices"][0]["message"]["content"], usage=reply.get("usage") or {})
         else: call.update(error=reply.get("error", reply), usage={})
@@ -160,10 +160,12 @@ def arguments():
     p.add_argument("--timeout", type=float, default=120, help="seconds for one task")
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--out", help="a file for the records; what is in it already is not asked again")
+    p.add_argument("--again", action="store_true", help="ask what failed otherwise again: no time, no server, no room")
     p.add_argument("--report", nargs="+", metavar="FILE", help="only print the tables of these files")
     p.add_argument("--plot", metavar="PICTURE", help="with --report: draw them, too")
     p.add_argument("--compare", nargs=2, metavar=("BEFORE", "AFTER"), help="only compare two files, task by task")
-    p.add_argument("--publish", metavar="FILE", help="with --report: write the records without the conversations")
+    p.add_argument("--publish", action="store_true",
+                   help="with --report: put the records and their pictures where the page of the docs shows them")
     o = p.parse_args()
     if o.report or o.compare: return o
     if not o.out: p.error("--out FILE is missing")
@@ -174,19 +176,27 @@ def arguments():
 def main():
     o = arguments()
     if o.compare: return print(report.comparison(*map(report.read, o.compare)))
-    if o.report: return show(report.read(*o.report), o.plot, o.publish)
+    if o.report:
+        show(rows := report.read(*o.report))
+        if o.plot: report.plot(rows).savefig(o.plot, dpi=150)
+        return publish(rows, ROOT/"nbs") if o.publish else None
     if o.system != "local" and o.gguf:
         o.base_url = serve(o.gguf, o.workers, o.threads or max(1, (os.cpu_count() or 2) - 1))
     o.model = o.model or (Path(o.gguf).stem if o.gguf else listed(o.base_url))
     chosen = [t for t in tasks(o.split, o.n) if not o.ids or t.id in o.ids]
-    there = whole(Path(o.out))
+    there = [r for r in whole(Path(o.out)) if not (o.again and r["failed"])]
     todo = queue.SimpleQueue()
     for t in chosen:
         if t.id not in {r["id"] for r in there}: todo.put(t)
-    with open(o.out, "a", encoding="utf-8") as out:
-        threads = [threading.Thread(target=work, args=(o, todo, there, out)) for _ in range(o.workers)]
-        for t in threads: t.start()
-        for t in threads: t.join()
+    signal.signal(signal.SIGTERM, lambda *args: sys.exit("Stopped. The same command goes on."))
+    workers = []
+    try:
+        with open(o.out, "a", encoding="utf-8") as out:
+            threads = [threading.Thread(target=work, args=(o, todo, there, out, workers), daemon=True) for _ in range(o.workers)]
+            for t in threads: t.start()
+            for t in threads: t.join()
+    finally:
+        for w in workers: w.stop()
     rows = report.read(o.out)
     if rows: show(rows)
     left = {t.id for t in chosen} - {r["id"] for r in rows}
@@ -199,18 +209,24 @@ def whole(path):
     if lines and not lines[-1].endswith(b"\n"): path.write_bytes(b"".join(lines[:-1]))
     return report.read(path)
 
-def show(rows, picture=None, published=None):
-    "Print the table of all runs and of each; draw them; keep what is to be published."
+def show(rows):
+    "Print the table of all runs and that of each."
     print(f"\n{report.overview(rows)}")
     for run, of in report.runs(rows).items(): print(f"\n{run.model}: {report.name(run)}\n\n{report.table(of)}")
-    if picture: report.plot(rows).savefig(picture, dpi=150)
-    if published:
-        lines = [json.dumps(report.published(r), ensure_ascii=False) + "\n" for r in rows]
-        Path(published).write_text("".join(lines), "utf-8")
 
-def work(o, todo, there, out):
+def publish(rows, nbs):
+    "Write the records without the conversations, and the pictures that are made of them."
+    kept = "".join(json.dumps(report.published(r)) + "\n" for of in report.runs(rows).values() for r in of)
+    (nbs/"data"/"evals.jsonl").write_text(kept, "utf-8")
+    about = dict(Description=hashlib.sha256(kept.encode()).hexdigest(), Date=None)
+    ours = [r for r in rows if r["system"] in ("rlm", "local")]
+    for by, of in dict(level=rows, kind=ours).items():
+        with report.drawing(): report.plot(of, by).savefig(nbs/"images"/f"evals_by_{by}.svg", metadata=about)
+
+def work(o, todo, there, out, workers):
     try: worker = Worker(o)
     except NoStart as e: return print(e, file=sys.stderr)
+    workers.append(worker)
     try:
         if others := [r for r in there if any(r[k] != v for k, v in worker.run_of.items())]:
             is_, was = (", ".join(f"{k} {r[k]}" for k in report.Run._fields) for r in (worker.run_of, others[0]))
@@ -224,6 +240,5 @@ def work(o, todo, there, out):
             print("solved" if row["solved"] else "  -   ", f"{task.id:14} {row['seconds']:6.1f} s {row['calls']:2} calls  "
                 f"{task.answer!r} <- {(row['reply'] or row['error'] or '')[:80]!r}", flush=True)
     except (ServerLost, NoStart) as e: print(f"Stopped: {e}", file=sys.stderr)
-    finally: worker.stop()
 
 if __name__ == "__main__": main()

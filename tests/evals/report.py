@@ -1,4 +1,4 @@
-"""Tables and plots of what `tests/evals/run.py` recorded: files with one JSON object a line, one line for each task.
+"""Tables and plots of what `run.py` recorded: files with one JSON object a line, one line for each task.
 
 Needs nothing but Python, and matplotlib for `plot`.
 """
@@ -33,10 +33,12 @@ def failed(row):
     if "error" not in last: return None
     return "window too small" if "context size" in str(last["error"]) else "refused by the server"
 
+PUBLISHED = *Run._fields, "id", "level", "kind", "solved", "failed", "reply", "error", "calls", "input_tokens", "output_tokens", "seconds"
+
 def published(row):
-    "A row without the conversation, for a file that is kept."
-    left_out = "question", "answer", "transcript", "split"
-    return {k: v[:120] if isinstance(v, str) else v for k, v in row.items() if k not in left_out}
+    "A row for the page: with the name of its run, without the conversation."
+    short = {k: v[:120] if isinstance(v := row[k], str) else v for k in PUBLISHED}
+    return dict(name=name(run_of(row))) | short
 
 def runs(rows):
     "The rows of each run: the models from the weakest to the strongest, ours before the others."
@@ -144,16 +146,20 @@ def beside(rows, first, then):
 GREY = "#7d7d7d"  # stands out from white as from black
 COLORS = "#3a86d4", "#14a37f", "#8f6fd6", "#e08214", "#d6549c", "#b89a1e", "#d5483c", GREY
 
+def drawing():
+    "The settings under which the same rows make the same picture."
+    from matplotlib import rc_context
+    return rc_context({"svg.hashsalt": "evals", "font.family": "DejaVu Sans"})
+
 def plot(rows, by="level"):
     "The share solved by `level` or `kind`, with 95 % intervals: a panel for each model, a colour for each run."
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
     groups = ("all", *LEVELS) if by == "level" else KINDS
     models = list(dict.fromkeys(run.model for run in runs(rows)))
     names = list(dict.fromkeys(map(name, runs(sorted(rows, key=lambda r: r["system"] not in ("rlm", "local"))))))
     most = max(Counter(run.model for run in runs(rows)).values())
     down = math.ceil(len(models) / 2)
-    fig = plt.figure(figsize=(9, .7 + down * (.5 + len(groups) * (.16 + .14 * most))), layout="constrained")
-    plt.close(fig)  # it is shown as what this returns, and not a second time
+    fig = Figure(figsize=(9, .7 + down * (.5 + len(groups) * (.16 + .14 * most))), layout="constrained")
     fig.patch.set_alpha(0)
     panels = fig.subplots(down, min(2, len(models)), sharex=True, sharey=True, squeeze=False).flat
     for model, ax in zip(models, panels):
