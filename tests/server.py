@@ -46,6 +46,11 @@ def completion(message: str | dict, body: dict | None = None, finish_reason: str
             "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
             "usage": {"prompt_tokens": sent, "completion_tokens": said, "total_tokens": sent + said}, **more}
 
+def task_at(body: dict) -> int:
+    "Where the question stands among a request's messages: below the worked examples."
+    asked = (i for i, m in enumerate(body["messages"]) if m["role"] == "user" and "Task: " in m["content"])
+    return max(asked, default=0)
+
 class ChatServer:
     "Serve `/v1/chat/completions` and `/v1/models` until the `with` block ends."
     def __init__(self,

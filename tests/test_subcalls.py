@@ -7,7 +7,7 @@ from rlm import RLM
 from rlm.environments.jupyter import configure
 from rlm.lm import ScriptedLM
 from rlm.types import *
-from server import HANG, RESET, ChatServer, Http, completion
+from server import HANG, RESET, ChatServer, Http, completion, task_at
 
 def rlm_for(server, **options) -> RLM:
     kwargs = {"model_name": "test-model", "base_url": server.base_url, "max_retries": 0}
@@ -15,8 +15,8 @@ def rlm_for(server, **options) -> RLM:
     return RLM(backend_kwargs=kwargs, verbose=False, **options)
 
 def is_root(body) -> bool: return len(body["messages"]) > 1
-def task(body) -> str: return body["messages"][5]["content"]
-def iteration(body) -> int: return (len(body["messages"]) - 6) // 2
+def task(body) -> str: return body["messages"][task_at(body)]["content"]
+def iteration(body) -> int: return (len(body["messages"]) - task_at(body) - 1) // 2
 
 def code_then_answer(code, sub="yes"):
     "A server's replies: the root runs `code` and is done; `sub` answers everything else."
@@ -247,7 +247,7 @@ def test_a_schema_and_limits_hold_in_a_child():
         return "```repl\n" + ("name = 'Ada' + ' Lovelace'\nlen(5 if name else 6)" if "child" in task(body) else "rlm_query('child')") + "\n```"
     for preview, told in (("values", True), ("schema", False)):
         with ChatServer(reply) as s: rlm_for(s, max_depth=2, environment_kwargs={"preview": preview}).completion("go", context=1)
-        said = next(m for m in s.messages if len(m) > 6 and "child" in m[5]["content"])[7]["content"]
+        said = next(r.body["messages"][-1] for r in s.requests if "Task: child" in task(r.body) and iteration(r.body))["content"]
         assert "TypeError" in said and ("Ada Lovelace" in said) == told
     with ChatServer(lambda body: "```repl\nrlm_query('child')\n```") as s:
         with pytest.raises(TokenLimitExceededError): rlm_for(s, max_depth=9, max_tokens=2_000).completion("go", context=1)

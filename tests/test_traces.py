@@ -16,7 +16,7 @@ from rlm.text import without
 from rlm.types import *
 from rlm.utils.trace_notebook import enable_trace_notebook, main as rlm_trace, trace_notebook, verify
 from hostile_corpus import BUNDLES, TEXTS, check_html, check_markdown, check_terminal
-from server import ChatServer, Http, completion
+from server import ChatServer, Http, completion, task_at
 
 nbformat = pytest.importorskip("nbformat")
 KEY = "sk-secret-0123456789abcdef"
@@ -175,10 +175,11 @@ def test_credentials_are_in_no_sink(tmp_path, key, monkeypatch, capsys):
     "A key that a server echoes, that code prints, that stands in the question, the context, an error, a sub-call, a child and the answer."
     monkeypatch.setenv("SOME_KEY", key)
     def reply(body):
-        last, n = body["messages"][-1]["content"], len(body["messages"])
-        if n == 1: return Http(400, {"error": {"message": f"bad {last}"}}) if "fail" in last else completion({"content": f"you said {last} {key}"}, body, model=f"echo-{key}")
-        if "child" in body["messages"][5]["content"]: return block("import os; print(os.environ['SOME_KEY'])") if n == 6 else f"FINAL(Child: {key})"
-        said = {6: block(SAYS), 8: block("print(rlm_query('child ' + key))"), 10: block("raise ValueError(key)"), 12: "FINAL({'key': [key], 'n': n})"}
+        last, at = body["messages"][-1]["content"], task_at(body)
+        n = len(body["messages"]) - at
+        if not at: return Http(400, {"error": {"message": f"bad {last}"}}) if "fail" in last else completion({"content": f"you said {last} {key}"}, body, model=f"echo-{key}")
+        if "child" in body["messages"][at]["content"]: return block("import os; print(os.environ['SOME_KEY'])") if n == 1 else f"FINAL(Child: {key})"
+        said = {1: block(SAYS), 3: block("print(rlm_query('child ' + key))"), 5: block("raise ValueError(key)"), 7: "FINAL({'key': [key], 'n': n})"}
         return completion({"content": f"<think>{key}</think>I know {key}.\n{said[n]}", "note": {key: [key]}}, body)
     with ChatServer(reply) as s:
         logger, trace = enable_trace_notebook(tmp_path)
@@ -958,11 +959,12 @@ def test_a_folder_that_was_removed_is_told_and_loses_no_run(tmp_path, capsys):
     assert trace.path.suffix == ".ipynb"
 
 def asks_a_child(answer, code):
-    "A server whose root runs `code`, and whose children end with the code `answer`; the root answers with what it printed last."
+    "A server whose root runs `code`, and whose children end with the code `answer`; then the root is done."
     def reply(body):
-        if "Task: Child" in body["messages"][5]["content"]: return block(answer)
-        if len(body["messages"]) == 6: return block(code)
-        return f"FINAL({body['messages'][-1]['content'].splitlines()[-1]})"
+        last = body["messages"][-1]["content"]
+        if "Task: Child" in body["messages"][task_at(body)]["content"]: return block(answer)
+        if "Task: " in last: return block(code)
+        return "FINAL(all done)"
     return reply
 
 @pytest.mark.slow
@@ -980,12 +982,12 @@ def test_a_childs_answer_is_replayed_as_the_object_it_was(tmp_path, answer, outc
     logged, = read_log(logger.path)
     if outcome == "equal":
         assert logged.result == result and logged.missing == {}
-        again = RLM(replay(logger.path), verbose=False, max_depth=2).completion("Go on.", context=1)
+        again = RLM(replay(logger.path), verbose=False, max_depth=2, max_iterations=2).completion("Go on.", context=1)
         assert again.messages == result.messages
     else:
         assert list(logged.missing) == ["the answer of a child"]
         with pytest.raises(ReplayDivergenceError, match="does not have this child's answer"):
-            RLM(replay(logger.path), verbose=False, max_depth=2).completion("Go on.", context=1)
+            RLM(replay(logger.path), verbose=False, max_depth=2, max_iterations=2).completion("Go on.", context=1)
         here = Replay(logger.path, logged.id)
         assert here.block(1, code) == logged.blocks[0][0].result and here.told.startswith("Missing: the answer of a child (")
         assert "Supply" not in here.told
