@@ -864,6 +864,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'rlm.parsing._fence_lines': ('parsing.html#_fence_lines', 'rlm/parsing.py'),
                              'rlm.parsing._in_a_fence': ('parsing.html#_in_a_fence', 'rlm/parsing.py'),
                              'rlm.parsing._introduces': ('parsing.html#_introduces', 'rlm/parsing.py'),
+                             'rlm.parsing._is_python': ('parsing.html#_is_python', 'rlm/parsing.py'),
                              'rlm.parsing._language': ('parsing.html#_language', 'rlm/parsing.py'),
                              'rlm.parsing._on_a_line': ('parsing.html#_on_a_line', 'rlm/parsing.py'),
                              'rlm.parsing._open_string': ('parsing.html#_open_string', 'rlm/parsing.py'),

@@ -211,11 +211,15 @@ def _answer_end(text: str, start: int, end: int) -> int | None:
 # %% ../nbs/16_parsing.ipynb #93c93050
 _FINAL = re.compile(r"^ {0,3}(?P<emphasis>[*_`]*)FINAL(?P<var>\\?_VAR)?\**[ \t]*\(|\0+", re.M)
 
+def _is_python(code: str, mode: str = "exec") -> bool:
+    "True if `code` can be parsed, or is too long to try."
+    return len(code) > _LONGEST or parse_python(code, mode) is not None
+
 def _unfenced(text: str) -> str:
     "What is in the fence or the backticks around all of `text`; without those, `text`."
     fences = find_fences(text) if "\n" in text else []
     whole = len(fences) == 1 and fences[0].closed and (fences[0].start, fences[0].end) == (0, len(text))
-    if whole and fences[0].language and parse_python(fences[0].code.strip(), "eval"): return text
+    if whole and fences[0].language and _is_python(fences[0].code.strip(), "eval"): return text
     return fences[0].code.strip() if whole else re.sub(r"\A(`+)([^`]*)\1\Z", r"\2", text).strip()
 
 def _on_a_line(text: str, visible: str) -> tuple[Final, int, int] | None:
@@ -275,7 +279,7 @@ def _in_a_fence(text: str, fences: Sequence[Fence]) -> tuple[Final, int, int] | 
     "The answer that is all of the last fence, and from where to where the fence reaches."
     *before, last = [None, *fences]
     if not last or not last.closed or text[last.end:].strip() or any(f.language for f in before[1:]): return None
-    if last.word not in _PLAIN and not (last.language and parse_python(last.code) is None): return None
+    if last.word not in _PLAIN and not (last.language and not _is_python(last.code)): return None
     inner, above = last.code.strip(), text[:last.start].rstrip().rpartition("\n")[2]
     m = _FINAL.match(inner)
     close = m and m[0][0] != "\0" and _answer_end(inner, m.end(), len(inner))
@@ -335,5 +339,5 @@ def prose(self: ParsedReply) -> str:
     "The reply, if it is words that say something: no code, no `FINAL(`, and nothing that is still to be done."
     text = self.text.strip()
     if self.blocks or self.cut or self.mentions_final or _AHEAD.search(text): return ""
-    tree = parse_python(text) if len(text) < _LONGEST else None
+    tree = parse_python(text) if len(text) <= _LONGEST else None
     return "" if tree and any(isinstance(node, _CODE) for node in ast.walk(tree)) else text

@@ -65,14 +65,18 @@ def test_no_answer_crashes_the_interpreter(chain):
     code = f"""
 import threading
 from rlm.parsing import parse_reply
-def work(): print(parse_reply("FINAL(" + {chain!r} * 200_000 + "1").final.literal)
+long = {chain!r} * 200_000 + "1"
+def work():
+    for form in ("FINAL(%s", "FINAL(```python\\n%s\\n```)", "```python\\nFINAL(%s)\\n```", "%s"):
+        reply = parse_reply(form % long)
+        print(reply.final and reply.final.literal, len(reply.prose))
 threading.stack_size(2 << 20)
 thread = threading.Thread(target=work)
 thread.start()
 thread.join()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert done.stdout == "False\n", done.stderr
+    assert len(done.stdout.split("\n")) == 5 and done.stdout.startswith("False 0\nFalse 0\n"), done.stderr
 
 
 # What must hold for any text
@@ -98,6 +102,7 @@ def test_no_text_makes_the_parser_raise(text, finish_reason):
             assert final.literal or final.value == final.text or final.value == final.source
     assert all(b.code.strip() and b.language in ("repl", "python") for b in reply.blocks)
     assert set(reply.code) <= {b.code for b in reply.blocks}
+    assert not reply.prose or not (reply.blocks or reply.final)
 
 @pytest.mark.slow
 @any_pace
@@ -200,5 +205,5 @@ UNITS = [
 def test_time_grows_with_the_size_of_the_reply_and_no_faster(unit, start):
     "A reply of 100 KB takes a fraction of a second; going over it once for each of its parts would take a good part of a minute."
     with cpu_seconds(3):
-        final = parse_reply(start + unit * (100_000 // len(unit))).final
-        assert final is None or isinstance(final.text, str)
+        reply = parse_reply(start + unit * (100_000 // len(unit)))
+        assert isinstance(reply.prose, str) and (reply.final is None or isinstance(reply.final.text, str))
