@@ -72,7 +72,7 @@ class RLM:
         max_concurrent_subcalls: int = 16,   # requests of a run at a time, and children of one level
         other_backends: list[str | LM] | None = None,    # models for sub-calls and children, the default first
         other_backend_kwargs: list[dict] | None = None,  # the options of each, as in `backend_kwargs`
-        prompts: str | Profile = "default",  # how the model is told what to do: "default", "small", "rlms", yours
+        prompts: str | Profile | None = None,  # "default", "small", "rlms", or yours; None: what suits the model
         custom_system_prompt: str | None = None,         # instead of the profile's; `{tools}` in it lists the tools
         custom_tools: dict[str, Any] | None = None,      # name -> function or value that the model's code can use
         custom_sub_tools: dict[str, Any] | None = None,  # the same for children; None: those of custom_tools
@@ -84,9 +84,10 @@ class RLM:
         self.max_iterations = check_count("max_iterations", max_iterations)
         self.max_depth = check_count("max_depth", max_depth)
         self.max_concurrent_subcalls = check_count("max_concurrent_subcalls", max_concurrent_subcalls)
-        self._set_words(prompts, custom_system_prompt, custom_tools, custom_sub_tools)
+        self._set_words(custom_system_prompt, custom_tools, custom_sub_tools)
         self._set_environment(environment, environment_kwargs, persistent)
         self._set_models(backend, backend_kwargs, other_backends, other_backend_kwargs)
+        self._set_profile(prompts)
         hears = logger is None or callable(logger)
         self.logger = check("logger", logger, hears, "an RLMLogger, or a function that takes an event")
         self.verbose = check("verbose", verbose, isinstance(verbose, bool | None), "True, False or None")
@@ -123,9 +124,7 @@ def check_tools(tools: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(tools)
 
 @patch
-def _set_words(self: RLM, prompts, prompt, tools, sub_tools):
-    named = not isinstance(prompts, Profile)
-    self.profile = PROFILES[check_choice("prompt profile", prompts, tuple(PROFILES))] if named else prompts
+def _set_words(self: RLM, prompt, tools, sub_tools):
     self.custom_system_prompt = check("custom_system_prompt", prompt, isinstance(prompt, str | None), "a text")
     self.tools = check_tools(tools)
     self.sub_tools = self.tools if sub_tools is None else check_tools(sub_tools)
@@ -193,6 +192,12 @@ def _set_models(self: RLM, backend, backend_kwargs, other_backends, other_backen
             f"max_budget can't be kept: it is not known what {unpriced} costs. Give the prices, in US dollars "
             'per million tokens: backend_kwargs={"prices": {"input": ..., "output": ...}}. (A backend of your own that '
             "fills in Usage.cost says so by an attribute, priced = True.)")
+
+@patch
+def _set_profile(self: RLM, prompts):
+    given = trait(self.lm, "prompts") if prompts is None else prompts
+    named = not isinstance(given, Profile)
+    self.profile = PROFILES[check_choice("prompt profile", given, tuple(PROFILES))] if named else given
 
 @patch
 def __repr__(self: RLM):

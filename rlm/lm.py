@@ -37,6 +37,7 @@ class Traits:
     sub_lms: tuple[LM, ...] = ()   # who answers `llm_query`: the first, unless the code names another; (): itself
     recorded: bool = False         # it answers for children too, from a recording
     pending_load: Callable[[], Any] | None = None  # what makes it ready, where that takes seconds; None: it is
+    prompts: str = "default"       # the profile of the prompts that suit it
 
 def trait(lm: LM, name: str) -> Any:
     "What `lm` says of itself, or the default."

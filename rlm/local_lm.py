@@ -137,6 +137,12 @@ class LocalLM:
 
     def __repr__(self): return f"LocalLM({self.model!r}, n_ctx={self._setting.n_ctx})"
 
+# %% ../nbs/09_local_lm.ipynb #fd0f1f6a
+@patch(as_prop=True)
+def prompts(self: LocalLM) -> str:
+    "The profile of the prompts that suit it."
+    return "small" if self.constrained else "default"
+
 # %% ../nbs/09_local_lm.ipynb #1e5a83cf
 _OPTIONS = frozenset('''seed stop samplers top_k top_p min_p typical_p top_n_sigma min_keep repeat_penalty repeat_last_n
 presence_penalty frequency_penalty dry_multiplier dry_base dry_allowed_length dry_penalty_last_n dry_sequence_breakers

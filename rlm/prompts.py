@@ -12,16 +12,15 @@ from .text import clip
 from .types import CodeBlock
 
 # %% auto #0
-__all__ = ['SMALL_PROMPT', 'SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'RLMS_PROMPT', 'PROFILES', 'NOTHING_TO_RUN',
-           'LAST_REPLY', 'WAS_IT', 'MENTIONED', 'CUT', 'FAILED', 'WORDS', 'REFUSED', 'AGAIN', 'OUT_OF_ITERATIONS',
-           'REPEATED', 'LOOK_FIRST', 'tool_and_note', 'system_prompt', 'task_message', 'still_there', 'prompt_message',
-           'shared', 'iterations_left', 'turn_of', 'Profile', 'feedback', 'now_its_own', 'confirm', 'no_such_name',
-           'misfit', 'answer_failed']
+__all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'SMALL_PROMPT', 'SMALL_EXAMPLE', 'RLMS_PROMPT', 'PROFILES',
+           'NOTHING_TO_RUN', 'LAST_REPLY', 'WAS_IT', 'MENTIONED', 'CUT', 'FAILED', 'WORDS', 'REFUSED', 'AGAIN',
+           'OUT_OF_ITERATIONS', 'REPEATED', 'LOOK_FIRST', 'tool_and_note', 'system_prompt', 'task_message',
+           'still_there', 'prompt_message', 'shared', 'worked_example', 'iterations_left', 'turn_of', 'Profile',
+           'feedback', 'now_its_own', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
-SMALL_PROMPT = """\
-You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its variables from block to \
-block, and you are shown what it printed: up to 8,000 characters a block.
+SYSTEM_PROMPT = r"""You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its \
+variables from block to block, and you are shown what it printed: up to 8,000 characters a block.
 
 The data is in the REPL's variables, such as `context`, not in this conversation. Of a long value you see only the \
 beginning and the end, so compute on the whole of it with code. Keep results in variables, and print what you have to \
@@ -32,7 +31,7 @@ Also in the REPL:
 about 100,000 characters). Use it for what takes reading, like judging or summarizing a passage; use plain Python to \
 count, find, sort and calculate.
 - llm_query_batched(prompts): a list of replies, {at_once} asked at a time. One that failed is a text that begins \
-with "[failed:". For a long text: cut it into pieces, ask about each, then combine.
+with "[failed:".
 - SHOW_VARS(): the variables there are.
 {tools}
 In each reply, write one short ```repl block that prints what you need to know. You will get its output. If it \
@@ -40,24 +39,20 @@ failed, look at the data and write different code.
 When the output shows the answer, reply with FINAL(...), the answer between the brackets, on a line of its own; JSON \
 that is asked for goes there, too. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task \
 asks for, taken from the output: never guess, never answer before you have seen it.
-The first task is an example, solved by somebody else. The conversation begins after it."""
 
-# %% ../nbs/19_prompts.ipynb #d2e268d4
-SYSTEM_PROMPT = SMALL_PROMPT + r"""
-
-For a text that takes reading, such as a novel of which you are asked who changes profession:
+Another example: a long text that takes reading is cut into pieces, and a model asked about each.
 ```repl
 parts = [context[i:i + 50_000] for i in range(0, len(context), 50_000)]
 ask = "Who changes profession in this part of a novel? A line for each, or nobody.\n\n"
 notes = llm_query_batched([ask + part for part in parts])
 print(len(notes), notes[:3])
 ```
-and when these look right, in the next block:
+When these look right, the next block combines them. FINAL(value) at the end of a block answers with any value, and \
+saves a reply.
 ```repl
 FINAL(llm_query("List each name once, with both professions:\n" + "\n".join(notes)))
 ```
-So FINAL(value) can end a block of code with any value as the answer, and saves a reply. Call it there only with what \
-you have seen, or what you need not see."""
+The first task below is an example, solved by somebody else. The conversation begins after it.""".replace("\\\n", "")
 
 # %% ../nbs/19_prompts.ipynb #4b3dd7e9
 SESSION = """\
@@ -125,10 +120,9 @@ def shared(names: Sequence[str],  # the user's variables that are previewed
     return f"({which} {are} in place; a new object that you bind to {'such a' if several else 'its'} name {rebound}.)"
 
 # %% ../nbs/19_prompts.ipynb #fd9ed6cc
-EXAMPLE = (
-    {"role": "user", "content": """\
-(An example, not a part of the conversation.)
-
+def worked_example(task: str, code: str, output: str, answer: str) -> tuple[dict, ...]:
+    "Four messages in which a task about a diary is solved."
+    diary = """\
 Variables in the REPL:
 context: str, 48,112 characters, 903 lines
 ```
@@ -136,20 +130,16 @@ Mon 2 May. Anna took the ferry to Skagen, 40 crowns.
 Mon 2 May. It began to rain in the evening.
 …
 Sun 29 May. Anna took the bus home, 95 crowns.
-```
+```"""
+    said = (f"(An example, not a part of the conversation.)\n\n{diary}\n\nTask: {task}", f"```repl\n{code}\n```",
+            f"Output:\n{output}", f"FINAL({answer})")
+    return tuple({"role": role, "content": text} for role, text in zip(("user", "assistant") * 2, said))
 
-Task: How did Anna come back from the lighthouse?"""},
-    {"role": "assistant", "content": """\
-```repl
+EXAMPLE = worked_example("Which room did Anna have in the hotel?", """\
 for line in context.splitlines():
-    if "lighthouse" in line: print(line)
-```"""},
-    {"role": "user", "content": """\
-Output:
-Tue 17 May. Anna walked to the lighthouse in the morning.
-Tue 17 May. She came back from the lighthouse by bicycle."""},
-    {"role": "assistant", "content": "FINAL(by bicycle)"},
-)
+    if "hotel" in line: print(line)""", """\
+Tue 3 May. The hotel by the harbour gave Anna room 217.
+Wed 4 May. Breakfast in the hotel, 12 crowns.""", "217")
 
 # %% ../nbs/19_prompts.ipynb #d098bd84
 def iterations_left(number: int, of: int) -> str:
@@ -169,7 +159,31 @@ class Profile:
     output: tuple[str, str] = ("Output:", "Output of block {i}:")  # above what the only block did, or one of several
     turn: Callable[[int, int], str] = iterations_left  # from the next reply's number, and of how many, to what is said
 
-# %% ../nbs/19_prompts.ipynb #0fcf646a
+# %% ../nbs/19_prompts.ipynb #8806e22a
+SMALL_PROMPT = """\
+You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its variables from block to \
+block, and you are shown what it printed.
+
+The data is in the REPL's variables, such as `context`, not in this conversation. Of a long value you see only the \
+beginning and the end, so compute on the whole of it with code.
+
+Also in the REPL:
+- llm_query(prompt): ask a language model. It sees only the string you pass, so put the text it needs into it (up to \
+about 100,000 characters). Use it for what takes reading, like judging or summarizing a passage; use plain Python to \
+count, find, sort and calculate.
+- llm_query_batched(prompts): a list of replies, all asked at once. For a long text: cut it into pieces, ask about \
+each, then combine.
+- SHOW_VARS(): the variables there are.
+{tools}
+In each reply, write one short ```repl block that prints what you need to know. You will get its output. If it \
+failed, look at the data and write different code.
+When the output shows the answer, reply with FINAL(...), the answer between the brackets, on a line of its own, \
+without code. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task asks for, taken from \
+the output: never guess, never answer before you have seen it."""
+
+SMALL_EXAMPLE = worked_example("How many times does the name Skagen occur?", 'print(context.count("Skagen"))', "31", "31")
+
+# %% ../nbs/19_prompts.ipynb #b81bcfab
 RLMS_PROMPT = """\
 You are a Recursive Language Model (RLM). What your task is about is in a Python REPL, not in this conversation. You \
 work on it turn by turn, with code and with calls to language models, until you have the answer.
@@ -191,7 +205,7 @@ it in the output."""
 
 PROFILES = {
     "default": Profile(),
-    "small": Profile(SMALL_PROMPT),
+    "small": Profile(SMALL_PROMPT, SMALL_EXAMPLE),
     "rlms": Profile(RLMS_PROMPT, (), ("REPL output:", "REPL output (block {i}):"), turn_of),
 }
 
