@@ -216,7 +216,7 @@ def _check_prices(prices: Any) -> dict[str, float] | None:
 _NO_KEY = """There is no API key. Three ways out:
 - set the environment variable OPENAI_API_KEY, or give backend_kwargs={"model_name": ..., "api_key": ...};
 - use a server that needs no key: backend_kwargs={"model_name": ..., "base_url": "http://localhost:8000/v1"};
-- use the small model that runs on this machine: backend="local"."""
+- use a model that runs on this machine: backend="local"."""
 
 @patch
 def _use_server(self: OpenAILM, base_url, api_key):

@@ -1,7 +1,7 @@
 """Ask a language model about two novels by Jane Austen. The model never gets the text itself.
 
-If OPENAI_API_KEY is set, a model of OpenAI answers: OPENAI_MODEL, by default gpt-4o-mini. Otherwise it is the small model
-of `rlm[local]`.
+If OPENAI_API_KEY is set, a model of OpenAI answers: OPENAI_MODEL, by default gpt-4o-mini. Otherwise it is the model that
+runs on this machine, Qwen2.5-Coder-1.5B.
 """
 import os, textwrap
 from pathlib import Path
@@ -38,8 +38,7 @@ def main():
     for question, answer, truth in table:
         print(f"{question:50}{short(answer):42}{short(truth)}{'' if answer.strip() == truth else '   (differs)'}")
     if backend()["backend"] == "local":
-        print("\nThe small model has 135 million parameters. It can do what the worked example in its prompt shows, counting a\n"
-              "word, and little else. For a larger model set OPENAI_API_KEY, or use any GGUF file:\n"
-              'RLM(backend="local", backend_kwargs={"model_path": "model.gguf"})')
+        print("\nThis model has 1.5 billion parameters and runs on your machine. For a larger one set OPENAI_API_KEY, or name\n"
+              'a GGUF file of yours or of a hub: RLM("local", {"model_name": "model.gguf"}).')
 
 if __name__ == "__main__": main()
