@@ -52,7 +52,7 @@ def runs(rows):
 def name(run):
     "What a run is called beside the name of its model."
     if run.system in ("rlms", "dspy"): return f"{SYSTEMS[run.system]} {run.version}" + run.merged * ", messages merged"
-    return f"rlm, {run.prompts} prompt" + (run.system == "local") * ", with the grammar"
+    return f"{'RLM(local)' if run.system == 'local' else 'rlm'}, {run.prompts} prompt"
 
 
 # Statistics
