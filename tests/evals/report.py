@@ -7,9 +7,10 @@ from collections import Counter, namedtuple
 from itertools import product
 from pathlib import Path
 
+from tasks import KINDS
+
 Run = namedtuple("Run", "model system version prompts merged")  # one system that answered tasks with one model
 LEVELS = "plain", "long", "arithmetic"
-KINDS = "count", "find", "sum", "look up", "follow-up", "arithmetic"
 SYSTEMS = {"rlm": "rlm", "local": "rlm", "rlms": "rlms", "dspy": "dspy.RLM"}  # what they are called in tables
 
 
