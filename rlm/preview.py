@@ -193,7 +193,7 @@ def describe_all(variables: Mapping[str, Any],       # name -> object, the most 
 # %% ../nbs/18_preview.ipynb #67e71a5e
 def mention(name: str, x: Any) -> str:
     "A variable in a few words: its name, type and size."
-    try: size = clip(re.split(r"; |, (?!\d)", _size(x))[0], 40, 0)
+    try: size = clip(re.split(r"; |: | with | \((?!\d+,)|, (?!\d)", _size(x))[0], 40, 0)
     except Exception: size = ""  # an object that can't be asked
     return f"{name} ({', '.join(filter(None, [type_name(x).rpartition('.')[2], size]))})"
 
