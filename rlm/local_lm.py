@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
+from fastcore.basics import patch
 from .lm import OpenAILM
 from .types import ConfigurationError, Reply
 from .weights import MODELS, Model, find, model_named
