@@ -9,7 +9,7 @@ from rlm import RLM
 from rlm.backends import create_lm
 from rlm.lm import OpenAILM, ask, sub_lm_of
 from rlm.local_lm import LocalLM, grammar_for, spare_cores
-from rlm.prompts import EXAMPLE, system_prompt, task_message
+from rlm.prompts import SMALL_EXAMPLE, SMALL_PROMPT, system_prompt, task_message
 from rlm.types import ConfigurationError, LMAuthenticationError, LMRequestError
 from rlm.weights import MODELS, find
 
@@ -19,7 +19,7 @@ def asks_the_model(test):
     return pytest.mark.slow(pytest.mark.skipif(absent, reason="no weights here, or no xllamacpp")(test))
 
 needs_xllamacpp = pytest.mark.skipif(not find_spec("xllamacpp"), reason="the extra `local` is not installed")
-TASK = [{"role": "system", "content": system_prompt()}, *EXAMPLE, task_message("What is 12345 * 6789?", "")]
+TASK = [{"role": "system", "content": system_prompt(template=SMALL_PROMPT)}, *SMALL_EXAMPLE, task_message("What is 12345 * 6789?", "")]
 HELLO = [{"role": "user", "content": "Say hello."}]
 SMALL = {"model_name": "small"}
 
