@@ -907,6 +907,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'rlm.prompts.no_such_name': ('prompts.html#no_such_name', 'rlm/prompts.py'),
                              'rlm.prompts.now_its_own': ('prompts.html#now_its_own', 'rlm/prompts.py'),
                              'rlm.prompts.prompt_message': ('prompts.html#prompt_message', 'rlm/prompts.py'),
+                             'rlm.prompts.put_back': ('prompts.html#put_back', 'rlm/prompts.py'),
                              'rlm.prompts.shared': ('prompts.html#shared', 'rlm/prompts.py'),
                              'rlm.prompts.still_there': ('prompts.html#still_there', 'rlm/prompts.py'),
                              'rlm.prompts.system_prompt': ('prompts.html#system_prompt', 'rlm/prompts.py'),

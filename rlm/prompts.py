@@ -4,6 +4,7 @@
 
 # %% ../nbs/19_prompts.ipynb #f2ee206c
 from __future__ import annotations
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ __all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'SMALL_PROMPT', '
            'NOTHING_TO_RUN', 'LAST_REPLY', 'WAS_IT', 'MENTIONED', 'CUT', 'FAILED', 'WORDS', 'REFUSED', 'AGAIN',
            'OUT_OF_ITERATIONS', 'REPEATED', 'LOOK_FIRST', 'tool_and_note', 'system_prompt', 'task_message',
            'still_there', 'prompt_message', 'shared', 'worked_example', 'iterations_left', 'turn_of', 'Profile',
-           'feedback', 'now_its_own', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
+           'feedback', 'now_its_own', 'put_back', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = r"""You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its \
@@ -232,12 +233,18 @@ def now_its_own(name: str, kind: str) -> str:
     how = _IN_PLACE.get(kind, "").format(name)
     return f"{said} To change the user's: `del {name}`, then change `{name}` in place{how}."
 
+def put_back(names: Sequence[str], code: str) -> str:
+    "Tell of reserved names that the code has overwritten, and how to keep what it made."
+    made = re.search(rf"^(?:{'|'.join(names)})\s*=(?!=)\s*(.{{1,80}})$", code, re.M)
+    instead = f", as in: data = {made[1]}" if made else "."
+    return f"{', '.join(names)}: put back to what it was, since the name is taken. Use another{instead}"
+
 def _outcome(block: CodeBlock) -> str:
     "What one block did, in words for the model."
     r = block.result
     parts = [f"(The user changed your code. This ran:\n{r.ran})"] if r.ran else []
     parts += [r.stdout.rstrip("\n"), r.shown, r.stderr and f"stderr:\n{r.stderr.rstrip()}", (r.error or "").rstrip()]
-    if r.restored: parts.append(f"({', '.join(r.restored)}: reserved, put back to what it was. Use another name.)")
+    if r.restored: parts.append(f"({put_back(r.restored, block.code)})")
     parts += [f"({now_its_own(name, kind)})" for name, kind in r.rebound.items()]
     return clip("\n".join(p for p in parts if p), 6_000, 2_000) or "(the code ran and printed nothing)"
 
