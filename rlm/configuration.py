@@ -92,9 +92,6 @@ class RLM:
         self.logger = check("logger", logger, hears, "an RLMLogger, or a function that takes an event")
         self.verbose = check("verbose", verbose, isinstance(verbose, bool | None), "True, False or None")
 
-    def __enter__(self) -> RLM: return self
-    def __exit__(self, *error) -> None: self.close()
-
 # %% ../nbs/23_configuration.ipynb #906dc039
 def check(name: str, given: Any, good: bool, what: str) -> Any:
     "What was given, if it is good; `what` says what is."
@@ -181,6 +178,7 @@ def new_repl(self: RLM) -> Repl:
     self._repls.add(repl)
     return repl
 
+# %% ../nbs/23_configuration.ipynb #77ae92ac
 @patch
 def _set_models(self: RLM, backend, backend_kwargs, other_backends, other_backend_kwargs):
     self.lm = create_lm(backend, backend_kwargs)
@@ -247,3 +245,8 @@ def close(self: RLM) -> None:
     refuse_own_code(self)
     self.closed = True
     for repl in list(self._repls): repl.close()
+
+@patch
+def __enter__(self: RLM) -> RLM: return self
+@patch
+def __exit__(self: RLM, *error) -> None: self.close()

@@ -182,7 +182,8 @@ When the output shows the answer, reply with FINAL(...), the answer between the 
 without code. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task asks for, taken from \
 the output: never guess, never answer before you have seen it."""
 
-SMALL_EXAMPLE = worked_example("How many times does the name Skagen occur?", 'print(context.count("Skagen"))', "31", "31")
+SMALL_EXAMPLE = worked_example("How many times does the name Skagen occur?",
+                               'print(context.count("Skagen"))', "31", "31")
 
 # %% ../nbs/19_prompts.ipynb #b81bcfab
 RLMS_PROMPT = """\
@@ -235,7 +236,7 @@ def now_its_own(name: str, kind: str) -> str:
 
 def put_back(names: Sequence[str], code: str) -> str:
     "Tell of reserved names that the code has overwritten, and how to keep what it made."
-    made = re.search(rf"^(?:{'|'.join(names)})\s*=(?!=)\s*(.{{1,80}})$", code, re.M)
+    made = re.search(rf"^(?:{'|'.join(names)})\s*=(?!=)\s*([^=\n]{{1,80}})$", code, re.M)
     instead = f", as in: data = {made[1]}" if made else "."
     return f"{', '.join(names)}: put back to what it was, since the name is taken. Use another{instead}"
 

@@ -231,7 +231,7 @@ def test_tools_and_reserved_names_are_restored():
     result = scripted(steal, "```repl\nFINAL([double(4), context, callable(llm_query)])\n```",
                       custom_tools={"double": double}).completion("Go.", context="here")
     assert result.value == [8, "here", True]
-    assert "context, double, llm_query: reserved" in result.messages[-2]["content"]
+    assert "context, double, llm_query: put back" in result.messages[-2]["content"]
 
 def test_a_tool_that_is_a_value():
     rlm = scripted("```repl\nFINAL(limit + 1)\n```", custom_tools={"limit": 41})
