@@ -32,18 +32,18 @@ logger = RLMLogger({folder!r})
 PAGE = """
 import rlm.replay
 from rlm.backends import create_lm
-large, begin = create_lm("openai", model), RLM.__init__
-def logged(self, *args, **kwargs):
+_large, _begin, _log, _of_a_log = create_lm("openai", model), RLM.__init__, logger, rlm.replay.replay
+def _logged(self, *args, **kwargs):
     of_the_page = kwargs.get("backend_kwargs")
     if of_the_page and "base_url" not in of_the_page: kwargs["backend_kwargs"] = of_the_page | {{"timeout": 3600, "max_retries": 0}}
-    begin(self, *args, **kwargs)
-    if self.lm is not large and "base_url" in (of_the_page or {{"base_url": ""}}): return
+    _begin(self, *args, **kwargs)
+    if self.lm is not _large and "base_url" in (of_the_page or {{"base_url": ""}}): return
     own = self.logger
-    self.logger = lambda event: (logger(event), own and own(event))
-RLM.__init__ = logged
-of_a_log = rlm.replay.replay
-rlm.replay.replay = lambda log, checked=True: of_a_log(log) if checked else large
+    self.logger = lambda event: (_log(event), own and own(event))
+RLM.__init__ = _logged
+rlm.replay.replay = lambda log, checked=True: _of_a_log(log) if checked else _large
 os.environ.update(OPENAI_BASE_URL={url!r}, OPENAI_API_KEY="any-key-will-do")
+del model, logger, create_lm, rlm, os, RLM, RLMLogger  # what a page does not have
 """
 
 def cells_of(page: Path) -> list[str]:
