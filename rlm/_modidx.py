@@ -30,7 +30,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'rlm.configuration.RLM._set_environment': ( 'configuration.html#rlm._set_environment',
                                                                                'rlm/configuration.py'),
                                    'rlm.configuration.RLM._set_models': ('configuration.html#rlm._set_models', 'rlm/configuration.py'),
-                                   'rlm.configuration.RLM._set_profile': ('configuration.html#rlm._set_profile', 'rlm/configuration.py'),
                                    'rlm.configuration.RLM._set_words': ('configuration.html#rlm._set_words', 'rlm/configuration.py'),
                                    'rlm.configuration.RLM.child': ('configuration.html#rlm.child', 'rlm/configuration.py'),
                                    'rlm.configuration.RLM.close': ('configuration.html#rlm.close', 'rlm/configuration.py'),

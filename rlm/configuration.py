@@ -84,10 +84,9 @@ class RLM:
         self.max_iterations = check_count("max_iterations", max_iterations)
         self.max_depth = check_count("max_depth", max_depth)
         self.max_concurrent_subcalls = check_count("max_concurrent_subcalls", max_concurrent_subcalls)
-        self._set_words(custom_system_prompt, custom_tools, custom_sub_tools)
         self._set_environment(environment, environment_kwargs, persistent)
         self._set_models(backend, backend_kwargs, other_backends, other_backend_kwargs)
-        self._set_profile(prompts)
+        self._set_words(prompts, custom_system_prompt, custom_tools, custom_sub_tools)
         hears = logger is None or callable(logger)
         self.logger = check("logger", logger, hears, "an RLMLogger, or a function that takes an event")
         self.verbose = check("verbose", verbose, isinstance(verbose, bool | None), "True, False or None")
@@ -121,7 +120,10 @@ def check_tools(tools: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(tools)
 
 @patch
-def _set_words(self: RLM, prompt, tools, sub_tools):
+def _set_words(self: RLM, prompts, prompt, tools, sub_tools):
+    given = trait(self.lm, "prompts") if prompts is None else prompts
+    if not isinstance(given, Profile): given = PROFILES[check_choice("prompt profile", given, tuple(PROFILES))]
+    self.profile = given
     self.custom_system_prompt = check("custom_system_prompt", prompt, isinstance(prompt, str | None), "a text")
     self.tools = check_tools(tools)
     self.sub_tools = self.tools if sub_tools is None else check_tools(sub_tools)
@@ -190,12 +192,6 @@ def _set_models(self: RLM, backend, backend_kwargs, other_backends, other_backen
             f"max_budget can't be kept: it is not known what {unpriced} costs. Give the prices, in US dollars "
             'per million tokens: backend_kwargs={"prices": {"input": ..., "output": ...}}. (A backend of your own that '
             "fills in Usage.cost says so by an attribute, priced = True.)")
-
-@patch
-def _set_profile(self: RLM, prompts):
-    given = trait(self.lm, "prompts") if prompts is None else prompts
-    named = not isinstance(given, Profile)
-    self.profile = PROFILES[check_choice("prompt profile", given, tuple(PROFILES))] if named else given
 
 @patch
 def __repr__(self: RLM):

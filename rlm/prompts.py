@@ -182,8 +182,8 @@ When the output shows the answer, reply with FINAL(...), the answer between the 
 without code. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task asks for, taken from \
 the output: never guess, never answer before you have seen it."""
 
-SMALL_EXAMPLE = worked_example("How many times does the name Skagen occur?",
-                               'print(context.count("Skagen"))', "31", "31")
+SMALL_EXAMPLE = worked_example(
+    "How many times does the name Skagen occur?", 'print(context.count("Skagen"))', output="31", answer="31")
 
 # %% ../nbs/19_prompts.ipynb #b81bcfab
 RLMS_PROMPT = """\
