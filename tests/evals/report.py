@@ -46,7 +46,7 @@ def runs(rows):
     found = {}
     for r in rows: found.setdefault(run_of(r), []).append(r)
     best = Counter()
-    for run, of in found.items(): best[run.model] = max(best[run.model], mean(of, "solved"))
+    for run, of in found.items(): best[run.model] = max(best[run.model], wilson(sum(r["solved"] for r in of), len(of))[0])
     order = lambda run: (best[run.model], run.model, list(SYSTEMS).index(run.system), run.merged)
     return {run: found[run] for run in sorted(found, key=order)}
 

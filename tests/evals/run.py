@@ -25,6 +25,7 @@ def serve(gguf, slots, threads, window=8192):
     p = xllamacpp.CommonParams()
     p.model.path, p.n_ctx, p.n_parallel, p.hostnames, p.port = str(gguf), window * slots, slots, ["127.0.0.1"], 0
     p.cpuparams.n_threads = p.cpuparams_batch.n_threads = threads
+    p.verbosity = 1
     serve.server = xllamacpp.Server(p)  # it lives as long as this process
     return serve.server.listening_address + "/v1"
 
@@ -96,9 +97,8 @@ class Worker:
         self.lines = queue.Queue()
         read = lambda process, lines: [lines.put(line) for line in process.stdout] + [lines.put(None)]
         threading.Thread(target=read, args=(self.process, self.lines), daemon=True).start()
-        if (version := self.lines.get()) is None: raise NoStart(f"{self.o.system} does not start with {self.o.python}.")
-        self.run_of = dict(model=self.o.model, system=self.o.system, version=version.strip(),
-                           prompts=self.o.label or self.o.prompts or "default", merged=self.o.merge)
+        if (said := self.lines.get()) is None: raise NoStart(f"{self.o.system} does not start with {self.o.python}.")
+        self.run_of = dict(model=self.o.model, system=self.o.system, merged=self.o.merge) | json.loads(said)
 
     def stop(self):
         self.process.terminate()
@@ -143,14 +143,14 @@ def news(calls):
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--system", choices=["rlm", "local", "rlms", "dspy"], default="rlm",
-                   help="this package; this package with its own server for a --gguf, as RLM('local') has it; or another")
+                   help="this package; this package with its own server, as RLM('local') has it; or another")
     p.add_argument("--python", default=sys.executable, help="the interpreter that has the system installed")
     p.add_argument("--rlm", default=str(ROOT), help="a checkout of this package; default this one")
     p.add_argument("--base-url", help="a server with the OpenAI protocol")
-    p.add_argument("--gguf", help="or a model file to serve with xllamacpp")
+    p.add_argument("--gguf", help="or a model file to serve with xllamacpp; for local also a name that RLM('local') knows")
     p.add_argument("--threads", type=int, help="threads for the --gguf; default one for each core but one")
     p.add_argument("--model", help="its name; default that of the file, or the first that the server lists")
-    p.add_argument("--prompts", help="a prompt profile of this package")
+    p.add_argument("--prompts", help="a prompt profile of this package; default the one that it takes by itself")
     p.add_argument("--label", help="what tables call the prompt; default the name of the profile")
     p.add_argument("--merge", action="store_true", help="make neighbouring messages of one role one message")
     p.add_argument("--split", choices=["dev", "test", "all"], default="dev", help="tune on dev, report test")

@@ -1,7 +1,7 @@
 """One system, answering the tasks that arrive on stdin, a JSON line each, with a JSON line on stdout.
 
 Runs in the environment of the system: `python systems.py rlm|local|rlms|dspy OPTIONS`, where OPTIONS are those of `run.py` as
-JSON. Its first line says which version of the system it is.
+JSON. Its first line says, as JSON too, which version of the system it is, and which prompts it has.
 """
 import json, os, signal, subprocess, sys
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from types import SimpleNamespace
 def rlm(o, backend=None):
     "This package, from a checkout, with the recorder as its server."
     sys.path.insert(0, o.rlm)
-    import rlm
+    import rlm.prompts
     from rlm import RLM
     more = {"prompts": o.prompts} if o.prompts else {}
     if backend: more["backend"] = backend()
@@ -20,6 +20,7 @@ def rlm(o, backend=None):
     def ask(question, context):
         if context is None: return model.completion(question).response
         return model.completion(question, context=context).response
+    if profile := getattr(model, "profile", None): o.prompts = next(n for n, p in rlm.prompts.PROFILES.items() if p is profile)
     git = subprocess.run(["git", "-C", o.rlm, "describe", "--always", "--dirty"], capture_output=True, text=True)
     return ask, f"{rlm.__version__} {git.stdout.strip()}".strip()
 
@@ -28,7 +29,7 @@ class Kept:
     "A backend of `rlm` whose calls are kept, in the recorder's form."
     def __init__(self, lm, calls):
         self.lm, self.calls = lm, calls
-        self.sub_lms = tuple(Kept(x, calls) for x in lm.sub_lms)
+        if hasattr(lm, "sub_lms"): self.sub_lms = tuple(Kept(x, calls) for x in lm.sub_lms)
 
     def __getattr__(self, name): return getattr(self.lm, name)
 
@@ -45,7 +46,7 @@ class Kept:
 
 
 def local(o):
-    "This package with its own server and options for the model file, as `RLM(\"local\")` has them."
+    "This package with its own server and options for a model, as `RLM(\"local\")` has them."
     def backend():
         from rlm.local_lm import LocalLM
         return Kept(LocalLM(o.gguf, **({"n_threads": o.threads} if o.threads else {})), o.calls)
@@ -83,7 +84,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *args: sys.exit())  # so that a system can stop what it has started
     o = SimpleNamespace(**json.loads(options), calls=[])
     ask, which = dict(rlm=rlm, local=local, rlms=rlms, dspy=dspy)[name](o)
-    print(which, file=out, flush=True)
+    print(json.dumps(dict(version=which, prompts=o.label or o.prompts or "default")), file=out, flush=True)
     for line in sys.stdin:
         o.calls.clear()
         try: answer = dict(reply=str(ask(**json.loads(line))))
