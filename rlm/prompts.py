@@ -35,8 +35,8 @@ count, find, sort and calculate.
 with "[failed:".
 - SHOW_VARS(): the variables there are.
 {tools}
-In each reply, write one short ```repl block that prints what you need to know. You will get its output. If it \
-failed, look at the data and write different code.
+In each reply, write one short ```repl block, with its imports, that prints what you need to know. You will get its \
+output. If it failed, look at the data and write different code.
 When the output shows the answer, reply with FINAL(...), the answer between the brackets, on a line of its own; JSON \
 that is asked for goes there, too. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task \
 asks for, taken from the output: never guess, never answer before you have seen it.
@@ -136,11 +136,11 @@ Sun 29 May. Anna took the bus home, 95 crowns.
             f"Output:\n{output}", f"FINAL({answer})")
     return tuple({"role": role, "content": text} for role, text in zip(("user", "assistant") * 2, said))
 
-EXAMPLE = worked_example("Which room did Anna have in the hotel?", """\
+EXAMPLE = worked_example("Who mended the bicycle?", """\
 for line in context.splitlines():
-    if "hotel" in line: print(line)""", """\
-Tue 3 May. The hotel by the harbour gave Anna room 217.
-Wed 4 May. Breakfast in the hotel, 12 crowns.""", "217")
+    if "bicycle" in line: print(line)""", """\
+Tue 3 May. Anna hired a bicycle, 12 crowns.
+Thu 5 May. Jonas mended the bicycle in the harbour.""", "Jonas")
 
 # %% ../nbs/19_prompts.ipynb #d098bd84
 def iterations_left(number: int, of: int) -> str:
