@@ -3,11 +3,12 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from server import ChatServer, Http
+from server import HANG, ChatServer, Http
 
 EVALS = Path(__file__).parent / "evals"
 sys.path.append(str(EVALS))
@@ -18,10 +19,10 @@ from tasks import check, tasks
 @pytest.fixture(scope="module")
 def made(): return tasks()
 
-def ask(server, out, *options):
-    "Run the tool against a server."
-    command = [sys.executable, EVALS / "run.py", "--base-url", server.base_url, "--workers", "1", "--split", "test", "--out", out, *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+def command(server, out, *options):
+    return [sys.executable, EVALS / "run.py", "--base-url", server.base_url, "--workers", "1", "--split", "test", "--out", out, *options]
+
+def ask(*args): return subprocess.run(command(*args), capture_output=True, text=True, timeout=120)
 
 @pytest.mark.slow
 def test_a_run_goes_on_where_it_stopped_and_says_what_it_was(tmp_path, made):
@@ -43,6 +44,19 @@ def test_a_run_goes_on_where_it_stopped_and_says_what_it_was(tmp_path, made):
     assert {(r["model"], r["system"], r["prompts"]) for r in rows} == {("test-model", "rlm", "default")}
     assert "| test-model | rlm, default prompt | 2 of 3 |" in done.stdout
     assert "Give another --out" in other.stderr
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_records_nothing_of_the_task_it_was_at(tmp_path):
+    out, asked = tmp_path / "out.jsonl", threading.Event()
+    def hang(body):
+        asked.set()
+        return HANG
+    with ChatServer(hang) as s:
+        tool = subprocess.Popen(command(s, out, "--ids", "votes-2"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert asked.wait(120)
+        tool.terminate()
+        assert "The same command goes on" in tool.communicate(timeout=60)[0]
+    assert out.read_text() == ""
 
 @pytest.mark.slow
 def test_a_refused_request_is_told_from_a_wrong_answer(tmp_path):

@@ -189,13 +189,14 @@ def main():
     for t in chosen:
         if t.id not in {r["id"] for r in there}: todo.put(t)
     signal.signal(signal.SIGTERM, lambda *args: sys.exit("Stopped. The same command goes on."))
-    workers = []
+    workers, o.stopping = [], False
     try:
         with open(o.out, "a", encoding="utf-8") as out:
             threads = [threading.Thread(target=work, args=(o, todo, there, out, workers), daemon=True) for _ in range(o.workers)]
             for t in threads: t.start()
             for t in threads: t.join()
     finally:
+        o.stopping = True
         for w in workers: w.stop()
     rows = report.read(o.out)
     if rows: show(rows)
@@ -235,6 +236,7 @@ def work(o, todo, there, out, workers):
             try: task = todo.get_nowait()
             except queue.Empty: return
             row = worker.run(task)
+            if o.stopping: return  # it was cut short
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
             out.flush()
             print("solved" if row["solved"] else "  -   ", f"{task.id:14} {row['seconds']:6.1f} s {row['calls']:2} calls  "
