@@ -338,21 +338,22 @@ def name_functions(namespace: dict[str, Any],  # where the block's own names are
                    readable: Readable,         # all that it can read
                   ) -> dict[str, Callable]:
     "`globals`, `locals`, `vars` and `dir` as a block finds them, by name."
-    def shown(names):
-        if names is namespace: return readable
+    def shown(frame, names):
+        users_own = not frame.f_code.co_filename.startswith("<") or "<ipython-input" in frame.f_code.co_filename
+        if names is namespace and not users_own: return readable
         return dict(names) if type(names).__name__ == "FrameLocalsProxy" else names  # Python 3.13 and later
     def globals():
         "The names that can be read anywhere in this code, and their values."
-        return shown(sys._getframe(1).f_globals)
+        return shown(frame := sys._getframe(1), frame.f_globals)
     def locals():
         "The names that can be read here, and their values; in a function its own variables."
-        return shown(sys._getframe(1).f_locals)
+        return shown(frame := sys._getframe(1), frame.f_locals)
     def vars(*objects):
         "What `locals()` is, or the attributes of an object and their values."
-        return builtins.vars(*objects) if objects else shown(sys._getframe(1).f_locals)
+        return builtins.vars(*objects) if objects else shown(frame := sys._getframe(1), frame.f_locals)
     def dir(*objects):
         "The names in `locals()`, or those of an object's attributes."
-        return builtins.dir(*objects) if objects else sorted(shown(sys._getframe(1).f_locals))
+        return builtins.dir(*objects) if objects else sorted(shown(frame := sys._getframe(1), frame.f_locals))
     functions = [globals, locals, vars, dir]
     for f in functions: f.__qualname__ = f.__name__
     return {f.__name__: f for f in functions}
