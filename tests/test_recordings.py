@@ -50,6 +50,7 @@ def test_among_them_are_sub_calls_children_a_figure_a_session_and_types():
     asked = {name: [call for result in results for call in calls(result)] for name, results in runs.items()}
     assert len(asked["two_novels"]) >= 10 and not any(call.run for call in asked["two_novels"])
     assert len([call for call in asked["a_child_per_document"] if call.run]) >= 4
+    assert "child 4 of 4" in str(page("a_child_per_document"))
     assert any("image/png" in o["data"] for i in runs["a_dataframe"][0].iterations for b in i.code_blocks for o in b.result.outputs)
     assert len(runs["a_session"]) == 3 and len(runs["typed_answers"][0].value) > 10
 

@@ -37,8 +37,12 @@ def _call(call: SubCall) -> str:
 def told_of_calls(calls: Sequence[SubCall],  # those of a block
                   fold: bool = True,         # fold them if they are long
                  ) -> str:
-    "What a block asked of models, and what they answered."
-    return _folded("sub-calls", "\n\n".join(map(_call, calls)), fold)
+    "What a block asked of models, and what they answered. Each child has a part of its own."
+    plain = [call for call in calls if not call.run]
+    parts = [_folded("sub-calls", "\n\n".join(map(_call, plain)), fold)] if plain else []
+    children = [call for call in calls if call.run]
+    parts += [_folded(f"child {n} of {len(children)}", _call(call), fold) for n, call in enumerate(children, 1)]
+    return "\n\n".join(parts)
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #62d35196
 def _code_block(number: int, block: CodeBlock, fold: bool) -> list[str]:
