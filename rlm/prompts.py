@@ -116,9 +116,10 @@ def shared(names: Sequence[str],  # the user's variables that are previewed
     "What a model must know of objects that are the user's own."
     several = len(names) > 1
     which = ", ".join(names[:3]) + " and others" * (len(names) > 3)
-    are = "are the user's own objects. Change them" if several else "is the user's own object. Change it"
+    are = "are the user's own objects" if several else "is the user's own object"
     rebound = "becomes the user's" if gives_back else "stays with you"
-    return f"({which} {are} in place; a new object that you bind to {'such a' if several else 'its'} name {rebound}.)"
+    its = "such a" if several else "its"
+    return f"({which} {are}: a change in place is theirs, too; a new object bound to {its} name {rebound}.)"
 
 # %% ../nbs/19_prompts.ipynb #fd9ed6cc
 def worked_example(task: str, code: str, output: str, answer: str) -> tuple[dict, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from kernel import SET_UP
 from leaks import CASES
+from rlm.replay import replay
 from server import HANG, ChatServer
 
 def names(k) -> set: return set(k.value("[n for n in globals() if n[0] != '_']"))
@@ -700,20 +701,19 @@ rlm = RLM(ScriptedLM([block("x = 2; mine = 3"), "FINAL(x)"]), environment="jupyt
 PAGE = Path(__file__).parents[1] / "nbs" / "tutorials" / "working_documentation.ipynb"
 
 def test_the_working_documentation(kernel, tmp_path):
-    "The cells of the page, in order, as they stand there, with the model of its hidden cells."
-    cells = [c["source"] for c in json.loads(PAGE.read_text())["cells"] if c["cell_type"] == "code"]
-    hidden = {}
-    exec(next("".join(c) for c in cells if "def competent(" in "".join(c)), hidden)
-    cells = ["".join(c) for c in cells if "#| hide" not in "".join(c)]
+    "The cells of the page, in order, as they stand there, with the recorded model of its hidden cells."
+    cells = ["".join(c["source"]) for c in json.loads(PAGE.read_text())["cells"] if c["cell_type"] == "code"]
+    cells = [c for c in cells if "#| hide" not in c]
+    large = replay(PAGE.parents[1] / "traces" / "working_documentation.jsonl", checked=False)
     assert len(cells) == 8
     kernel.ok("%reset -f")
-    with ChatServer(lambda body: hidden["competent"](body["messages"])) as s:
+    with ChatServer(lambda body: large.complete(body["messages"]).content) as s:
         kernel.ok(f"import os\nos.chdir({str(tmp_path)!r})\nos.environ.update(OPENAI_API_KEY='sk-test-0000000000000000', OPENAI_BASE_URL='{s.base_url}')")
         for cell in cells[:1]: kernel.ok(cell)
         said = kernel.ok(cells[1]).stdout.splitlines()
-        assert 1 <= int(said[0].removeprefix("Result 1: ")) <= 100 and said[1].startswith("Result 2: I have no earlier number")
+        assert 1 <= int(said[0].removeprefix("Result 1: ")) <= 100 and said[1].startswith("Result 2: I have not generated a number")
         session = kernel.ok(cells[2])
-        assert session.stdout.splitlines() == ["Turn 1: Blue", "Turn 2: I picked Blue because it is calm and easy on the eyes."]
+        assert re.fullmatch("Turn 1: Blue\nTurn 2: .*blue.*\n", session.stdout)
         trace = session.shown[-1]["text/markdown"]
         assert trace.count("## Run Context") == 2 and "## Iteration 1" in trace and "### Model Response" in trace
         assert kernel.ok(cells[3]).stdout == "1000\n"
