@@ -23,12 +23,13 @@ WORDS = {  # format -> what the text is, what is said of its form
     "HTML": ("HTML text, not parsed yet", "{}"),
     "XML": ("XML text, not parsed yet", "{}"),
     "CSV": ("CSV text, not parsed yet", "{}"),
+    "table": ("Markdown table, not parsed yet", "{}"),
     "INI": ("INI text, not parsed yet", "{}"),
     "Markdown": ("Markdown text", "{}"),
     "chapters": ("", "{}"),
     "lines": ("lines like those of a log", "the commonest shapes are {}"),
 }
-NAMES = "JSON lines", "JSON", "CSV"  # of these the form is made of names and types, and no content
+NAMES = "JSON lines", "JSON", "CSV", "table"  # of these the form is made of names and types, and no content
 
 # %% ../nbs/25_formats.ipynb #b202fa89
 _readers: dict[str, Callable[[str, list[str]], str | None]] = {}
@@ -146,6 +147,16 @@ def _csv(text: str, lines: list[str]) -> str | None:
     quoted = "; some cells are in quotes" if any('"' in line for line in some) else ""
     numbered = listed([f"{i} {key_name(name)}" for i, name in enumerate(header)])
     return f"{_DELIMITERS[delimiter]} between the columns {numbered}{quoted}"
+
+# %% ../nbs/25_formats.ipynb #2fe43f5a
+@_reads("table")
+def _table(text: str, lines: list[str]) -> str | None:
+    some = [line.strip() for line in lines[:20] if line.strip()]
+    if len(some) < 3: return None
+    header, rule, *rows = some
+    if not re.fullmatch(r"\|[\s:|-]*-[\s:|-]*\|", rule) or {line[:1] for line in rows} != {"|"}: return None
+    return "bars between the columns " + listed([f"{i} {key_name(name.strip())}"
+                                                 for i, name in enumerate(header.split("|")[1:-1], 1)])
 
 # %% ../nbs/25_formats.ipynb #51ed5542
 _UNSEEN = re.compile(r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|<!.*?(?:>|\Z)", re.S)

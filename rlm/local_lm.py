@@ -18,7 +18,7 @@ from .types import ConfigurationError, Reply
 from .weights import MODELS, Model, find, model_named
 
 # %% auto #0
-__all__ = ['grammar_for', 'spare_cores', 'LocalLM']
+__all__ = ['grammar_for', 'spare_cores', 'other_than_before', 'LocalLM']
 
 # %% ../nbs/09_local_lm.ipynb #d73a5aec
 _RULES = r'''
@@ -100,6 +100,13 @@ def spare_cores() -> int:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, allowed - 1)
 
+# %% ../nbs/09_local_lm.ipynb #591bdaf0
+def other_than_before(messages: list[dict], # the conversation so far
+                     ) -> dict:             # options for the next request
+    "What makes a model leave the rut, if its last two replies are the same."
+    said = [m["content"] for m in messages if m["role"] == "assistant"]
+    return {"temperature": 0.8, "seed": len(messages)} if len(said) > 1 and said[-1] == said[-2] else {}
+
 # %% ../nbs/09_local_lm.ipynb #c22a3987
 class LocalLM:
     "A model that runs on this machine."
@@ -134,7 +141,8 @@ class LocalLM:
         if server is not self._server:
             self._lm = OpenAILM(self.model, server.url, server.key, prices={"input": 0, "output": 0}, **self._sampling)
             self._server = server
-        return self._lm.complete(messages, **({"grammar": grammar_for(messages)} if self.constrained else {}))
+        held = {"grammar": grammar_for(messages)} if self.constrained else {}
+        return self._lm.complete(messages, **held, **(other_than_before(messages) if not held else {}))
 
     def __repr__(self): return f"LocalLM({self.model!r}, n_ctx={self._setting.n_ctx})"
 
