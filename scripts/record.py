@@ -9,7 +9,7 @@ import argparse, json, re, shutil, sys, tempfile
 from datetime import datetime
 from pathlib import Path
 
-from recordings import BY, PAGES, RECORDINGS
+from recordings import BY, PAGES, RECORDINGS, SINCE
 from rlm.logger import LoggedRun, read_log, replace_file
 from rlm.types import Usage
 from rlm.utils.trace_notebook import trace_notebook, verify
@@ -73,8 +73,8 @@ def how_recorded(runs: list[LoggedRun]) -> str:
     when = datetime.fromisoformat(runs[0].metadata["time"])
     usage = sum((run.result.usage for run in runs), start=Usage())
     iterations = sum(len(run.result.replies) for run in runs)
-    return (f"Every word of the model is as it came: {BY} wrote the replies on {when.day} {when:%B %Y}, from nothing but the messages "
-            f"that `rlm` sent to an OpenAI-compatible endpoint. It took {iterations} iterations and {usage.calls} requests "
+    return (f"Every word of the model is as it came: {BY} wrote the replies on {when.day} {when:%B %Y}. It read the messages that "
+            f"`rlm` sent to an OpenAI-compatible endpoint, and nothing else. {SINCE} It took {iterations} iterations and {usage.calls} requests "
             f"in all: {usage.input_tokens:,} tokens in and {usage.output_tokens:,} out, as that endpoint counts them (four characters "
             "a token). "
             "Run this notebook from top to bottom to replay it: no model is asked, and the last cell compares the answer.")

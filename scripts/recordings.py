@@ -3,6 +3,7 @@ import re
 from dataclasses import dataclass
 
 BY = "Claude, a large language model by Anthropic,"
+SINCE = "When the prompts changed later that day, the run was recorded again with the same replies."
 
 @dataclass(frozen=True)
 class Recording:
