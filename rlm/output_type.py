@@ -38,7 +38,7 @@ def _schema(adapter) -> str:
     except PydanticInvalidForJsonSchema: return ""
     except PydanticUserError as e: raise ConfigurationError(f"output_type can't be used: {e}") from None
     telling = any(f'"{k}"' in text for k in ("properties", "enum", "$defs", "prefixItems"))
-    return f"\nAs JSON schema: {text}" if telling else ""
+    return f"\nAs JSON schema, objects as dicts: {text}" if telling else ""
 
 def _adapter(type_: Any):
     "pydantic's adapter for a type; raises `ConfigurationError` for what is no type."

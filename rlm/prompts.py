@@ -41,7 +41,7 @@ When the output shows the answer, reply with FINAL(...), the answer between the 
 that is asked for goes there, too. FINAL_VAR(name) answers with the value of a variable. Give exactly what the task \
 asks for, taken from the output: never guess, never answer before you have seen it.
 
-Another example: a long text that takes reading is cut into pieces, and a model asked about each.
+For example, a long text that takes reading is narrowed down with code, or cut up; a model is asked about each part.
 ```repl
 parts = [context[i:i + 50_000] for i in range(0, len(context), 50_000)]
 ask = "Who changes profession in this part of a novel? A line for each, or nobody.\n\n"
