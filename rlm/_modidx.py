@@ -915,6 +915,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'rlm.prompts.task_message': ('prompts.html#task_message', 'rlm/prompts.py'),
                              'rlm.prompts.tool_and_note': ('prompts.html#tool_and_note', 'rlm/prompts.py'),
                              'rlm.prompts.turn_of': ('prompts.html#turn_of', 'rlm/prompts.py'),
+                             'rlm.prompts.untold': ('prompts.html#untold', 'rlm/prompts.py'),
                              'rlm.prompts.worked_example': ('prompts.html#worked_example', 'rlm/prompts.py')},
             'rlm.replay': { 'rlm.replay.RecordedCalls': ('replay.html#recordedcalls', 'rlm/replay.py'),
                             'rlm.replay.RecordedCalls.__init__': ('replay.html#recordedcalls.__init__', 'rlm/replay.py'),

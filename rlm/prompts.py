@@ -16,8 +16,8 @@ from .types import CodeBlock
 __all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'SMALL_PROMPT', 'SMALL_EXAMPLE', 'RLMS_PROMPT', 'PROFILES',
            'NOTHING_TO_RUN', 'LAST_REPLY', 'WAS_IT', 'MENTIONED', 'CUT', 'FAILED', 'WORDS', 'REFUSED', 'AGAIN',
            'OUT_OF_ITERATIONS', 'REPEATED', 'LOOK_FIRST', 'tool_and_note', 'system_prompt', 'task_message',
-           'still_there', 'prompt_message', 'shared', 'worked_example', 'iterations_left', 'turn_of', 'Profile',
-           'feedback', 'now_its_own', 'put_back', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
+           'still_there', 'prompt_message', 'shared', 'worked_example', 'iterations_left', 'untold', 'turn_of',
+           'Profile', 'feedback', 'now_its_own', 'put_back', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = r"""You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its \
@@ -149,6 +149,10 @@ def iterations_left(number: int, of: int) -> str:
     left = of - number + 1
     return f"({left} iteration{'s' * (left > 1)} left.)" if number > 1 and left < 3 else ""
 
+def untold(number: int, of: int) -> str:
+    "Nothing: a small model takes the number for its answer."
+    return ""
+
 def turn_of(number: int, of: int) -> str:
     "The header that models trained on the reference implementation know."
     return f"Turn {number}/{of}:"
@@ -208,7 +212,7 @@ it in the output."""
 
 PROFILES = {
     "default": Profile(),
-    "small": Profile(SMALL_PROMPT, SMALL_EXAMPLE),
+    "small": Profile(SMALL_PROMPT, SMALL_EXAMPLE, turn=untold),
     "rlms": Profile(RLMS_PROMPT, (), ("REPL output:", "REPL output (block {i}):"), turn_of),
 }
 

@@ -114,7 +114,7 @@ A_CHILD_PER_DOCUMENT = Recording(
     '''
 from pathlib import Path
 
-logbooks = {p.name: p.read_text() for p in sorted(Path("../data/ferries").iterdir())}
+logbooks = {p.name: p.read_text() for p in sorted(Path("../data/_ferries").iterdir())}
 ''', '''
 rlm = RLM(backend_kwargs=model, logger=logger, max_depth=2)
 rlm.completion("Four ferries, four logbooks, each in a form of its own. For each: how many trips, what share left more than five "

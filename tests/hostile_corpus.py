@@ -60,7 +60,7 @@ def check_markdown(text):
         if token.type == "heading_open":
             assert token.markup in ("#", "##", "###") and re.fullmatch(HEADINGS, tokens[i + 1].content), tokens[i + 1].content
         if token.type == "fence": assert re.fullmatch(r"[\w+-]*", token.info) and token.markup[0] == "`", token.info
-        if token.type == "html_block": assert re.fullmatch(r"(<details><summary><b>[\w-]+</b>, [\d,]+ lines</summary>|</details>)\n?", token.content), token.content
+        if token.type == "html_block": assert re.fullmatch(r"(<details><summary><b>[\w -]+</b>, [\d,]+ lines</summary>|</details>)\n?", token.content), token.content
         assert token.type != "hr" or token.markup == "---" and tokens[i + 1].type == "heading_open" and tokens[i + 2].content == "Run Context", "a rule"
         for child in token.children or ():
             assert child.type != "html_inline", child.content
