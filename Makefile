@@ -26,7 +26,7 @@ quick: $(VENV)/.dev
 	$(PY) -m pytest tests -q -n auto --quick
 
 test: $(VENV)/.dev
-	@echo "All tests. On two cores this takes five to six minutes; make quick takes less than one."
+	@echo "All tests. On two cores this takes about seven minutes; make quick takes less than one."
 	$(BIN)/rlm_get_model --small
 	$(PY) -m pytest tests -v -n auto
 

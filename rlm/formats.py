@@ -132,6 +132,9 @@ def _json(text: str, lines: list[str]) -> str | None:
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _NAME = re.compile(r"[^\W\d][\w ./()%#$€-]{0,40}")
 
+def _numbered(columns: Sequence[str], start: int) -> str:
+    return listed([f"{i} {key_name(name.strip())}" for i, name in enumerate(columns, start)])
+
 @_reads("CSV")
 def _csv(text: str, lines: list[str]) -> str | None:
     some = [line for line in lines[:20] if line.strip()]
@@ -145,8 +148,7 @@ def _csv(text: str, lines: list[str]) -> str | None:
     if not all(named) or all(map(all, columns)): return None
     if len(header) == 2 and all(map(any, columns)): return None  # prose may have a comma in each line
     quoted = "; some cells are in quotes" if any('"' in line for line in some) else ""
-    numbered = listed([f"{i} {key_name(name)}" for i, name in enumerate(header)])
-    return f"{_DELIMITERS[delimiter]} between the columns {numbered}{quoted}"
+    return f"{_DELIMITERS[delimiter]} between the columns {_numbered(header, 0)}{quoted}"
 
 # %% ../nbs/25_formats.ipynb #2fe43f5a
 @_reads("table")
@@ -155,8 +157,7 @@ def _table(text: str, lines: list[str]) -> str | None:
     if len(some) < 3: return None
     header, rule, *rows = some
     if not re.fullmatch(r"\|[\s:|-]*-[\s:|-]*\|", rule) or {line[:1] for line in rows} != {"|"}: return None
-    return "bars between the columns " + listed([f"{i} {key_name(name.strip())}"
-                                                 for i, name in enumerate(header.split("|")[1:-1], 1)])
+    return f"bars between the columns {_numbered(header.split('|')[1:-1], 1)}"
 
 # %% ../nbs/25_formats.ipynb #51ed5542
 _UNSEEN = re.compile(r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|<!.*?(?:>|\Z)", re.S)

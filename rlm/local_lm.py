@@ -141,8 +141,8 @@ class LocalLM:
         if server is not self._server:
             self._lm = OpenAILM(self.model, server.url, server.key, prices={"input": 0, "output": 0}, **self._sampling)
             self._server = server
-        held = {"grammar": grammar_for(messages)} if self.constrained else {}
-        return self._lm.complete(messages, **held, **(other_than_before(messages) if not held else {}))
+        more = {"grammar": grammar_for(messages)} if self.constrained else other_than_before(messages)
+        return self._lm.complete(messages, **more)
 
     def __repr__(self): return f"LocalLM({self.model!r}, n_ctx={self._setting.n_ctx})"
 

@@ -222,6 +222,11 @@ def _unfenced(text: str) -> str:
     if whole and fences[0].language and _is_python(fences[0].code.strip(), "eval"): return text
     return fences[0].code.strip() if whole else re.sub(r"\A(`+)([^`]*)\1\Z", r"\2", text).strip()
 
+def _final(m: re.Match, source: str) -> Final | None:
+    "The answer between the brackets that `m` opens; None if nothing stands there."
+    source = source.strip()
+    return Final(_unfenced(source), bool(m["var"])) if source.strip(" .…") else None
+
 def _on_a_line(text: str, visible: str) -> tuple[Final, int, int] | None:
     "The first answer that begins a line, and from where to where it reaches."
     marks = [*_FINAL.finditer(visible)]
@@ -235,7 +240,7 @@ def _on_a_line(text: str, visible: str) -> tuple[Final, int, int] | None:
         if close is None and m["emphasis"]: source = source.rstrip("*_`")
         if close is None and "```" in source: continue
         if "`" in m["emphasis"] and ("`" in source or visible[end + 1:line_end].strip(" \t\r*_`.,;:!")): continue
-        if source.strip(" .…"): return Final(_unfenced(source), bool(m["var"])), m.start(), end
+        if found := _final(m, source): return found, m.start(), end
 
 # %% ../nbs/16_parsing.ipynb #e7a1f694
 _PLANS = re.compile(r"\b(will|would|should|could|must|may|might|then|once|when|if|until|later|next|going|let|not|or|"
@@ -269,8 +274,7 @@ def _at_the_end(text: str, visible: str) -> tuple[Final, int, int] | None:
     lead, above = _LEAD.fullmatch(visible, start, m.start()), visible[:start].rstrip().rpartition("\n")[2].strip()
     if not lead or (lead["mark"] and _ITEM.match(above)): return None
     if not _introduces(lead["words"].strip("*_`\"' \t"), above): return None
-    source = text[m.end():close].strip()
-    return (Final(_unfenced(source), bool(m["var"])), m.start(), close) if source.strip(" .…") else None
+    return (found, m.start(), close) if (found := _final(m, text[m.end():close])) else None
 
 # %% ../nbs/16_parsing.ipynb #08815363
 _PLAIN = {"", "text", "txt", "plaintext", "markdown", "md"}
@@ -284,8 +288,7 @@ def _in_a_fence(text: str, fences: Sequence[Fence]) -> tuple[Final, int, int] | 
     m = _FINAL.match(inner)
     close = m and m[0][0] != "\0" and _answer_end(inner, m.end(), len(inner))
     if not close or not _closes_text(inner, close + 1) or not _introduces("", above): return None
-    source = inner[m.end():close].strip()
-    return (Final(_unfenced(source), bool(m["var"])), last.start, last.end) if source.strip(" .…") else None
+    return (found, last.start, last.end) if (found := _final(m, inner[m.end():close])) else None
 
 def find_answer(text: str, fences: Sequence[Fence],  # a text, and what `find_fences` found in it
                ) -> tuple[Final | None, int, int]:   # the answer, and from where to where it reaches

