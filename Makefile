@@ -65,5 +65,5 @@ $(VENV)/.local: settings.ini setup.py | $(PY)
 
 $(VENV)/.dev: settings.ini setup.py | $(PY)
 	@echo "Installing what the tests and the docs need in $(VENV) ..."
-	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[local,dev]'
+	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[local,files,dev]'
 	@touch $@ $(VENV)/.local
