@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from .encoding import (Encoder, Missing, decode, encode, from_json, load_numpy, random_state, read_random_state,
                           to_json)
 from .events import BlockEnded, BlockStarted, Event, IterationEnded, RunEnded, RunStarted, current_run
+from .files import Files, from_log, to_log
 from .text import REMOVED, names_in, parse_python, type_name, without
 from .types import CodeResult, ConfigurationError, Iteration, RLMChatCompletion, RLMError, RunSettings, SubCall
 
@@ -98,8 +99,10 @@ def replace_file(path: Path, text: str) -> None:
 
 @patch
 def _context(self: RLMLogger, e: RunStarted) -> dict:
-    "The data of a run as an entry has it: in the line, beside the log, or as missing."
+    "The data of a run as an entry has it: in the line, beside the log, as files of the user's, or as missing."
     brought = e.has_context and not e.settings.data_of
+    if brought and type(e.context) is Files:
+        return {"context": {"files": to_log(e.context, self.path and self.path.parent)}}
     context = without(_written(e.context), e.secrets) if brought else None
     if self.path is None or "value" not in (context or ()): return {"context": context}
     value = context["value"]
@@ -223,7 +226,9 @@ class LoggedRun:
     def payload(self) -> Any:
         "The data that it brought, or else its question; a `Missing` where the log does not have it."
         if self.context is None: return self.prompt
-        return Missing(_why(self.context)) if self.context.get("missing") else self.context["value"]
+        if self.context.get("missing"): return Missing(_why(self.context))
+        value = self.context["value"]
+        return value.content() if type(value) is Files else value
 
 def _why(x: dict) -> str: return f"{x['type']}, {x['why']}" if "why" in x else x["type"]
 
@@ -248,7 +253,7 @@ def _checked(e: dict) -> dict:
     for name in found["settings"].names.values() if e["type"] == "metadata" else ():
         _check_value(name, {"value": None}, "")
     if e["type"] == "run_context" and (context := e.get("context")) is not None:
-        _check_value("context", context, "file")
+        if "files" not in context: _check_value("context", context, "file")
         if "file" in context and not _BESIDE.fullmatch(context["file"]): raise ValueError("file is none beside a log")
     if e["type"] == "iteration": found["iteration"] = from_json(Iteration, e)
     if e["type"] == "run_end": from_json(RLMChatCompletion, e | {"root_model": "", "prompt": ""})
@@ -290,6 +295,10 @@ def _run_of(lines: list[dict], conversations: dict[str, tuple], folder: Path) ->
 
 def _load(context: dict | None, folder: Path) -> dict | None:
     "The data of a run, from beside the log where it is there."
+    if context and "files" in context:
+        try: return {"value": from_log(context["files"], folder)}
+        except ConfigurationError as e: return {"missing": True, "type": str(e)}
+        except (ValueError, TypeError) as e: raise RLMError(f"The files in this log are not what rlm wrote: {e}.") from None
     if not context or "file" not in context: return context
     file = (folder / context["file"]).resolve()
     if not file.is_file() or file.parent != folder.resolve(): # also where it is a link to another folder

@@ -7,14 +7,14 @@ from __future__ import annotations
 import inspect, re
 from collections.abc import Callable, Mapping
 from itertools import islice
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from .formats import shared_keys, what_it_is
 from .text import BRIEF, bounded_repr, brief, clip, fenced, looks_secret, type_name
 
 # %% auto #0
-__all__ = ['signature', 'describe', 'first_rows', 'shows_whole', 'describe_all', 'mention', 'mention_all', 'path_hint']
+__all__ = ['FORMATS', 'signature', 'describe', 'first_rows', 'shows_whole', 'describe_all', 'mention', 'mention_all', 'path_hint']
 
 # %% ../nbs/18_preview.ipynb #747fc66f
 def _count(n: int, what: str) -> str: return f"{n:,} {what}{'s' * (n != 1)}"
@@ -28,8 +28,9 @@ def _columns(x: Any) -> str:
     return "columns " + ", ".join(clip(pair, 60, 10) for pair in pairs) + (f", … {more:,} more" if more > 0 else "")
 
 # %% ../nbs/18_preview.ipynb #19d07e5b
-_FORMATS = {b"\x89PNG": "PNG image", b"\xff\xd8\xff": "JPEG image", b"%PDF": "PDF", b"PK\x03\x04": "ZIP archive",
-            b"\x1f\x8b": "gzip", b"SQLite format 3": "SQLite database", b"PAR1": "Parquet"}
+FORMATS = {b"\x89PNG": "PNG image", b"\xff\xd8\xff": "JPEG image", b"GIF8": "GIF image", b"%PDF": "PDF",
+           b"PK\x03\x04": "ZIP archive", b"\x1f\x8b": "gzip", b"SQLite format 3": "SQLite database", b"PAR1": "Parquet",
+           b"\x7fELF": "program"}
 
 def _text_size(x: str, show_values: bool) -> str:
     "The characters and lines of a text, and what it is."
@@ -39,7 +40,7 @@ def _text_size(x: str, show_values: bool) -> str:
 
 def _bytes_size(x: bytes) -> str:
     "How many bytes, and of which format."
-    kind = next((kind for start, kind in _FORMATS.items() if x.startswith(start)), "")
+    kind = next((kind for start, kind in FORMATS.items() if x.startswith(start)), "")
     return _count(len(x), "byte") + (f": {kind}" if kind else "")
 
 def _on_disk(x: Path) -> str:
@@ -73,6 +74,7 @@ def _size_inside(x: Any) -> str:
 # %% ../nbs/18_preview.ipynb #b82a5dc7
 def _size(x: Any, show_values: bool = True) -> str:
     "How large `x` is, in the unit that fits its type, and what it is made of."
+    if hasattr(type(x), "_rlm_preview_"): return x._rlm_preview_("it", False)[0]
     if isinstance(x, str): return _text_size(x, show_values)
     if isinstance(x, (bytes, bytearray)): return _bytes_size(x)
     if isinstance(x, Path): return _on_disk(x)
@@ -107,8 +109,15 @@ def describe(name: str,                # what the model calls it
              tail: int = 150,          # characters of its end
             ) -> str:                  # a line, and under it a taste of the value
     "What a model is told about the variable `name`."
-    try: return _first_line(name, x, show_values) + (_taste(name, x, own_repr, head, tail) if show_values else "")
+    try:
+        if hasattr(type(x), "_rlm_preview_"): return _own_words(name, x, show_values)
+        return _first_line(name, x, show_values) + (_taste(name, x, own_repr, head, tail) if show_values else "")
     except Exception: return f"{name}: {type_name(x)}"  # an object that can't be asked
+
+def _own_words(name: str, x: Any, show_values: bool) -> str:
+    "What an object says of itself."
+    first, below = x._rlm_preview_(name, show_values and not looks_secret(name, ""))
+    return f"{name}: {type_name(x)}, {first}" + (f"\n{fenced(below)}" if below else "")
 
 def _first_line(name: str, x: Any, show_values: bool) -> str:
     "Name, type and size; of a function, how it is called and what it does."
@@ -211,8 +220,12 @@ def mention_all(variables: Mapping[str, Any],  # name -> object, the most import
 
 # %% ../nbs/18_preview.ipynb #b4bad5cd
 def path_hint(x: Any) -> str:
-    "How to hand over what is in a file, where `x` is its path; empty where it is none, or a text that names no file."
-    try: names_file = isinstance(x, PurePath) or isinstance(x, str) and len(x) < 1_000 and Path(x).is_file()
-    except (OSError, ValueError): return ""  # such as a null character
-    return (f"The context is a path, not what is in the file. For its text: context=Path({str(x)!r}).read_text(); "
-            f"for a table: context=pandas.read_csv({str(x)!r}).") if names_file else ""
+    "How to hand over a file, where `x` is a text that names one, or an address; empty for everything else."
+    if not isinstance(x, str) or len(x) > 1_000: return ""
+    if re.fullmatch(r"https?://\S+", x): what, call = "an address, not what it leads to", f"Files({x!r})"
+    else:
+        what, call = "a file's name, not what is in the file", f"Path({x!r})"
+        try:
+            if not Path(x).is_file(): return ""
+        except (OSError, ValueError): return ""  # such as a null character
+    return f"The context is {what}. To hand that over: context={call}."

@@ -22,6 +22,7 @@ from .environments.jupyter import configure
 from .environments.local import LocalEnvironment
 from .environments.repl import Held
 from .environments.sharing import sync_mode
+from .files import files_of
 from .limits import Ledger
 from .logger import LoggedRun, listed, lost_answer, names_used, read_log, was_stopped
 from .parsing import Final, parse_reply
@@ -222,7 +223,10 @@ def _supply(self: Replay, supplied: dict[str, Any]) -> None:
     then, now = (version.rpartition(".")[0] for version in (self.run.metadata["python"], sys.version.split()[0]))
     if then != now: self.missing["Python"] = f"{then} then, {now} now"
     repl.missing |= self.missing
-    if "context" in supplied: repl.contexts[self.run.id] = supplied.pop("context")
+    if "context" in supplied:
+        given = supplied.pop("context")
+        files = files_of(given)
+        repl.contexts[self.run.id] = given if files is None else files.content()
     repl.supplied |= supplied
 
 @patch

@@ -20,6 +20,7 @@ from .environments.repl import Held, Repl
 from .environments.stopping import InterruptGate, Stopped, interruptible
 from .events import BlockEnded, BlockStarted, IterationEnded, Listeners
 from .events import ModelAsked, ModelLoading, ModelReplied, Notice, RunEnded, RunStarted
+from .files import files_of
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
 from .output_type import OutputType
@@ -77,6 +78,7 @@ class Call:
     context: Any                           # the data; `NO_CONTEXT` where the question is all
     ledger: Ledger                         # what it may spend; its `parent` is that of the run whose code asks
     output_type: OutputType | None = None  # the type that the answer must have
+    source: Any = None                     # the files that the data comes from, which a log keeps instead of it
     past: Past = Past()                    # what was said before
     all_or_nothing: bool = False           # a run that raises leaves the REPL's own names as it found them
     loop: Any = None                       # the event loop whose thread runs the blocks; None: the calling thread
@@ -104,7 +106,9 @@ def make_call(rlm: RLM, prompt: Any, context: Any, root_prompt: str | None, outp
     question, context = split_prompt(prompt, context, root_prompt)
     wanted = None if output_type is None else OutputType(output_type)
     ledger = Ledger(rlm.limits, rlm.max_concurrent_subcalls, secrets=rlm.secrets)
-    return Call(without(question, ledger.secrets), context, ledger, wanted, **more)
+    files = files_of(context)
+    if files is not None: context = files.content()
+    return Call(without(question, ledger.secrets), context, ledger, wanted, files, **more)
 
 # %% ../nbs/13_run.ipynb #360fa446
 def earlier(call: Call, found: Surroundings) -> dict[str, Any]:
@@ -287,9 +291,10 @@ def _tell_start(self: Run) -> None:
         tuple(name_of(sub_lm_of(lm)) for lm in rlm.lms), trait(rlm.lm, "sampling"), self.repl, session=bool(past.names),
         continues=past.previous.id if past.previous else "", names=self.held.surroundings.names,
         data_of=past.data_of if carried else "")
+    data = call.data["context"] if call.source is None else call.source
     self.emit(RunStarted(
         call.question, name_of(rlm.lm), rlm.max_iterations, self.id, tuple(self.trajectory.messages),
-        len(past.messages), call.data["context"] if has_context else None, has_context, settings, self.ledger.secrets))
+        len(past.messages), data if has_context else None, has_context, settings, self.ledger.secrets))
     for hint in (self.held.surroundings.hint, path_hint(call.context)):
         if hint: self.emit(Notice(hint))
 
