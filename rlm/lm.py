@@ -19,7 +19,7 @@ from .types import (ConfigurationError, ContextWindowExceededError, LMAuthentica
 
 # %% auto #0
 __all__ = ['LM', 'Traits', 'trait', 'sub_lm_of', 'name_of', 'ask', 'ScriptedLM', 'estimate', 'with_estimate', 'to_reply',
-           'OpenAILM']
+           'address', 'OpenAILM']
 
 # %% ../nbs/07_lm.ipynb #7faf2709
 class LM(Protocol):
@@ -159,6 +159,10 @@ def _credentials(name: Any, option: Any) -> Iterator[str]:
         for value in option: yield from _credentials(name, value)
     elif isinstance(option, str) and (str(name).endswith("headers") or looks_secret(name, option)): yield option
 
+def address(base_url: str) -> str:
+    "A server's address, without what may be secret in it."
+    return re.sub(r"(?<=//)[^/?#]*@|/*([?#].*)?$", "", base_url)
+
 # %% ../nbs/07_lm.ipynb #3b7296a9
 class OpenAILM:
     "A model on a server that speaks the OpenAI chat protocol."
@@ -183,7 +187,7 @@ class OpenAILM:
         self._apart = bool(base_url) and api_key is not None  # from what the environment says of OpenAI
         (self._use_client if self._brought else self._use_server)(base_url, api_key)
         self._host = urlsplit(self.base_url).hostname or ""
-        self._address = re.sub(r"(?<=//)[^/?#]*@|/*([?#].*)?$", "", self.base_url)  # without what may be secret in it
+        self._address = address(self.base_url)
         if not isinstance(model_name, str) or not model_name:
             raise ConfigurationError('Which model? Give its name, as in RLM("gpt-4o-mini") or RLM("ollama/llama3.2").')
 
