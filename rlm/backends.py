@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 from .lm import LM, OpenAILM, name_of
-from .local_lm import LocalLM
 from .types import ConfigurationError
 
 # %% auto #0
@@ -76,7 +75,9 @@ def create_lm(backend: str | LM | None = None,    # "ollama/llama3.2", one of `B
     options = _check_options(backend, backend_kwargs)
     if model is not None and model != options.setdefault("model_name", model):
         raise ConfigurationError(_TWICE.format(model, options["model_name"]))
-    if backend == "local": return LocalLM(**options)
+    if backend == "local":
+        from rlm.local_lm import LocalLM  # and what starts a server; most runs need neither
+        return LocalLM(**options)
     if backend in ENDPOINTS: options = _with_endpoint(backend, options)
     return OpenAILM(options.pop("model_name", None), **options)
 
