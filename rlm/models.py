@@ -6,12 +6,13 @@
 from __future__ import annotations
 import http.client, json, os, re, sys, threading, time, urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from .backends import ENDPOINTS, read_name
+from .configuration import check, check_choice
 from .lm import address
 from .text import as_html, looks_secret
 from .types import ConfigurationError
@@ -30,7 +31,6 @@ class Settings:
     max_budget: float | None = None   # US dollars that a question may cost
     max_timeout: float | None = None  # seconds that it may take
     trace: str | None = None          # the folder for logs and trace notebooks
-    named_in: str = field(default="", repr=False)  # where `model` was found, for errors
 
 # %% ../nbs/28_models.ipynb #7fedd925
 def config_file() -> Path:
@@ -39,11 +39,11 @@ def config_file() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "rlm" / "rlm.toml"
 
 def read_settings() -> Settings:
-    "The settings of the file, and those of the environment before them. Raises `ConfigurationError` for a bad file."
-    path = config_file()
-    given = Settings(**_read(path), named_in=str(path))
-    if model := os.environ.get("RLM_MODEL"): given = replace(given, model=model, named_in="RLM_MODEL")
-    return replace(given, base_url=os.environ.get("OPENAI_BASE_URL") or given.base_url)
+    "The settings of the file, and those of the environment before them. Raises `ConfigurationError` for a bad one."
+    given = _read(config_file())
+    for key, variable in (("model", "RLM_MODEL"), ("base_url", "OPENAI_BASE_URL")):
+        if value := os.environ.get(variable, "").strip(): given[key] = _checked(variable, key, value)
+    return Settings(**given)
 
 def _read(path: Path) -> dict:
     "What the file says; nothing if there is none, unless `RLM_CONFIG` names it."
@@ -55,23 +55,21 @@ def _read(path: Path) -> dict:
         given = tomllib.loads(text)
     except OSError as e: raise ConfigurationError(f"{path} can't be read: {e.strerror}.") from None
     except ValueError as e: raise ConfigurationError(f"{path} is not TOML: {e}.") from None
-    for key, value in given.items():
-        if wrong := _wrong(key, value):
-            line = text[:re.search(rf"^[\s\['\"]*{re.escape(key)}|\Z", text, re.M).start()].count("\n") + 1
-            raise ConfigurationError(f"{path}, line {line}: {wrong}")
-    return given
+    def line(key): return text[:re.search(rf"^[\s\['\"]*{re.escape(key)}|\Z", text, re.M).start()].count("\n") + 1
+    return {key: _checked(f"{path}, line {line(key)}", key, value) for key, value in given.items()}
 
-_NUMBERS = "max_budget", "max_timeout"
-_KEYS = "model", "base_url", *_NUMBERS, "trace"
-
-def _wrong(key: str, value: object) -> str:
-    "What is wrong with a setting, in a sentence; an empty text if nothing is."
-    if looks_secret(key, ""): return f"{key} does not belong here. Set the variable of the key, such as OPENAI_API_KEY."
-    near = "".join(f"Did you mean {name}? " for name in get_close_matches(key, _KEYS, 1))
-    if key not in _KEYS: return f"there is no setting {key!r:.80}. {near}There are {', '.join(_KEYS)}."
-    if key in _NUMBERS: good, what = type(value) in (int, float) and 0 < value < float("inf"), "a number above 0"
-    else: good, what = isinstance(value, str) and value.strip() != "", 'a text, in "quotation marks"'
-    return "" if good else f"{key} must be {what}, not {value!r:.80}."
+def _checked(place: str, key: str, value: Any) -> Any:
+    "A setting that is right; otherwise an error with its place."
+    number = key in ("max_budget", "max_timeout")
+    try:
+        if looks_secret(key, ""):
+            raise ConfigurationError(f"{key} does not belong here. Set a variable, such as OPENAI_API_KEY.")
+        check_choice("setting", key, ("model", "base_url", "max_budget", "max_timeout", "trace"))
+        good = type(value) in (int, float) and 0 < value < float("inf") if number else isinstance(value, str) and value
+        check(key, value, good, "a number above 0" if number else 'a text, in "quotation marks"')
+        if key == "model": read_name(value)
+    except ConfigurationError as e: raise ConfigurationError(f"{place}: {e}") from None
+    return value
 
 # %% ../nbs/28_models.ipynb #82054dc8
 _LONGEST = 1_000_000  # bytes of a list
@@ -163,27 +161,22 @@ def choose(model: str | None = None,    # what the user typed: "ollama/llama3.2"
            settings: Settings | None = None, # None: `read_settings()`
           ) -> tuple[dict, str]:
     "Keyword arguments for `RLM`, and a sentence where the user named no model. Raises `ConfigurationError`."
-    settings = settings or read_settings()
-    backend, model = _named(model, backend, base_url, settings)
+    settings, note = settings or read_settings(), ""
+    if backend:
+        backend, named = read_name(backend)
+        model = model or named
+    elif model: backend, model = read_name(model)
+    elif settings.model:
+        backend, model = read_name(settings.model)
+        if base_url and backend != "openai": backend = model = None  # the address is of another server
     url = base_url or (settings.base_url if backend in (None, "openai") else None)
-    if backend is None and not url: return {"backend": "local"}, _embedded()
-    backend, note = backend or "openai", ""
+    if not (backend or url): return {"backend": "local"}, _embedded()
+    backend = backend or "openai"
     if backend != "local" and not model:
         model = _only_model(backend, url)
         note = f"No model is named, so the only one that the server has answers, {model}."
     given = {"model": model, "backend_kwargs": {"base_url": url} if url else None}
     return {"backend": backend} | {k: v for k, v in given.items() if v is not None}, note
-
-def _named(model, backend, base_url, settings: Settings) -> tuple[str | None, str | None]:
-    "The backend and the model that were named; None and None if neither was."
-    if backend:
-        backend, named = read_name(backend)
-        return backend, model or named
-    if model: return read_name(model)
-    if not settings.model: return None, None
-    try: backend, model = read_name(settings.model)
-    except ConfigurationError as e: raise ConfigurationError(f"{settings.named_in}: {e}") from None
-    return (None, None) if base_url and backend != "openai" else (backend, model)  # the address is of another server
 
 # %% ../nbs/28_models.ipynb #772c5d40
 def _embedded() -> str:
@@ -202,14 +195,12 @@ def _embedded() -> str:
 
 def _only_model(backend: str, url: str | None) -> str:
     "The name of the only model of a server. Raises `ConfigurationError` if there is no such model."
-    place, variable = ENDPOINTS.get(backend, ("", "OPENAI_API_KEY"))
-    if not url and (variable or not place):
-        raise ConfigurationError(f"Which model of {backend}? Write --model {backend}/MODEL.")
+    place, variable = ENDPOINTS.get(backend, ("https://api.openai.com/v1", "OPENAI_API_KEY"))
     url = url or place
     try: models = served(url, os.environ.get(variable, "").strip(), 5)
     except OSError as e:
         raise ConfigurationError(f"Which model? {address(url)} does not say what it has ({getattr(e, 'reason', e)}). "
-                                 f"Write --model {backend}/MODEL, if the server is running.") from None
+                                 f"Write --model {backend}/MODEL.") from None
     if len(models) == 1: return models[0]
     listed = ", ".join(f"{backend}/{name}" for name in models[:8]) + " …" * (len(models) > 8)
     raise ConfigurationError(f"Which model? {address(url)} has {len(models)}. Choose one by --model: {listed}")
