@@ -55,14 +55,14 @@ def _read(path: Path) -> dict:
         given = tomllib.loads(text)
     except OSError as e: raise ConfigurationError(f"{path} can't be read: {e.strerror}.") from None
     except ValueError as e: raise ConfigurationError(f"{path} is not TOML: {e}.") from None
-    def line(key): return text[:re.search(rf"^[\s\['\"]*{re.escape(key)}|\Z", text, re.M).start()].count("\n") + 1
+    def line(key): return text[:re.search(rf"^[ \t\['\"]*{re.escape(key)}|\Z", text, re.M).start()].count("\n") + 1
     return {key: _checked(f"{path}, line {line(key)}", key, value) for key, value in given.items()}
 
 def _checked(place: str, key: str, value: Any) -> Any:
     "A setting that is right; otherwise an error with its place."
     number = key in ("max_budget", "max_timeout")
     try:
-        if looks_secret(key, ""):
+        if looks_secret(key, value):
             raise ConfigurationError(f"{key} does not belong here. Set a variable, such as OPENAI_API_KEY.")
         check_choice("setting", key, ("model", "base_url", "max_budget", "max_timeout", "trace"))
         good = type(value) in (int, float) and 0 < value < float("inf") if number else isinstance(value, str) and value
@@ -80,12 +80,12 @@ def served(base_url: str,       # such as "http://localhost:8000/v1"
            seconds: float = 0.3, # for each step of the conversation
           ) -> list[str]:
     "The names of the models of a server. Raises `OSError` where nothing lists any."
-    url = urlsplit(base_url.strip())
-    if url.scheme not in ("http", "https") or not url.hostname: raise OSError("the address begins with no http://")
-    asked = urllib.request.Request(url._replace(path=url.path.rstrip("/") + "/models", fragment="").geturl())
-    if key: asked.add_unredirected_header("Authorization", f"Bearer {key}")
-    proxies = urllib.request.ProxyHandler({} if url.hostname in _HERE else None)
     try:
+        url = urlsplit(base_url.strip())
+        if url.scheme not in ("http", "https"): raise OSError("the address does not begin with http://")
+        asked = urllib.request.Request(url._replace(path=url.path.rstrip("/") + "/models", fragment="").geturl())
+        if key: asked.add_unredirected_header("Authorization", f"Bearer {key}")
+        proxies = urllib.request.ProxyHandler({} if url.hostname in _HERE else None)
         with urllib.request.build_opener(proxies).open(asked, timeout=seconds) as answer:
             listed = json.loads(answer.read(_LONGEST))["data"]
             return [m["id"] for m in listed if isinstance(m["id"], str) and m["id"].isprintable()]
