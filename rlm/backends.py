@@ -4,69 +4,113 @@
 
 # %% ../nbs/08_backends.ipynb #d54a6903
 from __future__ import annotations
-import os
+import os, re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 from .lm import LM, OpenAILM, name_of
-from .local_lm import LocalLM
 from .types import ConfigurationError
 
 # %% auto #0
-__all__ = ['BACKENDS', 'create_lm', 'create_others']
+__all__ = ['ENDPOINTS', 'BACKENDS', 'read_name', 'create_lm', 'create_others']
 
 # %% ../nbs/08_backends.ipynb #af2faf26
-_ENDPOINTS = {  # backend -> its address, and the environment variable with its key; "" where it wants none
+ENDPOINTS = {  # backend -> its address, and the environment variable with its key; "" where it wants none
+    "anthropic": ("https://api.anthropic.com/v1/", "ANTHROPIC_API_KEY"),
+    "gemini": ("https://generativelanguage.googleapis.com/v1beta/openai/", "GEMINI_API_KEY"),
+    "mistral": ("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+    "groq": ("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    "deepseek": ("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    "together": ("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
     "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     "ollama": ("http://localhost:11434/v1", ""),
     "vllm": ("http://localhost:8000/v1", ""),
+    "lmstudio": ("http://localhost:1234/v1", ""),
+    "llamacpp": ("http://localhost:8080/v1", ""),
 }
-BACKENDS = ("openai", *_ENDPOINTS, "local")
+BACKENDS = ("openai", *ENDPOINTS, "local")
 
 def _with_endpoint(backend: str, options: dict) -> dict:
     "The options with the endpoint's address and key where they have none."
     if options.get("client") is not None: return options  # it knows its server
-    url, variable = _ENDPOINTS[backend]
-    key = options.get("api_key") or os.environ.get(variable, "")
+    url, variable = ENDPOINTS[backend]
+    key = options.get("api_key") or os.environ.get(variable, "").strip()
     if variable and not key:
         raise ConfigurationError(f"backend={backend!r} wants a key: set the environment variable {variable}, "
                                  'or give backend_kwargs={"api_key": ...}')
     return options | {"base_url": options.get("base_url") or url, "api_key": key}
 
-# %% ../nbs/08_backends.ipynb #e1f0a4b7
-def create_lm(backend: str | LM = "openai",       # one of `BACKENDS`, or any object with a `complete` method
-              backend_kwargs: dict | None = None, # the options of `OpenAILM`, or for "local" those of `LocalLM`
-             ) -> LM:
-    "The language model that a run's `backend` and `backend_kwargs` name."
-    if not isinstance(backend, str): return _check_object(backend, backend_kwargs)
-    options = _check_options(backend, backend_kwargs)
-    if backend == "local": return LocalLM(**options)
-    if backend in _ENDPOINTS: options = _with_endpoint(backend, options)
-    if backend in BACKENDS: return OpenAILM(options.pop("model_name", None), **options)
-    hint = "".join(f"; did you mean {name!r}?" for name in get_close_matches(backend.lower(), BACKENDS, 1))
-    model = "" if hint else f'If it is a model of OpenAI, write RLM("openai", {{"model_name": "{backend}"}}).\n'
+# %% ../nbs/08_backends.ipynb #4714b93f
+def read_name(text: str,                      # "ollama/llama3.2", "gpt-4o-mini", "local"
+             ) -> tuple[str, str | None]:     # the backend, and the model; None: the one that the backend chooses
+    "Who is named by a string that has the backend, the model or both. Raises `ConfigurationError` for a slip."
+    backend, slash, model = text.partition("/")
+    if backend in BACKENDS: return backend, (model or None)
+    slips = [name for name in BACKENDS if _one_letter_away(backend.lower(), name)]
+    if not slips and re.search(r"\W|\d|_", text) and not re.search(r"\s|://", text): return "openai", text
+    near = slips or get_close_matches(backend.lower(), BACKENDS, 1)
+    hint = f"Did you mean '{near[0]}{slash}{model}'? " if near else ""
     raise ConfigurationError(
-        f"There is no backend {backend!r}{hint or '.'} The backends are {', '.join(BACKENDS)}.\n{model}"
-        "Any other OpenAI-compatible server is backend='openai' with backend_kwargs={'base_url': ...}; "
-        "any object with a complete(messages) method is a backend too.")
+        f"There is no backend {backend!r:.80}. {hint}The backends are {', '.join(BACKENDS)}.\n"
+        f"If {text!r:.80} is a model's name, write RLM(model={text!r:.80}) or 'openai/{text:.80}'. Any other server "
+        "that speaks OpenAI's protocol is backend_kwargs={'base_url': ...}, and any object with a complete(messages) "
+        "method is a backend too.")
 
+def _one_letter_away(a: str, b: str) -> bool:
+    "Whether one letter more, one fewer, another one, or two that changed places make `a` of `b`."
+    start = len(os.path.commonprefix([a, b]))
+    a, b = a[start:], b[start:]
+    end = len(os.path.commonprefix([a[::-1], b[::-1]]))
+    a, b = a[:len(a) - end], b[:len(b) - end]
+    return max(len(a), len(b)) <= 1 or (len(a) == 2 and a == b[::-1])
+
+# %% ../nbs/08_backends.ipynb #e1f0a4b7
+def create_lm(backend: str | LM | None = None,    # "ollama/llama3.2", one of `BACKENDS`, or an object with `complete`
+              backend_kwargs: dict | None = None, # the options of `OpenAILM`, or for "local" those of `LocalLM`
+              model: str | None = None,           # the model's name; without a backend, what `read_name` reads
+             ) -> LM:
+    "The language model that a run's `backend`, `backend_kwargs` and `model` name."
+    if backend is not None and not isinstance(backend, str): return _check_object(backend, backend_kwargs, model)
+    backend, model = _named(backend, model)
+    options = _check_options(backend, backend_kwargs)
+    if model is not None and model != options.setdefault("model_name", model):
+        raise ConfigurationError(_TWICE.format(model, options["model_name"]))
+    if backend == "local":
+        from rlm.local_lm import LocalLM  # and what starts a server; most runs need neither
+        return LocalLM(**options)
+    if backend in ENDPOINTS: options = _with_endpoint(backend, options)
+    return OpenAILM(options.pop("model_name", None), **options)
+
+_TWICE = "The model is named twice, and not the same: {!r:.80} and {!r:.80}. Name it once."
+
+def _named(backend: str | None, model: Any) -> tuple[str, Any]:
+    "The backend and the model's name, from the two ways to give it."
+    if backend is None and isinstance(model, str):
+        given = model.partition("/")[0]
+        return read_name(model) if given in BACKENDS else ("openai", model)
+    backend, named = read_name("openai" if backend is None else backend)
+    if None not in (named, model) and named != model: raise ConfigurationError(_TWICE.format(named, model))
+    return backend, named if model is None else model
+
+# %% ../nbs/08_backends.ipynb #52b248b5
 def _check_options(backend: str, given: Any) -> dict:
     "The options, as a dict of their own; raises if they are no such thing."
     given = {} if given is None else given
     if isinstance(given, Mapping) and all(isinstance(name, str) for name in given): return dict(given)
     example = given if isinstance(given, str) else "small" if backend == "local" else "gpt-4o-mini"
     raise ConfigurationError(f"backend_kwargs must be a dict of options, not {given!r:.80}. Write "
-                             f'RLM("{backend}", {{"model_name": "{example}"}}).')
+                             f'RLM("{backend}/{example}", {{"temperature": 0}}).')
 
-def _check_object(lm: Any, options: dict | None) -> LM:
+def _check_object(lm: Any, options: dict | None, model: Any = None) -> LM:
     "An object as a backend; raises if it can't be one."
     if isinstance(lm, type) or not callable(getattr(lm, "complete", None)):
         raise ConfigurationError(f"{lm!r} is no backend. Give one of {', '.join(BACKENDS)}, or an object with a "
                                  "complete(messages) method.")
     if not isinstance(name_of(lm), str):
         raise ConfigurationError(f"The `model` of a {type(lm).__name__} is its name, a text, not {name_of(lm)!r:.80}.")
-    if not options: return lm
-    raise ConfigurationError(f"backend_kwargs are for a named backend; this {type(lm).__name__} is ready as it is.")
+    if not options and model is None: return lm
+    raise ConfigurationError(f"backend_kwargs and model are for a named backend; this {type(lm).__name__} is ready "
+                             "as it is.")
 
 # %% ../nbs/08_backends.ipynb #3322237d
 def create_others(backends: Any, kwargs: Any) -> list[LM]:
@@ -78,4 +122,4 @@ def create_others(backends: Any, kwargs: Any) -> list[LM]:
             return [create_lm(backend, options) for backend, options in zip(backends, kwargs)]
     raise ConfigurationError(
         "other_backends is a list, and other_backend_kwargs a list with one dict for each of them. Write "
-        'other_backends=["openai"], other_backend_kwargs=[{"model_name": "gpt-4o-mini"}].')
+        'other_backends=["gpt-4o-mini"], other_backend_kwargs=[{"temperature": 0}].')

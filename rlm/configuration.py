@@ -29,7 +29,7 @@ __all__ = ['ENVIRONMENTS', 'answering', 'check_keywords', 'takes_no_other', 'RLM
 _MEANT = {  # what people write -> what it is called here
     "question": "prompt", "query": "prompt", "data": "context", "document": "context", "schema": "output_type",
     "tools": "custom_tools", "user_prologue": "custom_system_prompt", "orchestrator": "custom_system_prompt",
-    **dict.fromkeys(("model", "model_name", "api_key", "sampling_args"), "backend_kwargs")}
+    "model_name": "model", **dict.fromkeys(("api_key", "sampling_args"), "backend_kwargs")}
 
 def check_keywords(function: str, given: Iterable[str], valid: list[str]) -> None:
     "Raise `TypeError` for a keyword that `function` does not have, with the one that was probably meant."
@@ -59,8 +59,8 @@ class RLM:
 
     @takes_no_other
     def __init__(self,
-        backend: str | LM = "openai",  # "openai", "openrouter", "ollama", "vllm", "local", or an object with `complete`
-        backend_kwargs: dict | None = None,  # model_name, base_url, api_key, client, timeout, max_retries, sampling
+        backend: str | LM | None = None,  # "gpt-4o-mini", "ollama/llama3.2", "local", or an object with `complete`
+        backend_kwargs: dict | None = None,  # base_url, api_key, client, prices, timeout, max_retries, sampling
         environment: str | Environment = "local",  # where code runs: "local", "jupyter" (your notebook), one of yours
         environment_kwargs: dict | None = None,  # preview="schema" sends no values; for "jupyter" sync modes, approve
         max_iterations: int = 30,            # replies and their code; then the model is asked for its best answer
@@ -79,13 +79,14 @@ class RLM:
         persistent: bool = False,            # keep the REPL's variables from one `completion` to the next
         logger: Callable | None = None,      # hears every event of every run: an `RLMLogger`, or a function of yours
         verbose: bool | None = None,         # None: a status line; True: print every step; False: nothing
+        model: str | None = None,            # the model's name, where it is not said in `backend`
     ):
         self.limits = Limits(max_timeout, max_tokens, max_budget, max_errors)
         self.max_iterations = check_count("max_iterations", max_iterations)
         self.max_depth = check_count("max_depth", max_depth)
         self.max_concurrent_subcalls = check_count("max_concurrent_subcalls", max_concurrent_subcalls)
         self._set_environment(environment, environment_kwargs, persistent)
-        self._set_models(backend, backend_kwargs, other_backends, other_backend_kwargs)
+        self._set_models(create_lm(backend, backend_kwargs, model), other_backends, other_backend_kwargs)
         self._set_words(prompts, custom_system_prompt, custom_tools, custom_sub_tools)
         hears = logger is None or callable(logger)
         self.logger = check("logger", logger, hears, "an RLMLogger, or a function that takes an event")
@@ -182,8 +183,8 @@ def new_repl(self: RLM) -> Repl:
 
 # %% ../nbs/23_configuration.ipynb #77ae92ac
 @patch
-def _set_models(self: RLM, backend, backend_kwargs, other_backends, other_backend_kwargs):
-    self.lm = create_lm(backend, backend_kwargs)
+def _set_models(self: RLM, lm, other_backends, other_backend_kwargs):
+    self.lm = lm
     others = create_others(other_backends, other_backend_kwargs)
     self.lms = [*others, self.lm, *trait(self.lm, "sub_lms")[1:]]  # who can be asked, the default for sub-calls first
     unpriced = " and ".join(name_of(lm) for lm in self.lms if not trait(lm, "priced"))

@@ -4,7 +4,7 @@
 
 # %% ../nbs/10_display.ipynb #099bf5bf
 from __future__ import annotations
-import shutil, sys, threading, time
+import sys, threading, time
 from collections.abc import Callable
 from fastcore.basics import patch
 from .events import (BlockEnded, BlockStarted, Event, ModelAsked, ModelLoading, ModelReplied, Notice, RunEnded,
@@ -65,6 +65,7 @@ def _writer() -> Callable[[str], None] | None:
         if shown: shown[0].update({"text/plain": line}, raw=True)
         else: shown.append(display({"text/plain": line}, raw=True, display_id=True))
     def to_terminal(line):
+        import shutil
         print(f"\r\x1b[K{line[:shutil.get_terminal_size().columns - 1]}", end="", file=err, flush=True)
     if in_kernel(): return to_cell
     return to_terminal if err is not None and err.isatty() else None

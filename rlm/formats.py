@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, chain, islice
 from random import Random
 from typing import Any
-from .text import looks_secret
+from .text import lazy_regex, looks_secret
 
 # %% auto #0
 __all__ = ['WORDS', 'NAMES', 'SAMPLED', 'sample_lines', 'what_it_is', 'key_name', 'listed', 'shared_keys']
@@ -106,7 +106,7 @@ def _form(x: Any, counted: bool = True) -> str:
     return "a dict with the keys " + listed([f"{key_name(key)} ({below(key)})" for key in islice(x, 50)])
 
 # %% ../nbs/25_formats.ipynb #f2b1fa8d
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[\[\]{},]', re.S)
+_TOKEN = lazy_regex(r'"(?:[^"\\]|\\.)*(?:"|\Z)|[\[\]{},]', re.S)
 
 def _closed(head: str) -> str:
     "The beginning of a JSON text with the brackets that it lacks; empty if there is nothing to close."
@@ -130,7 +130,7 @@ def _json(text: str, lines: list[str]) -> str | None:
 
 # %% ../nbs/25_formats.ipynb #58884bbc
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_NAME = re.compile(r"[^\W\d][\w ./()%#$€-]{0,40}")
+_NAME = lazy_regex(r"[^\W\d][\w ./()%#$€-]{0,40}")
 
 def _numbered(columns: Sequence[str], start: int) -> str:
     return listed([f"{i} {key_name(name.strip())}" for i, name in enumerate(columns, start)])
@@ -160,8 +160,8 @@ def _table(text: str, lines: list[str]) -> str | None:
     return f"bars between the columns {_numbered(header.split('|')[1:-1], 1)}"
 
 # %% ../nbs/25_formats.ipynb #51ed5542
-_UNSEEN = re.compile(r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|<!.*?(?:>|\Z)", re.S)
-_TAG = re.compile(r"<([A-Za-z_][\w:.-]*)")
+_UNSEEN = lazy_regex(r"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|<!.*?(?:>|\Z)", re.S)
+_TAG = lazy_regex(r"<([A-Za-z_][\w:.-]*)")
 _PAGE = frozenset("html head body div p table ul ol section article main".split())
 
 def _root(text: str) -> str:
@@ -185,8 +185,8 @@ def _xml(text: str, lines: list[str]) -> str | None:
     return f"root element: {root[:40]}; {_tags(lines or [text[:20_000]])}" if (root := _root(text)) else None
 
 # %% ../nbs/25_formats.ipynb #68125e8b
-_SECTION = re.compile(r"\[([^\[\]]{1,60})\]\s*")
-_PAIR = re.compile(r"([^\W\d][\w .-]{0,40}?)\s*[=:]\s*\S.*")
+_SECTION = lazy_regex(r"\[([^\[\]]{1,60})\]\s*")
+_PAIR = lazy_regex(r"([^\W\d][\w .-]{0,40}?)\s*[=:]\s*\S.*")
 
 @_reads("INI")
 def _ini(text: str, lines: list[str]) -> str | None:
@@ -198,9 +198,9 @@ def _ini(text: str, lines: list[str]) -> str | None:
     return f"sections such as {', '.join(map(key_name, sections[:3]))}; keys: {listed(named, 150)}"
 
 # %% ../nbs/25_formats.ipynb #a6e22ffe
-_FENCED = re.compile(r"^```.*?(?:^```|\Z)", re.S | re.M)
-_PROGRAM = re.compile(r"^(?:(?:def|class) \w+.*:|(?:import|from) [\w.]+(?: import .+)?$)", re.M)
-_HEADING = re.compile(r"(?:\A|(?<=\n\n))(#{1,6} [^\n]+)(?=(\n[^\n])?)")
+_FENCED = lazy_regex(r"^```.*?(?:^```|\Z)", re.S | re.M)
+_PROGRAM = lazy_regex(r"^(?:(?:def|class) \w+.*:|(?:import|from) [\w.]+(?: import .+)?$)", re.M)
+_HEADING = lazy_regex(r"(?:\A|(?<=\n\n))(#{1,6} [^\n]+)(?=(\n[^\n])?)")
 
 @_reads("Markdown")
 def _markdown(text: str, lines: list[str]) -> str | None:
@@ -220,7 +220,7 @@ def _chapters(text: str, lines: list[str]) -> str | None:
     return ", ".join(parts) or None
 
 # %% ../nbs/25_formats.ipynb #e40e5575
-_MASK = re.compile(r"""
+_MASK = lazy_regex(r"""
     (?P<time>\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?)?(?:Z|[ ]?[+-]\d\d:?\d\d)?
       |\d{1,2}/\w{3}/\d{4}(?::\d\d){3}(?:[ ][+-]\d{4})?|\d{1,2}[./]\d{1,2}[./]\d{2,4}(?:,?[ ]\d\d:\d\d(?::\d\d)?)?
       |(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[ ]+\d{1,2}[ ]\d\d:\d\d:\d\d|\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?)

@@ -19,7 +19,7 @@ from .types import (ConfigurationError, ContextWindowExceededError, LMAuthentica
 
 # %% auto #0
 __all__ = ['LM', 'Traits', 'trait', 'sub_lm_of', 'name_of', 'ask', 'ScriptedLM', 'estimate', 'with_estimate', 'to_reply',
-           'OpenAILM']
+           'address', 'OpenAILM']
 
 # %% ../nbs/07_lm.ipynb #7faf2709
 class LM(Protocol):
@@ -159,6 +159,10 @@ def _credentials(name: Any, option: Any) -> Iterator[str]:
         for value in option: yield from _credentials(name, value)
     elif isinstance(option, str) and (str(name).endswith("headers") or looks_secret(name, option)): yield option
 
+def address(base_url: str) -> str:
+    "A server's address, without what may be secret in it."
+    return re.sub(r"(?<=//)[^/?#]*@|/*([?#].*)?$", "", base_url)
+
 # %% ../nbs/07_lm.ipynb #3b7296a9
 class OpenAILM:
     "A model on a server that speaks the OpenAI chat protocol."
@@ -180,11 +184,12 @@ class OpenAILM:
         self._lock = threading.Lock()
         self._limit_name = "max_tokens"  # of the option that limits a reply's length
         self._client, self._brought = client, client is not None
+        self._apart = bool(base_url) and api_key is not None  # from what the environment says of OpenAI
         (self._use_client if self._brought else self._use_server)(base_url, api_key)
         self._host = urlsplit(self.base_url).hostname or ""
-        self._address = re.sub(r"(?<=//)[^/?#]*@|/*([?#].*)?$", "", self.base_url)  # without what may be secret in it
+        self._address = address(self.base_url)
         if not isinstance(model_name, str) or not model_name:
-            raise ConfigurationError('Which model? Give its name: backend_kwargs={"model_name": "gpt-4o-mini"}')
+            raise ConfigurationError('Which model? Give its name, as in RLM("gpt-4o-mini") or RLM("ollama/llama3.2").')
 
     def __repr__(self):
         hidden = {name for name, option in self.sampling.items() if any(_credentials(name, option))}
@@ -214,9 +219,9 @@ def _check_prices(prices: Any) -> dict[str, float] | None:
 
 # %% ../nbs/07_lm.ipynb #95e2d7ab
 _NO_KEY = """There is no API key. Three ways out:
-- set the environment variable OPENAI_API_KEY, or give backend_kwargs={"model_name": ..., "api_key": ...};
-- use a server that needs no key: backend_kwargs={"model_name": ..., "base_url": "http://localhost:8000/v1"};
-- use a model that runs on this machine: backend="local"."""
+- set the environment variable OPENAI_API_KEY, or give backend_kwargs={"api_key": ...};
+- use a server that needs no key: backend_kwargs={"base_url": "http://localhost:8000/v1"};
+- use a model that runs on this machine: RLM("local")."""
 
 @patch
 def _use_server(self: OpenAILM, base_url, api_key):
@@ -270,6 +275,14 @@ def _read_body(response: Any) -> None:
     response._content = bytes(body)  # where the client looks before it reads the rest
 
 @patch
+def _kept_apart(self: OpenAILM, client: Any) -> Any:
+    "The client, without what it read in the environment where that is meant for another server."
+    if self._apart:
+        client.organization, client.project = map(self._connection.get, ("organization", "project"))
+        client._custom_headers = dict(self._connection.get("default_headers") or {})
+    return client
+
+@patch
 def _connect(self: OpenAILM):
     with self._lock:
         if self._client is None:
@@ -277,8 +290,9 @@ def _connect(self: OpenAILM):
             options = {k: getattr(self, k) for k in ("timeout", "max_retries") if getattr(self, k) is not None}
             abroad = self._host not in ("localhost", "127.0.0.1", "::1")
             http = openai.DefaultHttpxClient(trust_env=abroad, event_hooks={"response": [_read_body]})
-            self._client = openai.OpenAI(base_url=self.base_url, api_key=self._api_key or "no-key", http_client=http,
-                                         **self._connection, **options)
+            self._client = self._kept_apart(openai.OpenAI(
+                base_url=self.base_url, api_key=self._api_key or "no-key", http_client=http, **self._connection,
+                **options))
     return self._client
 
 # %% ../nbs/07_lm.ipynb #50939da4
@@ -347,7 +361,7 @@ def _error(self: OpenAILM, kind: type[LMError], what: str, todo: str = "") -> LM
 def _not_found(self: OpenAILM, reason: str) -> LMError:
     import openai
     try:
-        client = self._connect().with_options(timeout=min(self.timeout or 5, 5), max_retries=0)
+        client = self._kept_apart(self._connect().with_options(timeout=min(self.timeout or 5, 5), max_retries=0))
         models = [m.id for m in client.models.list().data]
     except (openai.OpenAIError, ValueError, TypeError, AttributeError, RecursionError): models = []  # none, or broken
     if not models or self.model in models:

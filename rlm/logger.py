@@ -4,7 +4,7 @@
 
 # %% ../nbs/11_logger.ipynb #d4f093b6
 from __future__ import annotations
-import ast, hashlib, json, math, os, re, secrets as random_names, sys, threading, weakref
+import ast, hashlib, json, math, os, re, sys, threading, weakref
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -44,7 +44,7 @@ class RLMLogger:
         if log_dir is not None: self._create(Path(log_dir).absolute(), file_name)  # also after `os.chdir`
 
     def _create(self, folder: Path, name: str) -> None:
-        self.path = folder / f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}_{random_names.token_hex(4)}.jsonl"
+        self.path = folder / f"{name}_{datetime.now():%Y-%m-%d_%H-%M-%S}_{os.urandom(4).hex()}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o644)
@@ -89,7 +89,7 @@ def _written(x: Any, limit: float = math.inf) -> dict:
 # %% ../nbs/11_logger.ipynb #e6d928ef
 def replace_file(path: Path, text: str) -> None:
     "Write a file in one step. Raises `RLMError` where it can't be written; then there is no part of it."
-    new = path.with_name(f".{path.name}.{random_names.token_hex(4)}")
+    new = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         new.write_bytes(text.encode("utf-8", "surrogatepass"))
         os.replace(new, path)

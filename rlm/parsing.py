@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 from fastcore.basics import patch
-from .text import parse_python
+from .text import lazy_regex, parse_python
 
 # %% auto #0
 __all__ = ['GROUPED', 'Fence', 'find_fences', 'split_reasoning', 'Final', 'find_answer', 'Block', 'ParsedReply', 'parse_reply']
 
 # %% ../nbs/16_parsing.ipynb #e882cdc9
-_FENCE = re.compile(r"^(?P<margin>[ \t]*(?P<bullet>(?:[-*+]|\d{1,9}[.)])[ \t]+|[*_]*FINAL[ \t]*\([ \t]*)?)"
+_FENCE = lazy_regex(r"^(?P<margin>[ \t]*(?P<bullet>(?:[-*+]|\d{1,9}[.)])[ \t]+|[*_]*FINAL[ \t]*\([ \t]*)?)"
                     r"(?P<run>`{3,}|~{3,})[ \t]*[{.]*(?P<word>(?:[a-zA-Z][\w+#-]*)?)(?P<rest>.*)$", re.M)
 _LANGUAGES = {"repl": "repl", "python": "python", "python3": "python", "py": "python"}
 
@@ -38,7 +38,7 @@ def _opens(line: re.Match, opening: re.Match) -> bool:
     return line["run"].startswith(opening["run"]) and bool(line["word"])
 
 # %% ../nbs/16_parsing.ipynb #a637a3a0
-_QUOTES = re.compile(r"""\\[\s\S]|\"{3}|'{3}|["'#\n]""")
+_QUOTES = lazy_regex(r"""\\[\s\S]|\"{3}|'{3}|["'#\n]""")
 
 def _open_string(text: str, start: int, end: int, quote: str) -> str:
     "The quote that is open after the Python between `start` and `end`, or ''; `quote` is the one open before."
@@ -81,7 +81,7 @@ class Fence(NamedTuple):
     code: str      # what stands between the two lines
     closed: bool   # False where the text, or another fence, ended it
 
-_GLUED = re.compile(r"(?<=[^`\s])`{3,}\s*\Z")  # a closing fence at the end of the last line of code
+_GLUED = lazy_regex(r"(?<=[^`\s])`{3,}\s*\Z")  # a closing fence at the end of the last line of code
 
 def _dedent(code: str, width: int) -> str:
     "`code` moved to the left by up to `width` characters, all lines by as many."
@@ -109,7 +109,7 @@ def find_fences(text: str) -> list[Fence]:
     return fences
 
 # %% ../nbs/16_parsing.ipynb #2c75488c
-_CLOSING_TAG = re.compile(r"`+[^`\n]*`+|(?P<tag>^[ \t]*</think(?:ing)?>|(?<!['\"`])</think(?:ing)?>"
+_CLOSING_TAG = lazy_regex(r"`+[^`\n]*`+|(?P<tag>^[ \t]*</think(?:ing)?>|(?<!['\"`])</think(?:ing)?>"
                           r"(?!['\"`\\]|[ \t]*[a-z.,;:)]))", re.M)
 
 def _blank(text: str, fences: Sequence[Fence]) -> str:
@@ -138,7 +138,7 @@ def split_reasoning(content: str) -> tuple[str | None, str]:
     return content[start:tag.start()].strip() or None, text[re.match(r"([ \t\r]*\n)*", text).end():]
 
 # %% ../nbs/16_parsing.ipynb #b6461372
-GROUPED = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")  # a number with commas between its thousands
+GROUPED = lazy_regex(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")  # a number with commas between its thousands
 _LONGEST = 50_000  # characters; on a longer chain of operators Python's own parser can overflow the stack
 
 def _evaluate(source: str) -> tuple[bool, Any]:
@@ -171,9 +171,9 @@ class Final:
         return name if name.isidentifier() and not keyword.iskeyword(name) else None
 
 # %% ../nbs/16_parsing.ipynb #f4fb84c9
-_BRACKETS = re.compile(r"""\(+|(?:^[ \t]*\w{1,2}(?=\)[ \t]+\S)|(?<!\S)[:;]-?(?=\)))(?P<item>\))|\)+"""
+_BRACKETS = lazy_regex(r"""\(+|(?:^[ \t]*\w{1,2}(?=\)[ \t]+\S)|(?<!\S)[:;]-?(?=\)))(?P<item>\))|\)+"""
                        r"""|(?<!\w)[rbfuRBFU]{0,2}(?P<quote>\"{3}|'{3}|["'`])""", re.M)
-_UNQUOTE = {q: re.compile(rf"(?<!\\)(?:\\\\)*{q}" + ("" if len(q) == 3 else r"(?!\w)|\n"))
+_UNQUOTE = {q: lazy_regex(rf"(?<!\\)(?:\\\\)*{q}" + ("" if len(q) == 3 else r"(?!\w)|\n"))
             for q in ('"', "'", "`", '"""', "'''")}
 
 def _closing_bracket(text: str, start: int, end: int, plain: bool = False) -> int | None:
@@ -194,8 +194,8 @@ def _closing_bracket(text: str, start: int, end: int, plain: bool = False) -> in
     return None if plain else _closing_bracket(text, start, end, plain=True)  # better than no answer
 
 # %% ../nbs/16_parsing.ipynb #dd32dd5d
-_ALONE = re.compile(r"^[ \t]*(?P<bracket>\))[*_`.]*[ \t\r]*$", re.M)
-_REST_OF_LINE = re.compile(r"[ \t\r]*\n")
+_ALONE = lazy_regex(r"^[ \t]*(?P<bracket>\))[*_`.]*[ \t\r]*$", re.M)
+_REST_OF_LINE = lazy_regex(r"[ \t\r]*\n")
 
 def _answer_end(text: str, start: int, end: int) -> int | None:
     "Where the bracket of an answer closes that was opened before `start`."
@@ -209,7 +209,7 @@ def _answer_end(text: str, start: int, end: int) -> int | None:
     return close
 
 # %% ../nbs/16_parsing.ipynb #93c93050
-_FINAL = re.compile(r"^ {0,3}(?P<emphasis>[*_`]*)FINAL(?P<var>\\?_VAR)?\**[ \t]*\(|\0+", re.M)
+_FINAL = lazy_regex(r"^ {0,3}(?P<emphasis>[*_`]*)FINAL(?P<var>\\?_VAR)?\**[ \t]*\(|\0+", re.M)
 
 def _is_python(code: str, mode: str = "exec") -> bool:
     "True if `code` can be parsed, or is too long to try."
@@ -243,9 +243,9 @@ def _on_a_line(text: str, visible: str) -> tuple[Final, int, int] | None:
         if found := _final(m, source): return found, m.start(), end
 
 # %% ../nbs/16_parsing.ipynb #e7a1f694
-_PLANS = re.compile(r"\b(will|would|should|could|must|may|might|then|once|when|if|until|later|next|going|let|not|or|"
+_PLANS = lazy_regex(r"\b(will|would|should|could|must|may|might|then|once|when|if|until|later|next|going|let|not|or|"
                     r"either|format|example|like|write|give|reply|return|respond|use)\b|\b(ll|t)\b", re.I)
-_SAYS = re.compile(r"\b(answer|result|solution|conclusion)s?\b([^.?!]*\b(is|are|was|were))?\W*\Z"
+_SAYS = lazy_regex(r"\b(answer|result|solution|conclusion)s?\b([^.?!]*\b(is|are|was|were))?\W*\Z"
                    r"|\A\W*(so|thus|hence|therefore|finally)?\W*\Z"
                    r"|\A(?!.*\b(line|text|log|file|context|data|document|message|prompt|string|entry|step|way|"
                    r"command|function|call|syntax)\b).*\b(is|are|equals)\W*\Z", re.I)
@@ -256,9 +256,9 @@ def _introduces(words: str, above: str) -> bool:
     return len(said) < 300 and not _PLANS.search(words or above[:300]) and bool(_SAYS.search(said))
 
 # %% ../nbs/16_parsing.ipynb #80ed35e6
-_MENTION = re.compile(r"FINAL(?P<var>\\?_VAR)?[*_`]*[ \t]*\(")
-_LEAD = re.compile(r" {0,3}(?P<mark>([-+*]|#{1,6})[ \t]+|>[ \t]*)?(?P<words>(?![ \t]).*)", re.S)
-_ITEM = re.compile(r"([-+*]|\d+[.)])[ \t]|>")
+_MENTION = lazy_regex(r"FINAL(?P<var>\\?_VAR)?[*_`]*[ \t]*\(")
+_LEAD = lazy_regex(r" {0,3}(?P<mark>([-+*]|#{1,6})[ \t]+|>[ \t]*)?(?P<words>(?![ \t]).*)", re.S)
+_ITEM = lazy_regex(r"([-+*]|\d+[.)])[ \t]|>")
 
 def _closes_text(text: str, pos: int) -> bool:
     "True if nothing but marks follows in `text`."
@@ -333,7 +333,7 @@ def parse_reply(content: str,                      # a reply as the model sent i
     return ParsedReply(text, reasoning, blocks, final, cut)
 
 # %% ../nbs/16_parsing.ipynb #056eae63
-_AHEAD = re.compile(r"\b(I|we|you)['’ ](ll|will|would|d|need|should|can|could|must|(m|re|am|are) going)\b"
+_AHEAD = lazy_regex(r"\b(I|we|you)['’ ](ll|will|would|d|need|should|can|could|must|(m|re|am|are) going)\b"
                     r"|\blet['’ ](me|us|s)\b|\b(next|first),? (step|I|we)\b|[:?…][*_ ]*\Z|\.\.\.\Z", re.I)
 _CODE = (ast.Call, ast.Import, ast.ImportFrom, ast.Assign)
 

@@ -4,7 +4,7 @@
 
 # %% ../nbs/13_run.ipynb #d0b8933f
 from __future__ import annotations
-import contextvars, itertools, secrets, time
+import contextvars, itertools, os, time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -167,7 +167,7 @@ class Run:
         self.ledger = call.ledger
         self.began = time.perf_counter()
         self.label = f"run {next(_numbers)}"
-        self.id = secrets.token_hex(6)
+        self.id = os.urandom(6).hex()
         self.iteration = 0
         self.emit = Listeners(filter(None, (rlm.logger, *listener_for(rlm.verbose), *call.listeners)), self.id)
         child = self._child if opens_repls(rlm, self.ledger) else None

@@ -13,16 +13,24 @@ from typing import Any
 from .environments.stopping import BlockEnd
 
 # %% auto #0
-__all__ = ['BRIEF', 'REMOVED', 'join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'table', 'bounded_repr',
-           'fenced', 'sendable', 'plain', 'as_html', 'without_shortcodes', 'as_code', 'as_markdown', 'as_output',
-           'names_in', 'parse_python']
+__all__ = ['BRIEF', 'REMOVED', 'lazy_regex', 'join_ends', 'clip', 'type_name', 'looks_secret', 'without', 'brief', 'table',
+           'bounded_repr', 'fenced', 'sendable', 'plain', 'as_html', 'without_shortcodes', 'as_code', 'as_markdown',
+           'as_output', 'names_in', 'parse_python']
+
+# %% ../nbs/17_text.ipynb #7b2909ae
+class lazy_regex:
+    "What `re.compile` makes of a pattern, from its first use on."
+    def __init__(self, *given): self._given = given
+    def __getattr__(self, name):
+        self.__dict__[name] = found = getattr(re.compile(*self._given), name)
+        return found
 
 # %% ../nbs/17_text.ipynb #b2a771a4
 def join_ends(head: str, cut: int, tail: str, total: int = 0) -> str:
     "The two ends of a text around a note that `cut` characters of the `total` are missing."
     return f"{head}\n… [{cut:,} of {total or len(head) + cut + len(tail):,} characters cut] …\n{tail}"
 
-_CUT = re.compile(r"(?:\n…| \.\.\.) \[([\d,]{1,15}) of [\d,]{1,15} \w+ cut\] (?:…\n|\.\.\. )")
+_CUT = lazy_regex(r"(?:\n…| \.\.\.) \[([\d,]{1,15}) of [\d,]{1,15} \w+ cut\] (?:…\n|\.\.\. )")
 
 def clip(text: str,          # any text
          head: int = 1_000,  # characters kept from the beginning
@@ -50,9 +58,9 @@ def type_name(x: Any) -> str:
     return name if own else f"{root}.{name}"
 
 # %% ../nbs/17_text.ipynb #c5e2d79b
-_SECRET_NAME = re.compile(r"(?<![a-z])(api|private|access|auth)?_?"
+_SECRET_NAME = lazy_regex(r"(?<![a-z])(api|private|access|auth)?_?"
                           r"(key|token|secret|password|passphrase|passwd|pwd|credential)s?(?![a-z])")
-_SECRET_VALUE = re.compile(r"\s*((sk|pk|rk|gsk|gh[opsu]|github_pat|xox[a-z]|hf|r8|glpat)[-_]|AKIA|ASIA|AIza|eyJ"
+_SECRET_VALUE = lazy_regex(r"\s*((sk|pk|rk|gsk|gh[opsu]|github_pat|xox[a-z]|hf|r8|glpat)[-_]|AKIA|ASIA|AIza|eyJ"
                            r"|Bearer |-----BEGIN [A-Z ]*PRIVATE KEY)[\w\-.=/+\s]{12,}")
 _CONTAINERS = (list, tuple, dict, set, frozenset)
 BRIEF = (type(None), bool, int, float, complex, *_CONTAINERS)  # the types whose values `brief` shows, beside texts
@@ -69,7 +77,7 @@ def looks_secret(name: Any,   # a variable's name or a dict's key
 
 # %% ../nbs/17_text.ipynb #52c812a9
 REMOVED = "[key removed]"
-_WORDS = re.compile(r"(([A-Z]?[a-z]+|[A-Z]+)([ _/.-]|$))+")
+_WORDS = lazy_regex(r"(([A-Z]?[a-z]+|[A-Z]+)([ _/.-]|$))+")
 
 @lru_cache(maxsize=100)
 def _forms(secrets: tuple[str, ...]) -> list[str]:
@@ -172,8 +180,8 @@ def sendable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 # %% ../nbs/17_text.ipynb #b7b401b0
-_LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(\x07|\x1b\\)"
+_LINE_END = lazy_regex("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_CONTROL = lazy_regex(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(\x07|\x1b\\)"
                       r"|[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 def plain(text: str) -> str:
@@ -194,12 +202,12 @@ def as_code(text: str, language: str = "") -> str:
     return fenced(without_shortcodes(text), language)
 
 # %% ../nbs/17_text.ipynb #6d29b13a
-_MARKUP = re.compile(
+_MARKUP = lazy_regex(
     r"^[ \t>*+.)\d-]*[#>|]|^[ \t>*+.)\d=_:|-]*[=_*:|-][ \t]*$|^[ \t]*[:~][ \t]|:::"      # what opens something new
     r"|<[a-zA-Z/!?]|&#?\w+;|\\[a-zA-Z(\[]|`\{|\{\{|\$\$|```|~~~"                        # what is more than text
     r"|!\[|\](\[|\{|:[ \t]*\n?[ \t]*\S|\((?!https?://[^\s()<>\"']*\)))", re.M)          # what leads elsewhere
 
-_BLOCK = re.compile(r"^(`{3,})[\w+-]*\n(?:(?! {0,3}\1).*\n)*\1[ \t]*$", re.M)
+_BLOCK = lazy_regex(r"^(`{3,})[\w+-]*\n(?:(?! {0,3}\1).*\n)*\1[ \t]*$", re.M)
 
 def as_markdown(text: str) -> str:
     "`text` for a page in Markdown: as it is, if it keeps to its place; else in a fence."
@@ -208,7 +216,7 @@ def as_markdown(text: str) -> str:
 
 # %% ../nbs/17_text.ipynb #39fea2ef
 _TAGS = frozenset("table caption thead tbody tfoot tr th td b i em strong sub sup br".split())
-_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_BASE64 = lazy_regex(r"[A-Za-z0-9+/]+={0,2}")
 
 def _tables(x: str) -> str:
     "An HTML text without scripts, styles, comments, other tags than those of tables, and attributes but spans."

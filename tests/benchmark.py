@@ -97,14 +97,20 @@ def memory():
           f"{(asked[0] - began) * 1e3:.1f} ms (bar 50)")
 
 def importing(runs: int = 15):
-    "`import rlm` beside an empty program."
-    python = lambda code: timed(lambda: subprocess.run([sys.executable, "-c", code], check=True))
-    empty, ours = [], []
-    for _ in range(runs):
-        empty.append(python("pass"))
-        ours.append(python("import rlm"))
-    a, b = st.median(empty), st.median(ours)
-    print(f"import rlm                     {b * 1e3:8.2f} ms   {b / a:5.2f} x an empty program ({a * 1e3:.1f} ms)   bar 12")
+    "`import rlm`, and the command `rlm --help`, beside an empty program."
+    import tempfile
+    with tempfile.TemporaryDirectory() as folder:
+        env = os.environ | {"PYTHONPYCACHEPREFIX": folder}  # compiled once, as where it is installed
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        command = Path(folder, "rlm")  # what the installer of a wheel writes
+        command.write_text("import sys\nfrom rlm.cli import main\nsys.exit(main())\n")
+        programs = {"empty": ["-c", "pass"], "import rlm": ["-c", "import rlm"], "rlm --help": [str(command), "--help"]}
+        def start(name): return timed(lambda: subprocess.run([sys.executable, *programs[name]], env=env, check=True, stdout=subprocess.DEVNULL))
+        for name in programs: start(name)
+        times = [{name: start(name) for name in programs} for _ in range(runs)]
+    empty, *ours = [(name, st.median(t[name] for t in times)) for name in programs]
+    for (name, seconds), bar in zip(ours, (12, 3)):
+        print(f"{name}                     {seconds * 1e3:8.2f} ms   {seconds / empty[1]:5.2f} x an empty program ({empty[1] * 1e3:.1f} ms)   bar {bar}")
 
 def traces():
     "A log with its trace notebook: 1,000 iterations beside 100."

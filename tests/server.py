@@ -52,13 +52,15 @@ def task_at(body: dict) -> int:
     return max(asked, default=0)
 
 class ChatServer:
-    "Serve `/v1/chat/completions` and `/v1/models` until the `with` block ends."
+    "Serve `/v1/chat/completions` and `/v1/models`, or those below another path, until the `with` block ends."
     def __init__(self,
         replies="ok",             # what to answer; see the module's docstring
         models=("test-model",),   # what `/v1/models` lists; or an `Http`
         delay: float = 0.0,       # seconds before each chat reply, as a model that takes its time
+        path: str = "/v1",        # where its routes begin; it knows no other
     ):
-        self.replies, self.models, self.delay = replies, models, delay
+        self.replies, self.models, self.delay, self.path = replies, models, delay, path.rstrip("/")
+        self.lookups: list[dict[str, str]] = []   # the headers of the requests for its models
         self.requests: list[Request] = []   # the chat requests, in the order they came
         self.usage: list[dict] = []         # the usage that was sent with each completion
         self.busy = self.most = 0           # chat requests being answered now, and at most
@@ -67,7 +69,7 @@ class ChatServer:
     def __enter__(self) -> ChatServer:
         self._server = _Server(("127.0.0.1", 0), _Connection)
         self._server.chat = self
-        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}{self.path}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         return self
@@ -85,10 +87,11 @@ class ChatServer:
 
     def answer(self, method: str, path: str, headers: dict, raw: bytes) -> Http:
         "What to send back for one HTTP request."
-        if (method, path) == ("GET", "/v1/models"):
+        if (method, path) == ("GET", f"{self.path}/models"):
+            self.lookups.append(headers)
             if isinstance(self.models, Http): return self.models
             return Http(body={"object": "list", "data": [{"id": m, "object": "model"} for m in self.models]})
-        if (method, path.partition("?")[0]) != ("POST", "/v1/chat/completions"):
+        if (method, path.partition("?")[0]) != ("POST", f"{self.path}/chat/completions"):
             return Http(404, {"error": {"message": f"no such route: {method} {path}"}})
         body = json.loads(raw)
         with self._lock:

@@ -468,7 +468,7 @@ def test_a_server_that_does_not_answer():
 
 def test_no_key_names_three_ways_out():
     with pytest.raises(ConfigurationError) as e: create_lm("openai", {"model_name": "gpt-4o-mini"})
-    for way in ("OPENAI_API_KEY", '"base_url"', 'backend="local"'): assert way in str(e.value)
+    for way in ("OPENAI_API_KEY", '"base_url"', 'RLM("local")'): assert way in str(e.value)
 
 @pytest.mark.parametrize("key", ["", "  \n"])
 def test_an_empty_key_is_no_key(key, monkeypatch):
@@ -505,17 +505,16 @@ def test_openrouter(monkeypatch):
     assert request.headers["authorization"] == "Bearer sk-or-1" and KEY not in str(request)
 
 @pytest.mark.parametrize("backend, words", [
-    ("opnai", "did you mean 'openai'"), ("OpenAI", "did you mean 'openai'"),
-    ("anthropic", "openai, openrouter, ollama, vllm, local"), ("gpt-4o-mini", 'RLM("openai", {"model_name": "gpt-4o-mini"})'), (None, "complete(messages)"),
-    (ScriptedLM, "complete(messages)"), (3, "complete(messages)")])
+    ("opnai", "Did you mean 'openai'?"), ("OpenAI", "Did you mean 'openai'?"), ("cohere", "openrouter, ollama, vllm, lmstudio, llamacpp, local"),
+    ("", "There is no backend ''"), (ScriptedLM, "complete(messages)"), (3, "complete(messages)")])
 def test_unknown_backends(backend, words):
     with pytest.raises(ConfigurationError) as e: create_lm(backend, {})
     assert words in str(e.value)
 
 @pytest.mark.parametrize("kwargs, words", [
-    ({}, "There is no API key"), ({"api_key": "k"}, '"model_name": "gpt-4o-mini"'),
+    ({}, "There is no API key"), ({"api_key": "k"}, 'RLM("gpt-4o-mini")'),
     ({"api_key": "k", "model_name": ""}, "Which model?"), ({"api_key": "k", "model_name": ["m"]}, "Which model?"),
-    ("gpt-4o", 'RLM("openai", {"model_name": "gpt-4o"})'), ([1], "must be a dict"), ({1: 2}, "must be a dict"),
+    ("gpt-4o", 'RLM("openai/gpt-4o", {"temperature": 0})'), ([1], "must be a dict"), ({1: 2}, "must be a dict"),
     ({"model": "gpt-4o"}, "'model' is called 'model_name'"),
     ({"model_name": "m", "apikey": "x"}, "is called 'api_key'"),
     ({"model_name": "m", "base_ulr": "x"}, "is called 'base_url'"),

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/environments/05_repl.ipynb #d4e544aa
 from __future__ import annotations
-import secrets, threading
+import os, threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,7 +37,7 @@ class Repl:
     "An environment for many runs, one at a time."
     def __init__(self, create: Callable[[], Environment]):  # makes it, for the first run
         self._create, self._environment = create, None
-        self.id = secrets.token_hex(4)  # its name in logs
+        self.id = os.urandom(4).hex()  # its name in logs
         self.closed = False
         self._lock = threading.Lock()   # that of the run which holds it
         self._thread, self._loop = 0, None

@@ -1,0 +1,10 @@
+"Everything that `rlm` has to offer by name, and all that belongs to it."
+from .types import *
+from .types import __all__ as _of_types
+from .completion import RLM
+from .session import Session
+from .logger import RLMLogger, read_log
+from .asynchronous import Stream
+from .utils import notebook as _notebook, trace_markdown as _trace_markdown  # they give results their ways to be shown
+
+__all__ = [*_of_types, "RLM", "Session", "RLMLogger", "read_log", "Stream"]
