@@ -3,8 +3,9 @@ from .types import *
 from .types import __all__ as _of_types
 from .completion import RLM
 from .session import Session
+from .files import Files
 from .logger import RLMLogger, read_log
 from .asynchronous import Stream
 from .utils import notebook as _notebook, trace_markdown as _trace_markdown  # they give results their ways to be shown
 
-__all__ = [*_of_types, "RLM", "Session", "RLMLogger", "read_log", "Stream"]
+__all__ = [*_of_types, "RLM", "Session", "Files", "RLMLogger", "read_log", "Stream"]
