@@ -738,6 +738,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'rlm.files.Files.__contains__': ('files.html#files.__contains__', 'rlm/files.py'),
                            'rlm.files.Files.__deepcopy__': ('files.html#files.__deepcopy__', 'rlm/files.py'),
                            'rlm.files.Files.__eq__': ('files.html#files.__eq__', 'rlm/files.py'),
+                           'rlm.files.Files.__getattr__': ('files.html#files.__getattr__', 'rlm/files.py'),
                            'rlm.files.Files.__getitem__': ('files.html#files.__getitem__', 'rlm/files.py'),
                            'rlm.files.Files.__init__': ('files.html#files.__init__', 'rlm/files.py'),
                            'rlm.files.Files.__iter__': ('files.html#files.__iter__', 'rlm/files.py'),

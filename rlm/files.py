@@ -199,6 +199,8 @@ class Files(Mapping):
     def __iter__(self) -> Iterator[str]: return (name for name, file in self._files.items() if file.readable)
     def __len__(self) -> int: return sum(file.readable for file in self._files.values())
     def __contains__(self, name: Any) -> bool: return name in self._files and self._files[name].readable
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"there is no {name!r}; it is used like a dict: for file, text in context.items(): ...")
     def __eq__(self, other: Any) -> bool: return self is other
     def __deepcopy__(self, memo: dict) -> Files: return self
     __hash__ = object.__hash__
@@ -370,9 +372,8 @@ def __repr__(self: Files) -> str: return f"Files: {self._counted()}\n{self.listi
 @patch
 def _rlm_preview_(self: Files, name: str, show_values: bool) -> tuple[str, str]:
     kinds = {file.kind for file in self._files.values()}
-    use = [f"{name}[file name] is a text" + " or a table" * ("table" in kinds) + ", read when asked for",
-           f"{name}.lines(file name) goes through a large one",
-           f'{name}.sql("SELECT ...") asks the tables, and gives a DataFrame' if "table" in kinds else ""]
+    use = [f"a dict of them, from name to text, each read when asked for: for file, text in {name}.items(): ...",
+           f'the tables can be asked: {name}.sql("SELECT ...") gives a DataFrame' if "table" in kinds else ""]
     told = "; ".join(filter(None, (self._counted(), *use)))
     if show_values: return told, self.listing()
     suffixes = Counter(PurePath(n).suffix.lower() or "no ending" for n in self._files)

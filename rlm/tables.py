@@ -179,7 +179,7 @@ class Table(Tables):
             rows, columns = self.shape
             if rows * columns > MOST_VALUES:
                 raise ValueError(f"{self.name} has {rows:,} rows and is not loaded. Ask in SQL, which gives a "
-                                 f'DataFrame: context.sql("SELECT ... FROM {self.name}")')
+                                 f'DataFrame: context.sql("SELECT ... FROM context")')
             with closing(self._db.cursor()) as cursor:
                 self._df = cursor.execute(f"SELECT * FROM {_name(self.name)}").df()
         return self._df
@@ -249,7 +249,7 @@ def _rlm_preview_(self: Table, name: str, show_values: bool) -> tuple[str, str]:
     rows = "rows not counted" if self._rows is None else f"{self._rows:,} rows"
     told = f"{rows}; columns {_columns(self.columns, self.dtypes)}"
     fits = self._rows is not None and self._rows * len(self.columns) <= MOST_VALUES
-    use = f'{name}.sql("SELECT ... FROM {self.name}") gives a DataFrame'
+    use = f'{name}.sql("SELECT ... FROM context") gives a DataFrame'
     use = f"use it like a pandas DataFrame, or {use}" if fits else f"it is too large to be loaded: {use}"
     shown = [c for c in self.columns if not looks_secret(c, "")][:20]
     taste = self.head(5)[shown].to_string(max_colwidth=50) if show_values and shown else ""
