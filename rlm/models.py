@@ -199,8 +199,9 @@ def _only_model(backend: str, url: str | None) -> str:
     url = url or place
     try: models = served(url, os.environ.get(variable, "").strip(), 5)
     except OSError as e:
-        raise ConfigurationError(f"Which model? {address(url)} does not say what it has ({getattr(e, 'reason', e)}). "
-                                 f"Write --model {backend}/MODEL.") from None
+        why = getattr(e, "reason", e)  # of a `URLError`
+        raise ConfigurationError(f"Which model? {address(url)} does not say what it has: "
+                                 f"{getattr(why, 'strerror', None) or why}. Write --model {backend}/MODEL.") from None
     if len(models) == 1: return models[0]
     listed = ", ".join(f"{backend}/{name}" for name in models[:8]) + " …" * (len(models) > 8)
     raise ConfigurationError(f"Which model? {address(url)} has {len(models)}. Choose one by --model: {listed}")
