@@ -48,7 +48,7 @@ def read_name(text: str,                      # "ollama/llama3.2", "gpt-4o-mini"
     if backend in BACKENDS: return backend, (model or None)
     slips = [name for name in BACKENDS if _one_letter_away(backend.lower(), name)]
     if not slips and re.search(r"\W|\d|_", text) and not re.search(r"\s|://", text): return "openai", text
-    near = slips or get_close_matches(backend.lower(), BACKENDS, 1)
+    near = slips or get_close_matches(backend.lower(), BACKENDS, 1, 0.7)
     hint = f"Did you mean '{near[0]}{slash}{model}'? " if near else ""
     raise ConfigurationError(
         f"There is no backend {backend!r:.80}. {hint}The backends are {', '.join(BACKENDS)}.\n"

@@ -201,4 +201,4 @@ def _how_to_get(model: Model) -> str:
     size = f" ({model.size / 1e6:,.0f} MB)" if model.size else ""
     other = model.name == "coder" and find(MODELS["small"])
     return (f"The weights of {model.name} are not here yet. Fetch them with the command rlm_get_model{which}{size}."
-            + ' SmolLM2 is here: RLM("local", {"model_name": "small"}).' * bool(other))
+            + ' SmolLM2 is here: RLM("local/small").' * bool(other))

@@ -182,10 +182,10 @@ def choose(model: str | None = None,    # what the user typed: "ollama/llama3.2"
 def _embedded() -> str:
     "The sentence that the embedded model answers. Raises `ConfigurationError` if it is not here."
     keyed = next(iter(with_keys()), None)
-    hint = f" ({keyed.where.removeprefix('the key in ')} is set, so --model {keyed.name} would do.)" if keyed else ""
+    hint = f" {keyed.where.removeprefix('the key in ')} is set, so --model {keyed.name} can answer." if keyed else ""
     if find_spec("xllamacpp") and find(MODELS["coder"]):
-        return ("No model is named, so the embedded one answers, Qwen2.5-Coder-1.5B. Name a better one by --model "
-                f"or RLM_MODEL.{hint}")
+        return ("No model is named, so the embedded one answers, Qwen2.5-Coder-1.5B. Name another by --model, such as "
+                f"--model gpt-4o-mini, or by RLM_MODEL.{hint}")
     raise ConfigurationError(
         f"No model is named, and the embedded one is not here.{hint} Ways out:\n"
         "- name a model: --model gpt-4o-mini, or RLM_MODEL, with your key in OPENAI_API_KEY;\n"
@@ -199,8 +199,9 @@ def _only_model(backend: str, url: str | None) -> str:
     url = url or place
     try: models = served(url, os.environ.get(variable, "").strip(), 5)
     except OSError as e:
-        raise ConfigurationError(f"Which model? {address(url)} does not say what it has ({getattr(e, 'reason', e)}). "
-                                 f"Write --model {backend}/MODEL.") from None
+        why = getattr(e, "reason", e)  # of a `URLError`
+        raise ConfigurationError(f"Which model? {address(url)} does not say what it has: "
+                                 f"{getattr(why, 'strerror', None) or why}. Write --model {backend}/MODEL.") from None
     if len(models) == 1: return models[0]
     listed = ", ".join(f"{backend}/{name}" for name in models[:8]) + " …" * (len(models) > 8)
     raise ConfigurationError(f"Which model? {address(url)} has {len(models)}. Choose one by --model: {listed}")

@@ -39,6 +39,6 @@ def main():
         print(f"{question:50}{short(answer):42}{short(truth)}{'' if answer.strip() == truth else '   (differs)'}")
     if backend()["backend"] == "local":
         print("\nThis model has 1.5 billion parameters and runs on your machine. For a larger one set OPENAI_API_KEY, or name\n"
-              'a GGUF file of yours or of a hub: RLM("local", {"model_name": "model.gguf"}).')
+              'a GGUF file of yours or of a hub: RLM("local/model.gguf").')
 
 if __name__ == "__main__": main()

@@ -448,7 +448,7 @@ def test_output_types_that_are_none(wrong, said):
 def test_no_key(monkeypatch):
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"): monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigurationError) as e: RLM(backend_kwargs={"model_name": "gpt-4o"})
-    assert all(way in str(e.value) for way in ("OPENAI_API_KEY", "base_url", 'backend="local"'))
+    assert all(way in str(e.value) for way in ("OPENAI_API_KEY", "base_url", 'RLM("local")'))
 
 # -- servers that fail in the second iteration lose nothing
 

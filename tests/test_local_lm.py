@@ -42,7 +42,7 @@ def test_without_weights(cache, name, command):
 def test_no_other_model_is_taken_in_its_place(cache):
     cache.mkdir()
     with (cache / MODELS["small"].file).open("wb") as f: f.truncate(MODELS["small"].size)
-    with pytest.raises(ConfigurationError, match=r'rlm_get_model \(1,117 MB\)\. SmolLM2 is here: RLM\("local", {"model_name": "small"}\)'):
+    with pytest.raises(ConfigurationError, match=r'rlm_get_model \(1,117 MB\)\. SmolLM2 is here: RLM\("local/small"\)'):
         create_lm("local")
 
 @needs_xllamacpp

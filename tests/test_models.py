@@ -222,7 +222,7 @@ def test_one_of_several_is_not_chosen(monkeypatch):
         with pytest.raises(ConfigurationError, match=r"has 20\. Choose one by --model: openai/m-0, .*m-7 …$"): choose(base_url=s.base_url)
     with ChatServer(models=[]) as s:
         with pytest.raises(ConfigurationError, match="Which model"): choose(base_url=s.base_url)
-    with pytest.raises(ConfigurationError, match="does not say what it has .*Write --model vllm/MODEL"): choose(backend="vllm", base_url="http://127.0.0.1:9/v1")
+    with pytest.raises(ConfigurationError, match="does not say what it has: Connection refused. Write --model vllm/MODEL"): choose(backend="vllm", base_url="http://127.0.0.1:9/v1")
 
 def test_what_it_returns_makes_an_RLM(home, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-1")

@@ -174,6 +174,6 @@ def test_a_backend_may_answer_with_a_reply():
     assert (reply.content, reply.model, reply.finish_reason) == ("FINAL(Blue)", "full-2", "stop")
     assert name_of(Full()) == "full"
 
-@pytest.mark.parametrize("given", [print, Echo, None, 3])
+@pytest.mark.parametrize("given", [print, Echo, 3, b"openai"])
 def test_what_is_no_backend_is_refused(given):
     with pytest.raises(ConfigurationError, match=r"is no backend.*complete\(messages\)"): RLM(given)

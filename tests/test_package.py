@@ -79,12 +79,38 @@ def test_installed_wheel_imports(env, wheel):
     got = env.python("import rlm; print(rlm.__file__)")
     assert got.returncode == 0, got.stderr
     assert got.stdout.startswith(str(env.folder))
-    assert (env.bin / "rlm_get_model").exists()
+    assert (env.bin / "rlm_get_model").exists() and (env.bin / "rlm").exists()
 
 def test_import_is_light():
     heavy = {"openai", "huggingface_hub", "IPython", "nbformat", "pandas", "numpy", "xllamacpp"}
     loaded = ok(sys.executable, "-c", "import sys; from rlm import RLM; print(*sys.modules)").split()
     assert not heavy & set(loaded)
+
+def test_import_leaves_the_embedded_model_alone():
+    loaded = ok(sys.executable, "-c", "import sys; from rlm import RLM; RLM('ollama/m'); print(*sys.modules)").split()
+    assert not {"rlm.local_lm", "rlm.weights", "rlm.models", "subprocess"} & set(loaded)
+
+LATE = """
+import sys, rlm
+assert "fastcore" not in sys.modules and "rlm.types" not in sys.modules and rlm.__version__
+try: rlm.nothing_like_it
+except AttributeError as e: assert "no attribute 'nothing_like_it'" in str(e)
+from rlm import RLM, ConfigurationError
+assert rlm.RLM is RLM and RLM.completion and "rlm.utils.notebook" in sys.modules and rlm.backends.BACKENDS
+from rlm import *
+print(*sorted(n for n in vars(rlm) if n[0] != "_"))
+"""
+
+@pytest.mark.parametrize("name", ["rlm", "rlm.exe"])
+def test_a_program_called_rlm_loads_names_when_it_asks_for_them(name, tmp_path):
+    (tmp_path / name).write_text(LATE)
+    names = ok(sys.executable, tmp_path / name).split()
+    assert names == ok(sys.executable, "-c", "import rlm; print(*sorted(n for n in vars(rlm) if n[0] != '_'))").split()
+    assert {"RLM", "Session", "Usage", "read_log"} <= set(names)
+
+@pytest.mark.parametrize("argv", ["[]", "['']", "['-c']", "['/bin/my-rlm']", "['rlm.py']"])
+def test_every_other_program_has_all_at_once(argv):
+    ok(sys.executable, "-c", f"import sys; sys.argv = {argv}; import rlm; assert 'rlm.types' in sys.modules and 'RLM' in vars(rlm)")
 
 WHAT_TO_DO = "pip uninstall -y rlms rlm", "pip install rlm"
 

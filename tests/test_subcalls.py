@@ -223,7 +223,7 @@ IN_A_CHILD = {
     "custom_system_prompt": lambda up, child: child.custom_system_prompt == up.custom_system_prompt == "Be brief.",
     "custom_tools": lambda up, child: child.tools is up.sub_tools, "custom_sub_tools": lambda up, child: child.tools.keys() == {"only_this"},
     "persistent": lambda up, child: not child.persistent and child.repl is None, "logger": lambda up, child: child.logger is None,
-    "verbose": lambda up, child: child.verbose is False}
+    "verbose": lambda up, child: child.verbose is False, "model": lambda up, child: child.lm is not up.lm}
 IN_ITS_ENVIRONMENT = {"preview": "the same", "approve": "the same", "sync_from_user_ns": "a child sees nothing of the user's",
                       "sync_to_user_ns": "and gives nothing", "sync_vars": "and gives nothing"}
 IN_ITS_RECORD = {"environment", "environment_kwargs", "persistent", "tools", "models", "sampling", "repl", "session", "continues", "names",
