@@ -185,16 +185,12 @@ def ask(given: argparse.Namespace) -> int:
 def failed(e: BaseException, trace: object) -> int:
     "Tell why a run gave no answer, and what there was until then. Returns the exit code."
     from rlm import LimitError
-    from rlm.text import clip, plain
+    from rlm.display import until_then
+    from rlm.text import plain
     result, stopped = getattr(e, "result", None), isinstance(e, KeyboardInterrupt)
     if result is None and not stopped: raise e  # it had not begun
     say("Stopped by Ctrl-C." if stopped else plain(str(e)))
-    if result and result.iterations:
-        n, tokens = len(result.iterations), result.usage.total_tokens
-        say(f"Until then: {n} iteration{'s' * (n > 1)}, {tokens:,} tokens, {result.execution_time:.0f} s.")
-        shown = [b.result.text for i in result.iterations for b in i.code_blocks if b.result.text.strip()]
-        last = result.response or (shown[-1] if shown else "")
-        if last: print(plain(clip(last.strip(), 1_000, 1_000)), file=sys.stderr)
+    if result: say(until_then(result))
     if trace: say(f"the trace is {trace.path}")
     return 130 if stopped else 4 if isinstance(e, LimitError) else 1
 

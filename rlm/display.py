@@ -10,10 +10,10 @@ from fastcore.basics import patch
 from .events import (BlockEnded, BlockStarted, Event, ModelAsked, ModelLoading, ModelReplied, Notice, RunEnded,
                         RunStarted, SubCallEnded, SubCallStarted)
 from .text import clip, plain
-from .types import CodeBlock, Usage
+from .types import CodeBlock, RLMChatCompletion, Usage
 
 # %% auto #0
-__all__ = ['print_steps', 'describe_event', 'in_kernel', 'StatusLine', 'listener_for']
+__all__ = ['print_steps', 'describe_event', 'in_kernel', 'StatusLine', 'listener_for', 'until_then']
 
 # %% ../nbs/10_display.ipynb #112ea6c3
 def _indented(text: str, mark: str) -> str:
@@ -120,3 +120,13 @@ def listener_for(verbose: bool | None) -> list[Callable[[Event], None]]:
     "The listeners that `verbose` stands for: the status line, every step, or nothing."
     if verbose is None: return [StatusLine()]
     return [print_steps] if verbose else []
+
+# %% ../nbs/10_display.ipynb #cd7f4d6a
+def until_then(result: RLMChatCompletion) -> str:
+    "What a run had spent when it ended without an answer, and what its code last showed."
+    n = len(result.iterations)
+    if not n: return "Until then: nothing."
+    spent = f"Until then: {n} iteration{'s' * (n > 1)}, {result.usage.total_tokens:,} tokens, {result.execution_time:.0f} s."
+    shown = [b.result.text for i in result.iterations for b in i.code_blocks if b.result.text.strip()]
+    last = result.response or (shown[-1] if shown else "")
+    return plain(f"{spent}\n{clip(last.strip(), 1_000, 1_000)}".rstrip())

@@ -78,6 +78,19 @@ def turn(self: Session, call: Call) -> Generator[None, None, RLMChatCompletion]:
         return result
 
 @patch
+def undo(self: Session) -> RLMChatCompletion:
+    """Take back the last turn, and return it: the model does not know of it any more. What its code has bound in the
+    REPL stays, and so does what it changed of yours, which `undo()` of the turn's `changes` takes back. Raises
+    `RLMError` where there is no turn."""
+    refuse_own_code(self.rlm)
+    self._repl.refuse_to_wait()
+    with self._lock:
+        if not self._results: raise RLMError("There is no turn to take back.")
+        self._contexts.pop()
+        self._brought.pop(len(self) - 1, None)
+        return self._results.pop()
+
+@patch
 def reset(self: Session) -> None:
     "Start over: nothing was said, and the REPL is empty, unless it belongs to a persistent `RLM`."
     refuse_own_code(self.rlm)

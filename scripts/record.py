@@ -53,9 +53,9 @@ def cells_of(page: Path) -> list[str]:
 
 def record(name: str, model: str, url: str) -> None:
     "Ask, and keep the log under the name of the recording."
-    folder = tempfile.mkdtemp()
+    folder = str(TRACES) if name in RECORDINGS else tempfile.mkdtemp()  # a log has paths relative to itself
     given = {"model": model, "url": url, "folder": folder}
-    what = RECORDINGS.get(name)
+    what, kept = RECORDINGS.get(name), {*TRACES.glob("context_*")}
     cells, cwd = [FIRST.format(**given)], TRACES
     if name in PAGES:
         page = NBS / f"{PAGES[name]}.ipynb"
@@ -65,8 +65,8 @@ def record(name: str, model: str, url: str) -> None:
         for cell in cells: kernel.ok(cell, timeout=100_000)
     log, = Path(folder).glob("rlm_*.jsonl")
     shutil.move(log, (TRACES if what else RECORDED) / f"{name}.jsonl")
-    if what and what.keeps_data:
-        for beside in Path(folder).glob("context_*"): shutil.move(beside, TRACES / beside.name)
+    if what and not what.keeps_data:
+        for beside in {*TRACES.glob("context_*")} - kept: beside.unlink()
 
 def how_recorded(runs: list[LoggedRun]) -> str:
     "Who wrote the replies, when, and what it took."

@@ -122,6 +122,46 @@ rlm.completion("Four ferries, four logbooks, each in a form of its own. For each
                "each logbook. Which line is the least punctual?", context=logbooks)
 ''')
 
+A_FOLDER = Recording(
+    "A folder", "Eleven licences and a table of packages, handed over as a folder: code asks the table, and sub-calls read.",
+    "`context=Path(...)` gives the model a mapping from names to texts and tables. A file is read when the code asks for it. The log "
+    "keeps each file's path, size and checksum, and the replay reads the files again.",
+    '''
+from pathlib import Path
+
+folder = Path("../data/licences")
+''', '''
+rlm = RLM(backend_kwargs=model, logger=logger)
+rlm.completion("packages.csv lists Debian packages, each with the licence of its main part. Which licences would let us put such a "
+               "package, unchanged and linked as a library, into a closed-source product that we sell, without opening our own code? "
+               "Read the licences instead of relying on what you know of them. Give a table: licence, verdict, the clause that "
+               "decides, the number of packages and their size in MiB.", context=folder)
+''')
+
+A_LARGE_TABLE = Recording(
+    "A large table", "A table of 35 million rows, which stays in its file: the model asks in SQL.",
+    "The code below hides a fault in one of a thousand sensors, and nobody tells the model which. As a DataFrame the table would not "
+    "be loaded; `context.sql` asks it where it lies.",
+    '''
+import tempfile
+from pathlib import Path
+import duckdb, numpy as np
+
+rng = np.random.default_rng(2027)
+faulty, since, slope = rng.integers(1, 1_001), rng.integers(60, 300), rng.uniform(0.02, 0.05).round(3)
+folder = tempfile.TemporaryDirectory()
+readings = Path(folder.name, "readings.parquet")
+done = duckdb.sql(f"""COPY (
+    SELECT sensor, TIMESTAMP '2025-01-01' + to_minutes(15 * n) AS time,
+           round(20 + sensor % 7 + 4 * sin(2 * pi() * n / 96) + (hash(sensor * 100_000 + n) % 1000) / 500
+                 + CASE WHEN sensor = {faulty} THEN greatest(0, n / 96 - {since}) * {slope} ELSE 0 END, 2) AS celsius
+    FROM range(1, 1_001) s(sensor), range(35_040) r(n)) TO '{readings}'""")
+''', '''
+rlm = RLM(backend_kwargs=model, logger=logger)
+rlm.completion("A thousand sensors, a reading every 15 minutes for a year. One of the sensors began to drift. Which one, since which "
+               "day, and by how many degrees a day?", context=readings)
+''', keeps_data=False)
+
 WORKING_DOCUMENTATION = Recording(
     "Working documentation", "Every run of the working documentation, with the model's own words.",
     "The [working documentation](../tutorials/working_documentation.ipynb) shows the code that asked. The names of models in it are "

@@ -73,7 +73,7 @@ def imported(source):
 def test_a_downloaded_page_finds_what_it_imports():
     "What pip installs with the library, and packages that a page names; nothing of this tree."
     installed = sys.stdlib_module_names | {"rlm", "fastcore", "IPython", "openai", "tomli", "pydantic", "pydantic_core"}
-    named = {"pandas", "numpy", "matplotlib", "nbformat", "huggingface_hub", "filelock", "tqdm"}  # the last three: rlm[local]
+    named = {"pandas", "numpy", "matplotlib", "nbformat", "huggingface_hub", "filelock", "tqdm", "duckdb"}  # the last four: of extras
     found = {(name, package) for name in NAMES for source, _ in cells(name) for package in imported(source)}
     assert ("tutorials/get_started", "pandas") in found
     assert [(name, package) for name, package in found if package not in installed | named] == []
@@ -99,7 +99,7 @@ def test_what_a_cell_shows_is_on_the_page():
 def test_a_downloaded_page_runs_in_an_empty_folder(name, runner, tmp_path):
     "With the data that it links to."
     if not runner: pytest.skip("needs nbdev")
-    for path in [f"{name}.ipynb", *re.findall(r"\]\(\.\./((?:data|traces)/[^)]+(?:txt|jsonl))\)", (NBS / f"{name}.ipynb").read_text())]:
+    for path in [f"{name}.ipynb", *re.findall(r"\]\(\.\./((?:data|traces)/[^)]+(?:txt|csv|jsonl))\)", (NBS / f"{name}.ipynb").read_text())]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(NBS / path, tmp_path / path)
     said, passed = runner.run(tmp_path / f"{name}.ipynb")
