@@ -942,6 +942,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'rlm.models.config_file': ('models.html#config_file', 'rlm/models.py'),
                             'rlm.models.on_servers': ('models.html#on_servers', 'rlm/models.py'),
                             'rlm.models.read_settings': ('models.html#read_settings', 'rlm/models.py'),
+                            'rlm.models.read_typed': ('models.html#read_typed', 'rlm/models.py'),
                             'rlm.models.served': ('models.html#served', 'rlm/models.py'),
                             'rlm.models.with_keys': ('models.html#with_keys', 'rlm/models.py'),
                             'rlm.models.with_weights': ('models.html#with_weights', 'rlm/models.py')},

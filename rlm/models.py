@@ -19,8 +19,8 @@ from .types import ConfigurationError
 from .weights import MODELS, find
 
 # %% auto #0
-__all__ = ['Settings', 'config_file', 'read_settings', 'served', 'Offer', 'Offers', 'with_keys', 'on_servers', 'with_weights',
-           'available', 'choose']
+__all__ = ['Settings', 'config_file', 'read_settings', 'read_typed', 'served', 'Offer', 'Offers', 'with_keys', 'on_servers',
+           'with_weights', 'available', 'choose']
 
 # %% ../nbs/28_models.ipynb #6ed527be
 @dataclass(frozen=True)
@@ -67,9 +67,16 @@ def _checked(place: str, key: str, value: Any) -> Any:
         check_choice("setting", key, ("model", "base_url", "max_budget", "max_timeout", "trace"))
         good = type(value) in (int, float) and 0 < value < float("inf") if number else isinstance(value, str) and value
         check(key, value, good, "a number above 0" if number else 'a text, in "quotation marks"')
-        if key == "model": read_name(value)
+        if key == "model": read_typed(value)
     except ConfigurationError as e: raise ConfigurationError(f"{place}: {e}") from None
     return value
+
+# %% ../nbs/28_models.ipynb #6ad447ae
+def read_typed(text: str) -> tuple[str, str | None]:
+    "What `read_name` reads, and its error in one line for a shell."
+    try: return read_name(text)
+    except ConfigurationError as e: why = str(e).partition("\n")[0]
+    raise ConfigurationError(f"{why} If it is a model, write openai/{text:.80}.")
 
 # %% ../nbs/28_models.ipynb #82054dc8
 _LONGEST = 1_000_000  # bytes of a list
@@ -163,15 +170,19 @@ def choose(model: str | None = None,    # what the user typed: "ollama/llama3.2"
     "Keyword arguments for `RLM`, and a sentence where the user named no model. Raises `ConfigurationError`."
     settings, note = settings or read_settings(), ""
     if backend:
-        backend, named = read_name(backend)
+        backend, named = read_typed(backend)
         model = model or named
-    elif model: backend, model = read_name(model)
+    elif model: backend, model = read_typed(model)
     elif settings.model:
-        backend, model = read_name(settings.model)
+        backend, model = read_typed(settings.model)
         if base_url and backend != "openai": backend = model = None  # the address is of another server
     url = base_url or (settings.base_url if backend in (None, "openai") else None)
     if not (backend or url): return {"backend": "local"}, _embedded()
     backend = backend or "openai"
+    variable = _KEYED.get(backend, "")
+    if variable and not os.environ.get(variable, "").strip() and not (url and backend == "openai"):
+        raise ConfigurationError(f"{backend} wants a key: set {variable}. Without one you can ask a server of yours, "
+                                 "by --base-url, or the embedded model, by --model local.")
     if backend != "local" and not model:
         model = _only_model(backend, url)
         note = f"No model is named, so the only one that the server has answers, {model}."

@@ -207,7 +207,24 @@ AT = {"base_url": URL}
     (dict(), Settings("ollama/qwen3", URL), dict(backend="ollama", model="qwen3")),
     (dict(), Settings("o3", URL), dict(backend="openai", model="o3", backend_kwargs=AT)),
     (dict(base_url=URL), Settings("o3"), dict(backend="openai", model="o3", backend_kwargs=AT))])
-def test_who_was_named(typed, settings, given): assert choose(**typed, settings=settings) == (given, "")
+def test_who_was_named(typed, settings, given, monkeypatch):
+    for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENROUTER_API_KEY"): monkeypatch.setenv(variable, "sk-1")
+    assert choose(**typed, settings=settings) == (given, "")
+
+@pytest.mark.parametrize("typed, variable", [
+    (dict(model="o3"), "OPENAI_API_KEY"), (dict(backend="openai"), "OPENAI_API_KEY"), (dict(model="groq/m"), "GROQ_API_KEY"),
+    (dict(model="m", backend="gemini", base_url=URL), "GEMINI_API_KEY"), (dict(backend="mistral"), "MISTRAL_API_KEY")])
+def test_a_key_that_is_not_set_is_named(typed, variable):
+    with pytest.raises(ConfigurationError, match=f"wants a key: set {variable}. .*--base-url.*--model local"): choose(**typed, settings=NONE)
+
+def test_a_server_of_yours_wants_no_key():
+    for typed, settings in ((dict(model="o3"), Settings(base_url=URL)), (dict(model="o3", base_url=URL), NONE), (dict(model="vllm/m"), NONE)):
+        assert choose(**typed, settings=settings)[0]["model"] in ("o3", "m")
+
+@pytest.mark.parametrize("typed", [dict(model="olama"), dict(model="loacl/small"), dict(backend="gorq", model="m")])
+def test_a_slip_is_one_line(typed):
+    with pytest.raises(ConfigurationError, match="Did you mean .* If it is a model, write openai/") as e: choose(**typed, settings=NONE)
+    assert "\n" not in str(e.value)
 
 @pytest.mark.parametrize("typed, settings", [(dict(), "its"), (dict(base_url="its"), NONE), (dict(base_url="its"), Settings("ollama/qwen3")), (dict(backend="vllm", base_url="its"), NONE),
                                              (dict(backend="openai"), "its")])
