@@ -1142,7 +1142,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'rlm.tables.Table.__getattr__': ('tables.html#table.__getattr__', 'rlm/tables.py'),
                             'rlm.tables.Table.__getitem__': ('tables.html#table.__getitem__', 'rlm/tables.py'),
                             'rlm.tables.Table.__init__': ('tables.html#table.__init__', 'rlm/tables.py'),
-                            'rlm.tables.Table.__iter__': ('tables.html#table.__iter__', 'rlm/tables.py'),
                             'rlm.tables.Table.__len__': ('tables.html#table.__len__', 'rlm/tables.py'),
                             'rlm.tables.Table.__repr__': ('tables.html#table.__repr__', 'rlm/tables.py'),
                             'rlm.tables.Table.__setitem__': ('tables.html#table.__setitem__', 'rlm/tables.py'),

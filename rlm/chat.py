@@ -36,7 +36,8 @@ class Chat:
     "A session, and what has been spent on it."
     def __init__(self, rlm: RLM, trace: Any = None,  # the handle of a trace notebook
                  files: Any = None):                 # what the first question brings: `Files`, a text, or None
-        self.session, self.trace, self.files = rlm.start_session(), trace, files
+        self.session = rlm.start_session()
+        self.trace, self.files = trace, files
         self.spent: dict[str, Usage] = {}            # by model
 
     def ask(self, question: str) -> None:
@@ -48,7 +49,8 @@ class Chat:
         except KeyboardInterrupt as e: _tell("Stopped.", getattr(e, "result", None))
         except RLMError as e: _tell(plain(str(e)), getattr(e, "result", None))
         if rlm.last_result is before: return
-        for model, usage in rlm.last_result.usage_by_model.items(): self.spent[model] = self.spent.get(model, Usage()) + usage
+        for model, usage in rlm.last_result.usage_by_model.items():
+            self.spent[model] = self.spent.get(model, Usage()) + usage
 
 def _tell(text: str, result: RLMChatCompletion | None = None) -> None:
     print("\n".join([text, *([until_then(result)] if result else [])]), file=sys.stderr, flush=True)
@@ -81,7 +83,8 @@ def cost(self: Chat) -> None:
 @patch
 def list_files(self: Chat) -> None:
     "Tell which files it is about."
-    _tell(repr(self.files) if isinstance(self.files, Files) else "What came through the pipe." if self.files else "No files.")
+    if isinstance(self.files, Files): _tell(repr(self.files))
+    else: _tell("What came through the pipe." if self.files else "No files.")
 
 @patch
 def show_trace(self: Chat) -> None:

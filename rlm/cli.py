@@ -16,36 +16,37 @@ MANUAL = """
 examples:
   rlm "How many requests failed?" access.log
   rlm "Who proposes to whom?" novels.txt --model anthropic/claude-sonnet-4-5
-  rlm "Which of these speak of patents?" licences/ --output-type "list[str]" | sort
+  rlm "Which of these speak of patents?" licences --output-type "list[str]"
   rlm "Mean delay by airline?" flights.parquet airlines.csv
   git log | rlm "What has changed since June, in three lines?" -
   rlm chat report.pdf
 
 files:
-  Texts, CSV, TSV, Parquet, JSON lines, SQLite, DuckDB, PDF, Word and HTML files, folders, https:// addresses, and - for
-  what comes through a pipe. A model writes Python that reads them. It sees the code's output, and names, sizes and
-  beginnings of the files: whatever the code prints is sent to the model. The code runs on this machine, as you.
+  Texts, CSV, TSV, Parquet, JSON lines, SQLite, DuckDB, PDF, Word and HTML,
+  folders, https:// addresses, and - for what comes through a pipe. A model
+  writes Python that reads them. The code runs on this machine, as you. What it
+  prints is sent to the model, with names, sizes and beginnings of the files.
 
 commands:
-  rlm chat FILE ...      ask one question after the other, about the same files
-  rlm models             list what can be asked from here
-  rlm replay LOG         repeat a logged run without a model, and tell whether it comes out the same
-  rlm completion SHELL   print completions for bash, zsh or fish
+  rlm chat FILE ...     ask one question after the other about files
+  rlm models            list the models that can be asked from here
+  rlm replay LOG        repeat a logged run: its code runs, no model is asked
+  rlm completion SHELL  print completions for bash, zsh or fish
 
 settings:
-  RLM_MODEL              the model, such as openai/gpt-4o-mini, ollama/llama3.2 or local
-  OPENAI_API_KEY, ANTHROPIC_API_KEY, ...   keys, a variable for each provider
-  OPENAI_BASE_URL        a server of your own that speaks OpenAI's protocol
-  ~/.config/rlm/rlm.toml model, base_url, max_budget, max_timeout, trace
-  Where no model is named, the embedded one answers, if `rlm_get_model` has fetched it.
-
-Ctrl-C stops a question, and prints what there was until then.
+  RLM_MODEL             the model: openai/gpt-4o-mini, ollama/llama3.2, local
+  OPENAI_API_KEY, ...   your key, in a variable for each provider
+  OPENAI_BASE_URL       a server of yours that speaks OpenAI's protocol
+  ~/.config/rlm/rlm.toml: model, base_url, max_budget, max_timeout, trace
+  Where no model is named, the embedded one answers (rlm_get_model fetches it).
 
 exit codes:
-  0 answered   1 it failed   2 bad input, and no model was asked   3 answered, but the model ran out of iterations and may
-  have guessed   4 a limit was reached   130 stopped by Ctrl-C
+  0 answered    1 it failed    2 bad input, and no model was asked
+  3 answered, but perhaps guessed: the iterations were used up
+  4 a limit was reached    130 Ctrl-C, which prints what there was until then
 """
 
+# %% ../nbs/29_cli.ipynb #c0ac1b11
 class Parser(argparse.ArgumentParser):
     "Says what is wrong in a line."
     def error(self, message):
@@ -67,7 +68,7 @@ _positive.__name__ = "number above 0"
 def add_options(parser: argparse.ArgumentParser) -> None:
     "The options that `rlm` and `rlm chat` share."
     model = parser.add_argument_group("the model")
-    model.add_argument("--model", metavar="NAME", help="such as gpt-4o-mini, anthropic/claude-sonnet-4-5, ollama/llama3.2, local")
+    model.add_argument("--model", metavar="NAME", help="such as gpt-4o-mini, anthropic/claude-sonnet-4-5, local")
     model.add_argument("--base-url", metavar="URL", help="a server that speaks OpenAI's protocol")
     model.add_argument("--backend", metavar="NAME", help="a provider, where --model is its model's name alone")
     limits = parser.add_argument_group("limits of a question")
@@ -79,14 +80,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def ask_parser() -> Parser:
     "The parser of `rlm QUESTION FILE ...`."
-    parser = Parser("rlm", usage='rlm QUESTION [FILE ...] [options]\n       rlm chat | models | replay | completion ...',
-                    description="Ask a question about files of any size. A language model answers it by writing Python, "
-                    "which runs on this machine.", epilog=MANUAL, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        "rlm", usage="rlm QUESTION [FILE ...] [options]\n       rlm chat | models | replay | completion ...",
+        description="Ask a question about files of any size. A language model answers it by\nwriting Python.",
+        epilog=MANUAL, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("question", metavar="QUESTION", help="in words, in quotation marks")
     parser.add_argument("files", nargs="*", metavar="FILE", help="files, folders, https:// addresses; - for a pipe")
     answer = parser.add_argument_group("the answer")
-    answer.add_argument("--output-type", metavar="TYPE", help="such as int, list[str], dict[str, float] or Literal['yes', 'no']; "
-                        "a list is printed an item a line, a dict as JSON")
+    answer.add_argument("--output-type", metavar="TYPE", help="such as int, list[str], dict[str, float] or "
+                        "Literal['yes', 'no']; a list is printed an item a line, a dict as JSON")
     answer.add_argument("--json", action="store_true", help="print the answer, the usage and the like as a JSON object")
     parser.add_argument("--version", action="version", version=_version())
     add_options(parser)
@@ -101,22 +103,22 @@ def read_type(text: str) -> object:
     "The type that a text names, such as `list[str]`. Raises `ConfigurationError` for any other text."
     import ast, datetime, typing
     from rlm import ConfigurationError
-    known = {t.__name__: t for t in (str, int, float, bool, list, dict, tuple, set, datetime.date, datetime.datetime)}
+    containers = {t.__name__: t for t in (list, dict, tuple, set)}
+    known = containers | {t.__name__: t for t in (str, int, float, bool, datetime.date, datetime.datetime)}
     def read(node):
         match node:
             case ast.Name(id=name) if name in known: return known[name]
             case ast.Constant(value=None): return None
+            case ast.Tuple(elts=types): return tuple(map(read, types))
             case ast.BinOp(op=ast.BitOr()): return typing.Union[read(node.left), read(node.right)]
-            case ast.Subscript(value=ast.Name(id="Literal"), slice=inside): return typing.Literal[ast.literal_eval(inside)]
-            case ast.Subscript(value=ast.Name(id=("list" | "dict" | "tuple" | "set") as name), slice=ast.Tuple(elts=inside)):
-                return known[name][tuple(map(read, inside))]
-            case ast.Subscript(value=ast.Name(id=("list" | "dict" | "tuple" | "set") as name), slice=inside):
-                return known[name][read(inside)]
+            case ast.Subscript(value=ast.Name(id="Literal"), slice=x): return typing.Literal[ast.literal_eval(x)]
+            case ast.Subscript(value=ast.Name(id=name), slice=x) if name in containers: return known[name][read(x)]
         raise ValueError
     try: return read(ast.parse(text.strip(), mode="eval").body)
     except (ValueError, SyntaxError, TypeError, RecursionError):
-        raise ConfigurationError(f"--output-type {text!r:.80} is no type that can be asked for. Examples: int, float, bool, "
-                                 "date, list[str], dict[str, float], int | None, Literal['yes', 'no'].") from None
+        raise ConfigurationError(
+            f"--output-type {text!r:.80} is no type that can be asked for. Examples: int, float, bool, list[str], "
+            "dict[str, float], int | None, Literal['yes', 'no'].") from None
 
 # %% ../nbs/29_cli.ipynb #20359f37
 def read_files(paths: list[str], folder: str) -> object:
@@ -127,7 +129,7 @@ def read_files(paths: list[str], folder: str) -> object:
     if not paths: return None
     if "-" not in paths: return Files(*paths)
     if sys.stdin is None or sys.stdin.isatty():
-        raise ConfigurationError("- stands for what comes through a pipe, and there is none: cat access.log | rlm ... -")
+        raise ConfigurationError("- is what comes through a pipe, and there is none. Write: cat access.log | rlm ... -")
     piped = Path(folder, "stdin")
     with piped.open("wb") as f:
         while chunk := sys.stdin.buffer.read(2**20): f.write(chunk)
@@ -200,10 +202,10 @@ def print_answer(result: object, given: argparse.Namespace, trace: object) -> No
     value = result.value
     as_json = lambda x: json.dumps(x, ensure_ascii=False, default=str)
     if given.json:
-        usage = {"input_tokens": result.usage.input_tokens, "output_tokens": result.usage.output_tokens,
-                 "calls": result.usage.calls, "cost": result.usage.cost}
-        text = as_json({"answer": result.response, "value": value, "stop_reason": result.stop_reason, "model": result.root_model,
-                        "usage": usage, "seconds": round(result.execution_time, 3), "trace": trace and str(trace.path)})
+        usage = {name: getattr(result.usage, name) for name in ("input_tokens", "output_tokens", "calls", "cost")}
+        text = as_json({"answer": result.response, "value": value, "stop_reason": result.stop_reason,
+                        "model": result.root_model, "usage": usage, "seconds": round(result.execution_time, 3),
+                        "trace": trace and str(trace.path)})
     elif given.output_type and isinstance(value, (list, tuple, set)):
         text = "\n".join(x if isinstance(x, str) else as_json(x) for x in value)
     elif given.output_type and isinstance(value, dict): text = as_json(value)
@@ -255,8 +257,10 @@ complete -o default -F _rlm rlm"""
 
 def print_completion(given: argparse.Namespace) -> int:
     "A script with completions for a shell."
-    options = [(a.option_strings[-1], a.help.split(";")[0], a.nargs != 0) for a in ask_parser()._actions if a.option_strings]
-    if given.shell == "bash": print(_BASH.format(options=" ".join(o for o, _, _ in options), commands=" ".join(COMMANDS)))
+    actions = [a for a in ask_parser()._actions if a.option_strings]
+    options = [(a.option_strings[-1], a.help.split(";")[0], a.nargs != 0) for a in actions]
+    if given.shell == "bash":
+        print(_BASH.format(options=" ".join(o for o, _, _ in options), commands=" ".join(COMMANDS)))
     if given.shell == "zsh":
         spec = [f"{o}[{_zsh(h)}]{':value:_files' if o == '--trace' else ':value:' * v}" for o, h, v in options]
         listed = " ".join(f"'{name}:{_zsh(about)}'" for name, (_, about, _) in COMMANDS.items())
@@ -264,7 +268,8 @@ def print_completion(given: argparse.Namespace) -> int:
               "  (( CURRENT == 2 )) && _describe command commands\n"
               "  _arguments " + " ".join(f"'{s}'" for s in spec) + " '*:file:_files'\n}\ncompdef _rlm rlm")
     if given.shell == "fish":
-        for name, (_, about, _) in COMMANDS.items(): print(f'complete -c rlm -n __fish_use_subcommand -a {name} -d "{about}"')
+        for name, (_, about, _) in COMMANDS.items():
+            print(f'complete -c rlm -n __fish_use_subcommand -a {name} -d "{about}"')
         for o, h, v in options: print(f'complete -c rlm -l {o[2:]} -d "{h}"' + " -r" * v)
     return 0
 

@@ -126,7 +126,8 @@ def until_then(result: RLMChatCompletion) -> str:
     "What a run had spent when it ended without an answer, and what its code last showed."
     n = len(result.iterations)
     if not n: return "Until then: nothing."
-    spent = f"Until then: {n} iteration{'s' * (n > 1)}, {result.usage.total_tokens:,} tokens, {result.execution_time:.0f} s."
+    tokens, seconds = result.usage.total_tokens, result.execution_time
+    spent = f"Until then: {n} iteration{'s' * (n > 1)}, {tokens:,} tokens, {seconds:.0f} s."
     shown = [b.result.text for i in result.iterations for b in i.code_blocks if b.result.text.strip()]
     last = result.response or (shown[-1] if shown else "")
     return plain(f"{spent}\n{clip(last.strip(), 1_000, 1_000)}".rstrip())

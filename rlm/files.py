@@ -123,7 +123,8 @@ def _file(path: Path, address: str = "") -> File:
 
 def _below(root: Path) -> Iterator[Path]:
     "The files of a folder and of those below it."
-    inside, seen, folders = root.resolve(), 0, [root]
+    inside, folders = root.resolve(), [root]
+    seen = 0
     while folders:
         try: entries = list(_some(folders.pop()))
         except PermissionError as e: entries = _refuse(root, e)
@@ -417,8 +418,11 @@ def to_log(files: Files,        # what the run was given
         if files._only: entries[-1]["only"] = True
     return entries
 
+# %% ../nbs/26_files.ipynb #8e9c1b7f
+_ENTRY = {"name": str, "size": int, "sha256": str}
+
 def from_log(entries: Any, folder: Path) -> Files:
-    "The files that a log tells of. Raises `ConfigurationError` where they are not as they were, `ValueError` for no such."
+    "The files of a log. Raises `ConfigurationError` where one is not as it was, `ValueError` for what tells of none."
     files = Files.__new__(Files)
     files._files, files._told = {}, set()
     files._tables = files._temporary = None
@@ -427,9 +431,8 @@ def from_log(entries: Any, folder: Path) -> Files:
         if "path" not in entry: raise ConfigurationError(f"{entry.get('address')} is not read again")
         path = folder / from_json(str, entry["path"], "path")
         if not path.is_file(): raise ConfigurationError(f"{entry['path']} is not there any more")
-        if path.stat().st_size != size or checksum(path, then[:5] != "ends:") != then: raise ConfigurationError(f"{name} has changed since")
+        if path.stat().st_size != size or checksum(path, then[:5] != "ends:") != then:
+            raise ConfigurationError(f"{name} has changed since")
         files._files[name] = _file(path)
     files._only = len(files._files) == 1 and bool(entries[0].get("only"))
     return files
-
-_ENTRY = {"name": str, "size": int, "sha256": str}

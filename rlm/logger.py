@@ -293,12 +293,13 @@ def _run_of(lines: list[dict], conversations: dict[str, tuple], folder: Path) ->
     return LoggedRun(about["run"], metadata, metadata["settings"], about["prompt"],
                      _load(about.get("context"), folder), result, tuple(blocks), any("credentials" in e for e in lines))
 
+# %% ../nbs/11_logger.ipynb #27b16c0f
 def _load(context: dict | None, folder: Path) -> dict | None:
     "The data of a run, from beside the log where it is there."
     if context and "files" in context:
         try: return {"value": from_log(context["files"], folder)}
         except ConfigurationError as e: return {"missing": True, "type": str(e)}
-        except (ValueError, TypeError) as e: raise RLMError(f"The files in this log are not what rlm wrote: {e}.") from None
+        except (ValueError, TypeError) as e: raise RLMError(f"A file in this log is not what rlm wrote: {e}.") from None
     if not context or "file" not in context: return context
     file = (folder / context["file"]).resolve()
     if not file.is_file() or file.parent != folder.resolve(): # also where it is a link to another folder

@@ -71,6 +71,7 @@ class Past:
     @property
     def context(self) -> Any: return next(reversed(self.data.values()), NO_CONTEXT)
 
+# %% ../nbs/13_run.ipynb #70d82c51
 @dataclass(frozen=True)
 class Call:
     "A question, and all that comes with it."

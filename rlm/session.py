@@ -77,6 +77,7 @@ def turn(self: Session, call: Call) -> Generator[None, None, RLMChatCompletion]:
         if call.brings: self._brought[len(self) - 1] = result.id
         return result
 
+# %% ../nbs/02_session.ipynb #2f054537
 @patch
 def undo(self: Session) -> RLMChatCompletion:
     """Take back the last turn, and return it: the model does not know of it any more. What its code has bound in the

@@ -23,7 +23,9 @@ _READS = {".csv": "read_csv({}, skip=0)", ".tsv": "read_csv({}, skip=0, delim='\
           ".jsonl": "read_json({}, format='newline_delimited')", ".ndjson": "read_json({}, format='newline_delimited')"}
 _DATABASES = ".sqlite", ".sqlite3", ".db", ".duckdb"
 
-def _suffix(path: Path) -> str: return path.with_suffix("").suffix.lower() if path.suffix == ".gz" else path.suffix.lower()
+def _suffix(path: Path) -> str:
+    "The ending in small letters, that of what is packed in a `.gz`."
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
 
 def database_of(path: Path) -> str:
     "`sqlite` or `duckdb`, after the first bytes of a file; an empty string for any other."
@@ -63,8 +65,9 @@ def _connect(files: Mapping[str, Path], spill: str) -> Any:
         try: db.execute(f"CREATE VIEW {_name(name)} AS SELECT * FROM {_READS[_suffix(path)].format(_text(path))}")
         except duckdb.Error as e: raise _broken(path, e) from None
     allowed = ", ".join(map(_text, files.values()))
-    for setting in (f"temp_directory = {_text(spill)}", f"allowed_paths = [{allowed}]", "python_enable_replacements = false",
-                    "enable_external_access = false", "lock_configuration = true"):
+    for setting in (f"temp_directory = {_text(spill)}", f"allowed_paths = [{allowed}]",
+                    "python_enable_replacements = false", "enable_external_access = false",
+                    "lock_configuration = true"):
         db.execute(f"SET {setting}")
     return db
 
@@ -185,7 +188,6 @@ class Table(Tables):
         return self._df
 
     def __len__(self) -> int: return self.shape[0]
-    def __iter__(self) -> Iterator: return iter(self.columns)
     def __getitem__(self, key: Any) -> Any: return self.df()[key]
     def __setitem__(self, key: Any, value: Any) -> None: self.df()[key] = value
     def __getattr__(self, name: str) -> Any:
@@ -242,7 +244,8 @@ def open_table(path: Path) -> Table | Database:
 # %% ../nbs/27_tables.ipynb #35024be1
 def _columns(names: Iterable[str], types: Iterable[str]) -> str:
     pairs = [f"{name} ({kind})" for name, kind in zip(names, types)]
-    return ", ".join(clip(pair, 60, 10) for pair in pairs[:40]) + (f", … {len(pairs) - 40:,} more" if len(pairs) > 40 else "")
+    more = f", … {len(pairs) - 40:,} more" if len(pairs) > 40 else ""
+    return ", ".join(clip(pair, 60, 10) for pair in pairs[:40]) + more
 
 @patch
 def _rlm_preview_(self: Table, name: str, show_values: bool) -> tuple[str, str]:
