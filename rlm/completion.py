@@ -19,7 +19,7 @@ __all__ = []
 @takes_no_other
 def completion(self: RLM,
                prompt: Any,                     # the question; or the data, if `root_prompt` has the question
-               context: Any = NO_CONTEXT,       # the data: any object, bound by reference as `context` in the REPL
+               context: Any = NO_CONTEXT,       # the data: a `Path`, a list of paths, or any other object, by reference
                root_prompt: str | None = None,  # the question, where `prompt` is the data
                output_type: Any = None,         # the type of the answer: `int`, `list[str]`, a dataclass and others
               ) -> RLMChatCompletion:           # with the answer as `value`, and its text as `response`
