@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from .encoding import from_json
 from .preview import FORMATS
 from .tables import Tables, is_table, open_table, sql_names
-from .text import looks_secret
+from .text import looks_secret, plain
 from .types import ConfigurationError
 
 # %% auto #0
@@ -219,7 +219,7 @@ def _there(path: Any) -> Path:
     except OSError: beside = []
     near = get_close_matches(found.name, beside, 1)
     hint = f" Did you mean {(found.parent / near[0]).as_posix()}?" if near else f" (This is {Path.cwd()}.)"
-    raise ConfigurationError(f"There is no file {path}.{'' if found.is_absolute() and not near else hint}")
+    raise ConfigurationError(f"There is no file {plain(str(path))}.{'' if found.is_absolute() and not near else hint}")
 
 @patch
 def _check(self: Files, root: Path) -> None:
