@@ -4,7 +4,7 @@
 
 # %% ../nbs/27_tables.ipynb #041cc4a7
 from __future__ import annotations
-import csv, re, sqlite3, tempfile, threading
+import csv, gzip, json, re, sqlite3, tempfile, threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from importlib.util import find_spec
@@ -16,9 +16,11 @@ from .text import clip, looks_secret
 from .types import ConfigurationError
 
 # %% auto #0
-__all__ = ['MOST_ROWS', 'MOST_VALUES', 'database_of', 'is_table', 'sql_names', 'Tables', 'Table', 'Database', 'open_table']
+__all__ = ['CHECKED', 'MOST_ROWS', 'MOST_VALUES', 'database_of', 'is_table', 'sql_names', 'Tables', 'Table', 'Database',
+           'open_table']
 
 # %% ../nbs/27_tables.ipynb #711a144c
+CHECKED = 200_000_000  # bytes of a file that is read through when it is opened
 _READS = {".csv": "read_csv({}, skip=0)", ".tsv": "read_csv({}, skip=0, delim='\\t')", ".parquet": "read_parquet({})",
           ".jsonl": "read_json({}, format='newline_delimited')", ".ndjson": "read_json({}, format='newline_delimited')"}
 _DATABASES = ".sqlite", ".sqlite3", ".db", ".duckdb"
@@ -56,11 +58,12 @@ def _need(*packages: str) -> None:
 def _text(x: Any) -> str: return "'" + str(x).replace("'", "''") + "'"
 def _name(x: str) -> str: return '"' + x.replace('"', '""') + '"'
 
+_QUIET = {"autoinstall_known_extensions": False, "autoload_known_extensions": False, "enable_progress_bar": False}
+
 def _connect(files: Mapping[str, Path], spill: str) -> Any:
     "A DuckDB connection with a view of each file."
     import duckdb
-    offline = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    db = duckdb.connect(config=offline)
+    db = duckdb.connect(config=_QUIET)
     for name, path in files.items():
         try: db.execute(f"CREATE VIEW {_name(name)} AS SELECT * FROM {_READS[_suffix(path)].format(_text(path))}")
         except duckdb.Error as e: raise _broken(path, e) from None
@@ -74,13 +77,15 @@ def _connect(files: Mapping[str, Path], spill: str) -> Any:
 def _open(path: Path) -> Any:
     "A connection to a database file, which is only read."
     try:
-        if kind := database_of(path) == "sqlite":
+        if database_of(path) == "sqlite":
             db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False)
-            db.execute("SELECT count(*) FROM sqlite_master")
+            if path.stat().st_size <= CHECKED:
+                found, = db.execute("PRAGMA quick_check(1)").fetchone()
+                if found != "ok": raise sqlite3.DatabaseError(found.split("\n")[-1])
             return db
         _need("duckdb")
         import duckdb
-        return duckdb.connect(str(path), read_only=True)
+        return duckdb.connect(str(path), read_only=True, config=_QUIET)
     except Exception as e:  # of two libraries, and of the disk
         if isinstance(e, ConfigurationError): raise
         raise _broken(path, e) from None
@@ -93,8 +98,17 @@ def _broken(path: Path, e: Exception) -> ConfigurationError:
     columns = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", told)
     where = f", line {int(line[1]):,}" if line else ""
     what = f"{columns[2]} columns where {columns[1]} are expected" if columns else ""
+    if "Malformed JSON" in told: where, what = f", line {_no_json(path):,}", "this is not JSON"
     first = re.sub(r"^[\w ]*Error: |CSV Error on Line: \d+\s*", "", told).strip().split("\n")[0]
-    return ConfigurationError(f"{path.name}{where}: {what or clip(first, 200, 0)}. {_mend(path)}")
+    return ConfigurationError(f"{path.name}{where}: {what or clip(first, 200, 0).rstrip('. ')}. {_mend(path)}")
+
+def _no_json(path: Path) -> int:
+    "The first line that is no JSON."
+    with (gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as lines:
+        for number, line in enumerate(lines, 1):
+            try: json.loads(line.strip() or b"0")
+            except ValueError: return number
+    return number
 
 def _mend(path: Path) -> str:
     return (f"Mend it, or hand it over as a text: Path({path.name!r}).read_text(), in a shell rlm ... - < {path.name}"
@@ -164,17 +178,13 @@ class Table(Tables):
         self._path, self._df = path, None
         described = self.sql(f"DESCRIBE {_name(self.name)}")
         self.columns, self.dtypes = list(described["column_name"]), list(described["column_type"])
-        self._rows = _checked_rows(self) if _suffix(path) == ".parquet" or path.stat().st_size <= 200_000_000 else None
+        self._rows = _checked_rows(self) if _suffix(path) == ".parquet" or path.stat().st_size <= CHECKED else None
 
     @property
     def shape(self) -> tuple[int, int]:
         "Rows and columns."
         if self._rows is None: self._rows = int(self.sql(f"SELECT count(*) AS n FROM {_name(self.name)}")["n"][0])
         return self._rows, len(self.columns)
-
-    def head(self, n: int = 5) -> Any:
-        "The first rows, as a DataFrame."
-        return self.sql(f"SELECT * FROM {_name(self.name)} LIMIT {int(n)}")
 
     def df(self) -> Any:
         "All of it as a DataFrame. Raises `ValueError` where that would be too large."
@@ -188,6 +198,7 @@ class Table(Tables):
         return self._df
 
     def __len__(self) -> int: return self.shape[0]
+    def __iter__(self) -> Iterator[str]: return iter(self.columns)
     def __getitem__(self, key: Any) -> Any: return self.df()[key]
     def __setitem__(self, key: Any, value: Any) -> None: self.df()[key] = value
     def __getattr__(self, name: str) -> Any:
@@ -196,6 +207,11 @@ class Table(Tables):
         except ValueError as e: raise AttributeError(f"{name}: {e}") from None
 
 # %% ../nbs/27_tables.ipynb #221f94b1
+@patch
+def head(self: Table, n: int = 5) -> Any:
+    "The first rows, as a DataFrame."
+    return self.sql(f"SELECT * FROM {_name(self.name)} LIMIT {int(n)}")
+
 def _checked_rows(table: Table) -> int:
     "The number of rows. Raises `ConfigurationError` for a file with broken lines."
     import duckdb
@@ -237,6 +253,7 @@ class Database(Tables):
 
 def open_table(path: Path) -> Table | Database:
     "The table, or the tables, in a file. Raises `ConfigurationError` where there is none."
+    if not path.stat().st_size: raise ConfigurationError(f"{path.name} is empty.")
     if _suffix(path) in _READS: return Table(path)
     if database_of(path): return Database(path)
     raise ConfigurationError(f"{path.name} is no SQLite and no DuckDB file, or it is encrypted.")

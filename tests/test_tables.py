@@ -1,0 +1,208 @@
+"Tables in files: what is asked, what is refused, and what is told of a broken one."
+import asyncio, gc, os, sqlite3, subprocess, sys, threading, time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from rlm import ConfigurationError, Files, RLM, TimeoutExceededError
+from rlm.lm import ScriptedLM
+from rlm.tables import Database, Table, Tables, is_table, open_table, sql_names
+import rlm.tables
+
+duckdb = pytest.importorskip("duckdb")
+pandas = pytest.importorskip("pandas")
+
+CSV = "city,n\nOslo,1\nLima,2\nOslo,3\n"
+SLOW = "SELECT count(*) FROM range(10_000_000) a(x), range(10_000_000) b(y) WHERE x + y > 3"
+
+@pytest.fixture
+def sales(tmp_path):
+    path = tmp_path / "sales.csv"
+    path.write_text(CSV)
+    return path
+
+def made(path, query="SELECT 'Oslo' AS city, 1 AS n UNION ALL SELECT 'Lima', 2"):
+    duckdb.sql(f"COPY ({query}) TO '{path}'" + (" (FORMAT json)" if path.suffix in (".jsonl", ".ndjson") else ""))
+    return path
+
+# --- asking
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".csv.gz"])
+def test_every_format_is_a_table(tmp_path, suffix):
+    path = tmp_path / f"sales{suffix}"
+    if suffix == ".tsv": path.write_text("city\tn\nOslo\t1\nLima\t2\n")
+    else: made(path)
+    table = open_table(path)
+    assert table.sql("SELECT sum(n) AS n FROM sales")["n"][0] == 3 and table.sql("SELECT count(*) AS n FROM context")["n"][0] == 2
+    assert table.columns == ["city", "n"] and table.shape == (2, 2) and list(table["city"]) == ["Oslo", "Lima"]
+
+def test_a_table_is_used_like_a_dataframe(sales):
+    table = Table(sales)
+    assert table.groupby("city")["n"].sum().to_dict() == {"Lima": 2, "Oslo": 4} and len(table) == 3 and table.n.max() == 3
+    assert len(table[table["n"] > 1]) == 2 and [row.city for _, row in table.iterrows()] == ["Oslo", "Lima", "Oslo"]
+    assert "n" in table and list(table) == ["city", "n"] and table.head(1).shape == (1, 2)
+    table["m"] = table["n"] * 2
+    assert table["m"].sum() == 12 and sales.read_text() == CSV
+    with pytest.raises(AttributeError): table.nothing_of_the_kind
+
+def test_names_in_sql(tmp_path):
+    names = sql_names([Path("2026 sales.csv"), Path("a/x.csv"), Path("b/x.csv"), Path("b/X.parquet"), Path("naïve-2.csv"), Path(".csv")])
+    assert list(names) == ["_2026_sales", "x", "x_", "X__", "naïve_2", "table"]
+
+def test_a_folder_is_asked_together(tmp_path, sales):
+    made(tmp_path / "places.parquet", "SELECT 'Oslo' AS city, 'NO' AS land UNION ALL SELECT 'Lima', 'PE'")
+    found = Files(tmp_path).sql("SELECT land, sum(n) AS n FROM sales JOIN places USING (city) GROUP BY land ORDER BY land")
+    assert found.to_dict("list") == {"land": ["NO", "PE"], "n": [4, 2]}
+
+def test_a_name_with_quotes(tmp_path):
+    path = tmp_path / "it's \"mine\".csv"
+    path.write_text(CSV)
+    assert len(Table(path)) == 3
+
+def test_nothing_is_written_and_nothing_else_read(sales, tmp_path):
+    table = Table(sales)
+    for query in (f"COPY sales TO '{tmp_path}/x.csv'", "SELECT * FROM read_csv('/etc/passwd')", "INSTALL sqlite", "SET memory_limit='1GB'"):
+        with pytest.raises(duckdb.Error): table.sql(query)
+    assert os.listdir(tmp_path) == ["sales.csv"]
+
+def test_python_variables_are_no_tables(sales):
+    secret = pandas.DataFrame({"a": [1]})
+    with pytest.raises(duckdb.Error, match="secret"): Table(sales).sql("SELECT * FROM secret")
+
+# --- databases
+
+@pytest.fixture
+def ferries(tmp_path):
+    path = tmp_path / "ferries.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("CREATE TABLE trips (ship TEXT, minutes INT); INSERT INTO trips VALUES ('Marie', 45), ('Selma', 50);"
+                         "CREATE VIEW late AS SELECT * FROM trips WHERE minutes > 45;")
+    return path
+
+def test_sqlite(ferries):
+    db = open_table(ferries)
+    assert db.names == ["trips", "late"] and db.tables["trips"] == ["ship", "minutes"] and db.sql("SELECT * FROM late")["ship"][0] == "Selma"
+    with pytest.raises(sqlite3.Error): db.sql("DROP TABLE trips")
+
+def test_duckdb(tmp_path):
+    path = tmp_path / "x.duckdb"
+    with duckdb.connect(str(path)) as db: db.execute("CREATE TABLE t AS SELECT 7 AS n")
+    db = open_table(path)
+    assert db.names == ["t"] and db.sql("SELECT n FROM t")["n"][0] == 7
+    with pytest.raises(duckdb.Error): db.sql("DROP TABLE t")
+
+def test_a_db_that_is_none_is_no_table(tmp_path):
+    (tmp_path / "notes.db").write_text("just words")
+    assert not is_table(tmp_path / "notes.db") and Files(tmp_path)["notes.db"] == "just words"
+
+# --- broken tables
+
+@pytest.mark.parametrize("name, content, told", [
+    ("a.csv", "a,b\n1,2\n3\n", "a.csv, line 3: 1 columns where 2 are expected"),
+    ("a.csv", "a,b,c\n1,2,3\n4,5,6,7\n", "a.csv, line 3: 4 columns where 3 are expected"),
+    ("a.csv", "a,b\n" + "1,2\n" * 50_000 + "3\n" + "1,2\n" * 50_000, "a.csv, line 50,002: 1 columns where 2 are expected"),
+    ("a.jsonl", '{"a": 1}\nnot json\n', "a.jsonl, line 2: this is not JSON"), ("a.parquet", "no parquet", "a.parquet: .*whole"),
+    ("a.sqlite", "no database", "is no SQLite and no DuckDB file"), ("a.csv", "", "a.csv is empty")])
+def test_a_broken_table_is_told_before_a_model_is_asked(tmp_path, name, content, told):
+    (tmp_path / name).write_text(content)
+    model = ScriptedLM(["FINAL(no)"])
+    with pytest.raises(ConfigurationError, match=told) as e: RLM(model, verbose=False).completion("?", context=tmp_path / name)
+    assert model.calls == [] and "\n" not in str(e.value)
+
+def test_a_torn_database(ferries):
+    ferries.write_bytes(ferries.read_bytes()[:5_000])
+    with pytest.raises(ConfigurationError, match="ferries.db"): open_table(ferries)
+
+@pytest.mark.parametrize("content", ["a;b\n1;2\n", '\ufeffa,b\n1,"two\nlines"\n', "a\tb\n1\t2\n", "a,b\n"])
+def test_csv_of_other_kinds(tmp_path, content):
+    (tmp_path / "x.csv").write_text(content)
+    assert Table(tmp_path / "x.csv").columns == ["a", "b"]
+
+def test_without_the_packages(sales, monkeypatch):
+    monkeypatch.setattr(rlm.tables, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'rlm\[files\]'"): Table(sales)
+
+# --- what is large
+
+def test_answers_and_tables_that_are_too_large(tmp_path):
+    table = Table(made(tmp_path / "big.parquet", "SELECT i, i AS j, i AS k FROM range(20_000_000) t(i)"))
+    with pytest.raises(ValueError, match="more than 1,000,000 rows"): table.sql("SELECT * FROM big")
+    with pytest.raises(ValueError, match=r'20,000,000 rows and is not loaded.*context.sql\("SELECT'): table["i"]
+    with pytest.raises(AttributeError, match="is not loaded"): table.groupby("i")
+    assert table.sql("SELECT max(i) AS m FROM context")["m"][0] == 19_999_999
+    assert "too large to be loaded" in RLM(ScriptedLM([]), verbose=False).preview("?", context=tmp_path / "big.parquet")[-1]["content"]
+
+LIMITED = """
+import resource, sys
+from rlm.tables import Table
+import pandas, duckdb
+table = Table(__import__("pathlib").Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_DATA, (700 << 20, 700 << 20))
+print(table.sql("SELECT i % 3 AS k, sum(j) AS s, count(*) AS n FROM context GROUP BY k ORDER BY k").values.tolist())
+try: duckdb.connect().execute(f"SELECT * FROM '{sys.argv[1]}'").df()
+except Exception as e: print(type(e).__name__)
+"""
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit on memory that counts")
+def test_a_table_larger_than_memory_is_answered(tmp_path):
+    "In a process that may have 700 MB, a table that takes 1 GB as a DataFrame."
+    path = made(tmp_path / "big.parquet", "SELECT i, i % 10 AS j FROM range(60_000_000) t(i)")
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, timeout=120)
+    answer, failed = done.stdout.splitlines()
+    assert answer == "[[0.0, 90000000.0, 20000000.0], [1.0, 90000000.0, 20000000.0], [2.0, 90000000.0, 20000000.0]]", done.stderr
+    assert failed in ("OutOfMemoryException", "MemoryError", "InvalidInputException")
+
+# --- stopping, threads, and what stays
+
+def test_a_limit_stops_a_query(sales):
+    model = ScriptedLM([f"```repl\ncontext.sql({SLOW!r})\n```"] * 3)
+    began = time.monotonic()
+    with pytest.raises(TimeoutExceededError): RLM(model, max_timeout=1, verbose=False).completion("?", context=sales)
+    assert threading.active_count() < 20 and time.monotonic() - began < 60  # a minute: it would take hours
+
+def test_a_limit_stops_a_query_of_an_awaited_run(sales):
+    model = ScriptedLM([f"```repl\ncontext.sql({SLOW!r})\n```"] * 3)
+    with pytest.raises(TimeoutExceededError):
+        asyncio.run(asyncio.wait_for(RLM(model, max_timeout=1, verbose=False).acompletion("?", context=sales), 60))
+
+def test_threads_ask_at_once(sales):
+    table, found = Table(sales), []
+    def ask(): found.append(int(table.sql("SELECT sum(n) AS n FROM context")["n"][0]))
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for t in threads: t.start()
+    for t in threads: t.join()
+    assert found == [6] * 16
+
+def test_a_table_leaves_no_folder_behind(sales):
+    table = Table(sales)
+    folder = table._spill.name
+    assert os.path.isdir(folder)
+    del table
+    gc.collect()
+    assert not os.path.exists(folder)
+
+# --- what the model is told
+
+def told(path, **kwargs): return RLM(ScriptedLM([]), verbose=False, environment_kwargs=kwargs).preview("?", context=path)[-1]["content"]
+
+def test_the_preview_of_a_table(sales):
+    text = told(sales)
+    assert "context: rlm.Table, 3 rows; columns city (VARCHAR), n (BIGINT); use it like a pandas DataFrame" in text and "Oslo" in text
+    assert "Oslo" not in told(sales, preview="schema") and "city (VARCHAR)" in told(sales, preview="schema")
+
+def test_secrets_in_a_table_are_not_shown(tmp_path):
+    (tmp_path / "users.csv").write_text("name,api_key\nAda,sk-abcdefghijklmnop\n")
+    assert "Ada" in told(tmp_path / "users.csv") and "sk-abc" not in told(tmp_path / "users.csv")
+
+def test_a_wide_table_is_told_in_bounds(tmp_path):
+    (tmp_path / "wide.csv").write_text(",".join(f"column_{i}" for i in range(2_000)) + "\n" + ",".join(["1"] * 2_000) + "\n")
+    assert "1,960 more" in told(tmp_path / "wide.csv") and len(told(tmp_path / "wide.csv")) < 6_500
+
+def test_the_preview_of_a_database(ferries):
+    assert "SQLite database, 2 tables" in told(ferries) and "trips: 2 rows; columns ship, minutes" in told(ferries)
+    assert "trips" not in told(ferries, preview="schema") or "ship" in told(ferries, preview="schema")
+
+def test_a_run_changes_nothing_that_is_told(sales):
+    result = RLM(ScriptedLM(["```repl\nSHOW_VARS()\nFINAL(len(context))\n```"]), verbose=False).completion("?", context=sales)
+    assert result.value == 3 and not result.changes
