@@ -58,19 +58,18 @@ def _need(*packages: str) -> None:
 def _text(x: Any) -> str: return "'" + str(x).replace("'", "''") + "'"
 def _name(x: str) -> str: return '"' + x.replace('"', '""') + '"'
 
-_QUIET = {"autoinstall_known_extensions": False, "autoload_known_extensions": False, "enable_progress_bar": False}
+_OFFLINE = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 
 def _connect(files: Mapping[str, Path], spill: str) -> Any:
     "A DuckDB connection with a view of each file."
     import duckdb
-    db = duckdb.connect(config=_QUIET)
+    db = duckdb.connect(config=_OFFLINE)
     for name, path in files.items():
         try: db.execute(f"CREATE VIEW {_name(name)} AS SELECT * FROM {_READS[_suffix(path)].format(_text(path))}")
         except duckdb.Error as e: raise _broken(path, e) from None
     allowed = ", ".join(map(_text, files.values()))
     for setting in (f"temp_directory = {_text(spill)}", f"allowed_paths = [{allowed}]",
-                    "python_enable_replacements = false", "enable_external_access = false",
-                    "lock_configuration = true"):
+                    "python_enable_replacements = false", "enable_external_access = false"):
         db.execute(f"SET {setting}")
     return db
 
@@ -85,7 +84,7 @@ def _open(path: Path) -> Any:
             return db
         _need("duckdb")
         import duckdb
-        return duckdb.connect(str(path), read_only=True, config=_QUIET)
+        return duckdb.connect(str(path), read_only=True, config=_OFFLINE)
     except Exception as e:  # of two libraries, and of the disk
         if isinstance(e, ConfigurationError): raise
         raise _broken(path, e) from None
@@ -154,8 +153,10 @@ def _interruptible(work: Callable[[], Any], stop: Callable[[], None]) -> Any:
 def _frame(cursor: Any, query: str) -> Any:
     "The answer to a query as a DataFrame. Raises `ValueError` where it has too many rows."
     import pandas
+    lite = isinstance(cursor, sqlite3.Cursor)
+    if not lite: cursor.execute("SET enable_progress_bar = false")  # it would draw over the user's cell
     cursor.execute(query)
-    if isinstance(cursor, sqlite3.Cursor):
+    if lite:
         columns = [column[0] for column in cursor.description or ()]
         found = pandas.DataFrame(cursor.fetchmany(MOST_ROWS + 1), columns=columns)
     else:
@@ -194,6 +195,7 @@ class Table(Tables):
                 raise ValueError(f"{self.name} has {rows:,} rows and is not loaded. Ask in SQL, which gives a "
                                  f'DataFrame: context.sql("SELECT ... FROM context")')
             with closing(self._db.cursor()) as cursor:
+                cursor.execute("SET enable_progress_bar = false")
                 self._df = cursor.execute(f"SELECT * FROM {_name(self.name)}").df()
         return self._df
 
