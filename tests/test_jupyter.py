@@ -440,10 +440,10 @@ def test_previews_are_bounded_and_of_shared_names_only(k):
     assert "variables" not in k.value(ask.format("BACK")).lower()
 
 def test_an_object_looks_the_same_by_every_way_in(k):
-    k.ok("import numpy as np; from pathlib import Path; from rlm.prompts import shared")
+    k.ok("import numpy as np; from rlm.prompts import shared")
     k.ok("""
 objects = [pd.DataFrame(dict(city=["Lima", "Oslo"] * 9, sales=7)), pd.Series([5, 8] * 9, name="sales"), pd.Index(["Lima"]), np.arange(99.0),
-           {"EUR": 1.08}, ["red"] * 50, "Lima\\n" * 500, b"\\x89PNG" * 500, Path("sales.csv")]
+           {"EUR": 1.08}, ["red"] * 50, "Lima\\n" * 500, b"\\x89PNG" * 500]
 def told(way, preview):
     rlm = RLM(ScriptedLM([]), **({} if way is None else {"environment": "jupyter"}), environment_kwargs=(way or {}) | {"preview": preview})
     text = rlm.preview("Well?", **({"context": it} if way is None else {}))[-1]["content"].replace("context:", "it:")
