@@ -456,9 +456,9 @@ def ways(preview):
     found = k.value("[ways(p) for it in objects for p in ('values', 'schema')]".replace("for it in objects", "for it in objects if not globals().update(it=it)"))
     assert all(same and also for _, same, also in found), found
     values, schema = [e for e, *_ in found[::2]], [e for e, *_ in found[1::2]]
-    assert ["Lima" in e for e in values] == [True, False, True, False, False, False, True, False, False]
-    assert "5    5" not in values[1] and "8" in values[1] and "0., 1., 2." in values[3] and "sales.csv" in values[8]
-    assert not any(word in e for e in schema for word in ("Lima", "1.08", "red", "x89PNG", "sales.csv", "```"))
+    assert ["Lima" in e for e in values] == [True, False, True, False, False, False, True, False]
+    assert "5    5" not in values[1] and "8" in values[1] and "0., 1., 2." in values[3]
+    assert not any(word in e for e in schema for word in ("Lima", "1.08", "red", "x89PNG", "```"))
 
 def test_under_schema_no_message_of_an_error_is_sent_in_any_mode(k):
     codes = [code for _, code in CASES] + ["r = get_ipython().run_cell('int(patient)')", "%timeit -n1 -r1 int(patient)",
