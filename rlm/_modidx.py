@@ -792,6 +792,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'rlm.files.files_of': ('files.html#files_of', 'rlm/files.py'),
                            'rlm.files.from_log': ('files.html#from_log', 'rlm/files.py'),
                            'rlm.files.guess_encoding': ('files.html#guess_encoding', 'rlm/files.py'),
+                           'rlm.files.is_address': ('files.html#is_address', 'rlm/files.py'),
                            'rlm.files.kind_of': ('files.html#kind_of', 'rlm/files.py'),
                            'rlm.files.read_document': ('files.html#read_document', 'rlm/files.py'),
                            'rlm.files.read_text': ('files.html#read_text', 'rlm/files.py'),

@@ -22,7 +22,7 @@ from .text import looks_secret, plain
 from .types import ConfigurationError
 
 # %% auto #0
-__all__ = ['LIMIT', 'DOCUMENTS', 'MOST', 'is_address', 'kind_of', 'guess_encoding', 'read_text', 'read_document', 'File', 'Files',
+__all__ = ['LIMIT', 'DOCUMENTS', 'MOST', 'kind_of', 'guess_encoding', 'read_text', 'read_document', 'File', 'is_address', 'Files',
            'files_of', 'checksum', 'to_log', 'from_log']
 
 # %% ../nbs/26_files.ipynb #cb344890
@@ -153,7 +153,10 @@ def _refuse(root: Path, e: OSError) -> list:
 # %% ../nbs/26_files.ipynb #10d997d5
 _SUFFIXES = {"text/html": ".html", "application/pdf": ".pdf", "text/csv": ".csv", "application/json": ".json",
              "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx"}
-is_address = re.compile(r"https?://\S+").fullmatch
+
+def is_address(x: Any) -> bool:
+    "Whether it is an address on the web, and nothing else."
+    return isinstance(x, str) and bool(re.fullmatch(r"https?://\S+", x))
 
 def _fetch(address: str, folder: Path) -> Path:
     "The file in `folder` that holds what an address leads to."
@@ -181,7 +184,7 @@ class Files(Mapping):
         self._files: dict[str, File] = {}
         self._tables, self._temporary = None, None
         self._told: set[str] = set()  # of changes
-        roots = [self._fetched(p) if isinstance(p, str) and is_address(p) else (_there(p), "") for p in paths]
+        roots = [self._fetched(p) if is_address(p) else (_there(p), "") for p in paths]
         names = Counter(root.name for root, _ in roots)
         for root, address in roots:
             label = root.name if names[root.name] == 1 else root.as_posix()
