@@ -171,10 +171,19 @@ def _fetch(address: str, folder: Path) -> Path:
     name = PurePath(unquote(urlsplit(address).path)).name or urlsplit(address).hostname or "page"
     suffix = _SUFFIXES.get(kind, "")
     if suffix and not PurePath(name).suffix: name += suffix
+    return _put(raw, folder, name)
+
+def _put(raw: bytes, folder: Path, name: str) -> Path:
     path = folder / str(len(os.listdir(folder))) / name
     path.parent.mkdir()
     path.write_bytes(raw)
     return path
+
+def _drain(pipe: Path, folder: Path) -> Path:
+    "The file in `folder` that holds what came through a named pipe, such as the `<(...)` of a shell."
+    with pipe.open("rb") as f: raw = f.read(LIMIT + 1)
+    if len(raw) > LIMIT: raise ConfigurationError(f"{pipe} gives more than {LIMIT:,} bytes. Write it into a file first.")
+    return _put(raw, folder, pipe.name)
 
 # %% ../nbs/26_files.ipynb #b8c7ba31
 class Files(Mapping):
@@ -184,7 +193,7 @@ class Files(Mapping):
         self._files: dict[str, File] = {}
         self._tables, self._temporary = None, None
         self._told: set[str] = set()  # of changes
-        roots = [self._fetched(p) if is_address(p) else (_there(p), "") for p in paths]
+        roots = [self._root(path) for path in paths]
         names = Counter(root.name for root, _ in roots)
         for root, address in roots:
             label = root.name if names[root.name] == 1 else root.as_posix()
@@ -195,9 +204,13 @@ class Files(Mapping):
         self._only = len(roots) == 1 and not roots[0][0].is_dir()
         self._check(roots[0][0])
 
-    def _fetched(self, address: str) -> tuple[Path, str]:
+    def _root(self, path: Any) -> tuple[Path, str]:
+        "A file or folder that a path leads to, and the address or pipe where it was read from."
+        found = path if is_address(path) else _there(path)
+        if isinstance(found, Path) and (found.is_file() or found.is_dir()): return found, ""
         self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="rlm_")
-        return _fetch(address, Path(self._temporary.name)), address
+        read = _fetch if is_address(path) else _drain
+        return read(found, Path(self._temporary.name)), str(path)
 
     def __getitem__(self, name: str) -> Any: return self.read(name)
     def __iter__(self) -> Iterator[str]: return (name for name, file in self._files.items() if file.readable)

@@ -41,11 +41,12 @@ def is_table(path: Path) -> bool:
 
 def sql_names(paths: Iterable[Path]) -> dict[str, Path]:
     "The files by the names that they have in SQL: what comes before the first dot, made an identifier."
-    named: dict[str, Path] = {}
+    named, taken = {}, set()
     for path in paths:
         stem = re.sub(r"\W", "_", path.name.partition(".")[0]) or "table"
         name = f"_{stem}" if stem[0].isdigit() else stem
-        while name.lower() in map(str.lower, named): name += "_"
+        while name.lower() in taken: name += "_"
+        taken.add(name.lower())
         named[name] = path
     return named
 
