@@ -182,7 +182,7 @@ def _put(raw: bytes, folder: Path, name: str) -> Path:
 def _drain(pipe: Path, folder: Path) -> Path:
     "The file in `folder` that holds what came through a named pipe, such as the `<(...)` of a shell."
     with pipe.open("rb") as f: raw = f.read(LIMIT + 1)
-    if len(raw) > LIMIT: raise ConfigurationError(f"{pipe} gives more than {LIMIT:,} bytes. Write it into a file first.")
+    if len(raw) > LIMIT: raise ConfigurationError(f"{pipe} gives more than {LIMIT:,} bytes. Write it to a file first.")
     return _put(raw, folder, pipe.name)
 
 # %% ../nbs/26_files.ipynb #b8c7ba31
