@@ -4,12 +4,13 @@
 
 # %% ../nbs/29_cli.ipynb #b7bc4280
 from __future__ import annotations
-import argparse, sys
+import argparse, os, sys
+from itertools import islice
 
 # %% auto #0
-__all__ = ['MANUAL', 'COMMANDS', 'Parser', 'add_options', 'ask_parser', 'read_type', 'read_files', 'check_question', 'make_rlm',
-           'say', 'ask', 'failed', 'print_answer', 'show_models', 'replay_log', 'chat_about', 'print_completion',
-           'command_parser', 'main']
+__all__ = ['MANUAL', 'COMMANDS', 'Parser', 'add_options', 'ask_parser', 'read_type', 'spooled', 'read_files', 'check_question',
+           'make_rlm', 'say', 'ask', 'in_shell', 'failed', 'as_json', 'print_answer', 'show_models', 'replay_log',
+           'chat_about', 'print_completion', 'command_parser', 'main', 'run']
 
 # %% ../nbs/29_cli.ipynb #749e4440
 MANUAL = """
@@ -30,8 +31,9 @@ files:
 commands:
   rlm chat FILE ...     ask one question after the other about files
   rlm models            list the models that can be asked from here
-  rlm replay LOG        repeat a logged run: its code runs, no model is asked
-  rlm completion SHELL  print completions for bash, zsh or fish
+  rlm replay LOG        repeat a run from its log, without a model; that runs
+                        the log's code, so read a stranger's log before
+  rlm completion SHELL  for bash, zsh or fish: source <(rlm completion bash)
 
 settings:
   RLM_MODEL             the model: openai/gpt-4o-mini, ollama/llama3.2, local
@@ -43,60 +45,79 @@ settings:
 exit codes:
   0 answered    1 it failed    2 bad input, and no model was asked
   3 answered, but perhaps guessed: the iterations were used up
-  4 a limit was reached    130 Ctrl-C, which prints what there was until then
+  4 a limit was reached    130 Ctrl-C, which tells what there was until then
 """
 
 # %% ../nbs/29_cli.ipynb #c0ac1b11
 class Parser(argparse.ArgumentParser):
-    "Says what is wrong in a line."
+    "Takes options and words in any order, and says what is wrong in a line."
+    def read(self, args: list[str]) -> argparse.Namespace:
+        "What the arguments say."
+        options, words = [], []
+        left = iter(args)
+        for arg in left:
+            option = self._option_string_actions.get(arg)
+            if arg == "--": words += left
+            elif arg[:1] != "-" or arg == "-" or " " in arg.partition("=")[0]: words.append(arg)
+            else: options += [arg, *islice(left, option is not None and option.nargs != 0)]
+        return self.parse_args([*options, *(["--"] if words else []), *words])
+
     def error(self, message):
-        told = [word for word in message.split() if word.startswith("--")]
+        message = message.removeprefix("argument ").replace(": -- ", ": ")
+        told = next((word.partition("=")[0] for word in message.split() if word[:1] == "-"), "")
         if message.startswith("unrecognized") and told:
             from difflib import get_close_matches
-            near = get_close_matches(told[0], self._option_string_actions, 1)
-            message = f"there is no option {told[0]}." + f" Did you mean {near[0]}?" * bool(near)
+            near = get_close_matches(told, self._option_string_actions, 1)
+            hint = f"Did you mean {near[0]}?" if near else "A name that begins with a dash goes behind --."
+            message = f"there is no option {told}. {hint}"
+        if message.endswith(": QUESTION"): message = 'what is the question? rlm "How many requests failed?" access.log'
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help explains all.)\n")
 
 # %% ../nbs/29_cli.ipynb #88265ad1
 def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"): raise ValueError
-    return number
+    try: number = float(text)
+    except ValueError: number = 0
+    if 0 < number < float("inf"): return number
+    raise argparse.ArgumentTypeError(f"{text!r:.80} is no number above 0.")
 
-_positive.__name__ = "number above 0"
+def _name(text: str) -> str:
+    if text.strip(): return text
+    raise argparse.ArgumentTypeError("it is empty.")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     "The options that `rlm` and `rlm chat` share."
     model = parser.add_argument_group("the model")
-    model.add_argument("--model", metavar="NAME", help="such as gpt-4o-mini, anthropic/claude-sonnet-4-5, local")
-    model.add_argument("--base-url", metavar="URL", help="a server that speaks OpenAI's protocol")
-    model.add_argument("--backend", metavar="NAME", help="a provider, where --model is its model's name alone")
+    model.add_argument("--model", metavar="NAME", type=_name, help="gpt-4o-mini, anthropic/claude-sonnet-4-5, local")
+    model.add_argument("--base-url", metavar="URL", type=_name, help="a server that speaks OpenAI's protocol")
+    model.add_argument("--backend", metavar="NAME", type=_name, help="a provider; --model is then its model's name")
     limits = parser.add_argument_group("limits of a question")
     limits.add_argument("--max-budget", metavar="USD", type=_positive, help="US dollars that it may cost")
     limits.add_argument("--max-timeout", metavar="SECONDS", type=_positive, help="seconds that it may take")
     meanwhile = parser.add_argument_group("meanwhile")
-    meanwhile.add_argument("--trace", metavar="DIR", help="keep a log in this folder, and a notebook that replays it")
+    meanwhile.add_argument("--trace", metavar="DIR", type=_name, help="keep a log there, and a notebook of it")
     meanwhile.add_argument("--quiet", action="store_true", help="say nothing but the answer, and errors")
 
+# %% ../nbs/29_cli.ipynb #ec394274
 def ask_parser() -> Parser:
     "The parser of `rlm QUESTION FILE ...`."
+    from rlm import __version__
     parser = Parser(
         "rlm", usage="rlm QUESTION [FILE ...] [options]\n       rlm chat | models | replay | completion ...",
         description="Ask a question about files of any size. A language model answers it by\nwriting Python.",
-        epilog=MANUAL, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("question", metavar="QUESTION", help="in words, in quotation marks")
-    parser.add_argument("files", nargs="*", metavar="FILE", help="files, folders, https:// addresses; - for a pipe")
+        epilog=MANUAL, add_help=False, allow_abbrev=False,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=79))
+    words = parser.add_argument_group("what to ask")
+    words.add_argument("question", metavar="QUESTION", help="in words, in quotation marks")
+    words.add_argument("files", nargs="*", default=[], metavar="FILE", help="files, folders, addresses, - for a pipe")
     answer = parser.add_argument_group("the answer")
-    answer.add_argument("--output-type", metavar="TYPE", help="such as int, list[str], dict[str, float] or "
-                        "Literal['yes', 'no']; a list is printed an item a line, a dict as JSON")
-    answer.add_argument("--json", action="store_true", help="print the answer, the usage and the like as a JSON object")
-    parser.add_argument("--version", action="version", version=_version())
+    answer.add_argument("--output-type", metavar="TYPE", type=_name, help="int, list[str], dict[str, float], "
+                        "Literal['yes', 'no'] ...; a list is printed an item a line, a dict as JSON")
+    answer.add_argument("--json", action="store_true", help="print a JSON object: answer, value, model, usage ...")
     add_options(parser)
+    about = parser.add_argument_group("about rlm")
+    about.add_argument("-h", "--help", action="help", help="print this page")
+    about.add_argument("--version", action="version", version=f"rlm {__version__}", help="print the version")
     return parser
-
-def _version() -> str:
-    from rlm import __version__
-    return f"rlm {__version__}"
 
 # %% ../nbs/29_cli.ipynb #28d05d34
 def read_type(text: str) -> object:
@@ -121,30 +142,40 @@ def read_type(text: str) -> object:
             "dict[str, float], int | None, Literal['yes', 'no'].") from None
 
 # %% ../nbs/29_cli.ipynb #20359f37
+def spooled(path: str, folder: str) -> object:
+    "The path itself; for a pipe, such as `-`, a file in `folder` with what came through it."
+    from pathlib import Path
+    from rlm import ConfigurationError
+    if path != "-" and not (os.path.exists(path) and Path(path).is_fifo()): return path
+    if path == "-" and (sys.stdin is None or sys.stdin.isatty()):
+        raise ConfigurationError("- is what comes through a pipe, and there is none. Write: cat access.log | rlm ... -")
+    came = Path(folder, "stdin" if path == "-" else Path(path).name)
+    with came.open("wb") as f, open(0 if path == "-" else path, "rb", closefd=path != "-") as pipe:
+        while chunk := pipe.read(2**20):
+            if f.tell() > 2e9: raise ConfigurationError("More than 2 GB came through the pipe. Make it a file first.")
+            f.write(chunk)
+    if not came.stat().st_size: raise ConfigurationError("Nothing came through the pipe.")
+    return came
+
 def read_files(paths: list[str], folder: str) -> object:
     "What the paths lead to: `Files`, a text, or None for no paths. `folder` is for what comes through a pipe."
-    from pathlib import Path
-    from rlm import ConfigurationError, Files
+    from rlm import Files
     from rlm.files import LIMIT
     if not paths: return None
-    if "-" not in paths: return Files(*paths)
-    if sys.stdin is None or sys.stdin.isatty():
-        raise ConfigurationError("- is what comes through a pipe, and there is none. Write: cat access.log | rlm ... -")
-    piped = Path(folder, "stdin")
-    with piped.open("wb") as f:
-        while chunk := sys.stdin.buffer.read(2**20): f.write(chunk)
-    if not piped.stat().st_size: raise ConfigurationError("Nothing came through the pipe.")
-    files = Files(*(piped if path == "-" else path for path in paths))
-    return files.content() if len(paths) == 1 and piped.stat().st_size <= LIMIT else files
+    files = Files(*(spooled(path, folder) for path in dict.fromkeys(paths)))
+    return files.content() if paths == ["-"] and os.path.getsize(os.path.join(folder, "stdin")) <= LIMIT else files
 
 def check_question(question: str, files: list[str]) -> None:
-    "Raise `ConfigurationError` for an empty question, and for a file in its place."
-    import os
+    "Raise `ConfigurationError` for what is no question: an empty text, a file, a command with a slip in it."
+    from difflib import get_close_matches
     from rlm import ConfigurationError
+    from rlm.files import is_address
     if not question.strip(): raise ConfigurationError('The question is empty. Ask: rlm "your question" FILE ...')
-    if not os.path.exists(question): return
-    asked = next((f for f in files if not os.path.exists(f)), "your question")
-    raise ConfigurationError(f'The question comes first: rlm "{asked}" {question}')
+    if question == "-" or is_address(question) or os.path.exists(question):
+        asked = next((f for f in files if not os.path.exists(f)), "your question")
+        raise ConfigurationError(f'The question comes first: rlm "{asked}" {question}')
+    if near := get_close_matches(question, COMMANDS, 1, 0.75):
+        raise ConfigurationError(f"Did you mean the command rlm {near[0]}? A question has more words than {question}.")
 
 # %% ../nbs/29_cli.ipynb #947a1464
 def make_rlm(given: argparse.Namespace) -> tuple:
@@ -156,9 +187,12 @@ def make_rlm(given: argparse.Namespace) -> tuple:
     named, note = choose(given.model, given.backend, given.base_url, settings)
     folder = given.trace or settings.trace
     logger, handle = enable_trace_notebook(folder) if folder else (None, None)
-    rlm = RLM(**named, logger=logger, verbose=False if given.quiet else None,
+    told = [note] if note and not given.quiet else []
+    def hear(event):
+        while told: say(told.pop())
+        if logger: logger(event)
+    rlm = RLM(**named, logger=hear, verbose=False if given.quiet else None,
               max_budget=given.max_budget or settings.max_budget, max_timeout=given.max_timeout or settings.max_timeout)
-    if note and not given.quiet: say(note)
     return rlm, handle
 
 def say(text: str) -> None:
@@ -178,39 +212,66 @@ def ask(given: argparse.Namespace) -> int:
         try: result = rlm.completion(given.question, NO_CONTEXT if context is None else context, output_type=kind)
         except (RLMError, KeyboardInterrupt) as e: return failed(e, trace)
         finally: changed = context.changed() if isinstance(context, Files) else []
-        if changed: say(f"{', '.join(changed[:3])} changed meanwhile. Ask again for an answer about it as it is now.")
+        if changed and not given.quiet: say(f"{', '.join(changed[:3])} changed meanwhile. Ask again.")
         if trace and not given.quiet: say(f"the trace is {trace.path}")
         print_answer(result, given, trace)
     return 0 if result.stop_reason == "final" else 3
 
 # %% ../nbs/29_cli.ipynb #90a9a007
+def in_shell(e: BaseException) -> str:
+    "An error without the sentences that speak of Python, and with what a shell's user can do."
+    import re
+    from rlm.text import plain
+    text = re.sub(r"(?<![.?!:])\n(?!-)", ". ", plain(str(e)))
+    kept = [s for s in re.split(r"(?<=[.?!])[ \n](?!-)", text) if not re.search(r"backend_kwargs|Usage\.|\.result", s)]
+    return " ".join(kept + [hint for said, hint in _HINTS.items() if said in text])
+
+_HINTS = {"refused access (": "Look at the key in its variable, such as OPENAI_API_KEY.",
+          "max_budget can't be kept": "Leave out --max-budget, or ask openrouter/..., which tells what it costs."}
+
 def failed(e: BaseException, trace: object) -> int:
     "Tell why a run gave no answer, and what there was until then. Returns the exit code."
-    from rlm import LimitError
+    from rlm import LimitError, ModelNotFoundError
     from rlm.display import until_then
-    from rlm.text import plain
     result, stopped = getattr(e, "result", None), isinstance(e, KeyboardInterrupt)
-    if result is None and not stopped: raise e  # it had not begun
-    say("Stopped by Ctrl-C." if stopped else plain(str(e)))
-    if result: say(until_then(result))
+    if result is None: raise e  # it had not begun
+    say("Stopped by Ctrl-C." if stopped else in_shell(e))
+    if stopped or result.iterations: say(until_then(result))
     if trace: say(f"the trace is {trace.path}")
-    return 130 if stopped else 4 if isinstance(e, LimitError) else 1
+    if stopped: return 130
+    if isinstance(e, ModelNotFoundError) and not result.iterations: return 2
+    return 4 if isinstance(e, LimitError) else 1
 
+# %% ../nbs/29_cli.ipynb #86da2358
+def as_json(x: object, depth: int = 0) -> object:
+    "A value as JSON can hold it."
+    import math
+    if isinstance(x, type) or depth > 100: return None
+    if x is None or isinstance(x, (str, bool, int)): return x
+    if isinstance(x, dict): return {k if isinstance(k, str) else str(k): as_json(v, depth + 1) for k, v in x.items()}
+    if isinstance(x, (list, tuple, set, frozenset)): return [as_json(v, depth + 1) for v in x]
+    if hasattr(x, "isoformat"): return x.isoformat()
+    if hasattr(x, "columns"): return as_json(x.to_dict("records"))
+    if hasattr(x, "tolist"): return as_json(x.tolist())  # numpy's, and a column of a table
+    return float(x) if hasattr(x, "__float__") and math.isfinite(x) else None
+
+# %% ../nbs/29_cli.ipynb #6358ace8
 def print_answer(result: object, given: argparse.Namespace, trace: object) -> None:
     "Print what was asked for on standard output."
     import json
-    value = result.value
-    as_json = lambda x: json.dumps(x, ensure_ascii=False, default=str)
+    from rlm.text import plain
+    def dumped(x): return json.dumps(as_json(x), ensure_ascii=False)
+    def line(x): return dumped(x) if isinstance(x, (list, tuple, set, dict)) else " ".join(str(x).splitlines())
+    value, lines = result.value, [result.response]
     if given.json:
         usage = {name: getattr(result.usage, name) for name in ("input_tokens", "output_tokens", "calls", "cost")}
-        text = as_json({"answer": result.response, "value": value, "stop_reason": result.stop_reason,
-                        "model": result.root_model, "usage": usage, "seconds": round(result.execution_time, 3),
-                        "trace": trace and str(trace.path)})
-    elif given.output_type and isinstance(value, (list, tuple, set)):
-        text = "\n".join(x if isinstance(x, str) else as_json(x) for x in value)
-    elif given.output_type and isinstance(value, dict): text = as_json(value)
-    else: text = result.response
-    print(text)
+        lines = [dumped({"answer": result.response, "value": value, "stop_reason": result.stop_reason,
+                         "model": result.root_model, "usage": usage, "seconds": round(result.execution_time, 3),
+                         "trace": trace and str(trace.path)})]
+    elif given.output_type and isinstance(value, (list, tuple)): lines = map(line, value)
+    elif given.output_type and isinstance(value, set): lines = map(line, sorted(value, key=str))
+    elif given.output_type and isinstance(value, dict): lines = [dumped(value)]
+    for shown in lines: print(plain(shown) if sys.stdout.isatty() else shown)
 
 # %% ../nbs/29_cli.ipynb #b444aeeb
 def show_models(given: argparse.Namespace) -> int:
@@ -222,20 +283,25 @@ def show_models(given: argparse.Namespace) -> int:
 def replay_log(given: argparse.Namespace) -> int:
     "Repeat the runs of a log, and tell how each came out."
     from pathlib import Path
-    from rlm import RLMError, read_log
+    from rlm import ConfigurationError, RLMError, read_log
     from rlm.replay import Replay
+    from rlm.text import plain
     path = Path(given.log)
     if path.name.endswith(".trace.ipynb"): path = path.with_name(path.name.removesuffix(".trace.ipynb") + ".jsonl")
+    try: runs = read_log(path)
+    except RLMError as e: raise ConfigurationError(str(e)) from None
+    if not runs: raise ConfigurationError(f"There is no run in {path}.")
     unequal = 0
-    for run in read_log(path):
-        print(f"Asked: {run.prompt}\nAnswered: {run.result.response}")
+    for run in runs:
+        whole = run.result.stop_reason != "unfinished"
+        print(plain(f"Asked: {run.prompt}\nAnswered: {run.result.response if whole else 'not before the log ends'}"))
         replay = Replay(path, run.id)
         try:
             for number, (block, _) in enumerate(run.blocks, 1): replay.block(number, block.code)
             told = replay.end()
         except RLMError as e: told = str(e)
-        unequal += replay.outcome != "equal"
-        print(told if replay.outcome != "equal" else "Replayed: it came out the same.")
+        unequal += not whole or replay.outcome != "equal"
+        print("Replayed: it came out the same." if replay.outcome == "equal" else plain(told))
     return 1 if unequal else 0
 
 def chat_about(given: argparse.Namespace) -> int:
@@ -276,7 +342,7 @@ def print_completion(given: argparse.Namespace) -> int:
 def _zsh(text: str) -> str: return text.replace("'", "").replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")
 
 # %% ../nbs/29_cli.ipynb #ba40929c
-_FILES = ("files", {"nargs": "*", "metavar": "FILE", "help": "files, folders, https:// addresses"})
+_FILES = ("files", {"nargs": "*", "default": [], "metavar": "FILE", "help": "files, folders, https:// addresses"})
 COMMANDS = {  # name -> what it does, in words, and its argument
     "chat": (chat_about, "ask one question after the other about files", _FILES),
     "models": (show_models, "list the models that can be asked from here", None),
@@ -289,7 +355,7 @@ COMMANDS = {  # name -> what it does, in words, and its argument
 def command_parser(name: str) -> Parser:
     "The parser of a command that is no question."
     _, about, argument = COMMANDS[name]
-    parser = Parser(f"rlm {name}", description=f"{about[0].upper()}{about[1:]}.")
+    parser = Parser(f"rlm {name}", description=f"{about[0].upper()}{about[1:]}.", allow_abbrev=False)
     if argument: parser.add_argument(argument[0], **argument[1])
     if name == "chat": add_options(parser)
     return parser
@@ -297,24 +363,27 @@ def command_parser(name: str) -> Parser:
 # %% ../nbs/29_cli.ipynb #c0a72adf
 def main(args: list[str] | None = None) -> int:
     "The command `rlm`. Returns the exit code."
-    args = sys.argv[1:] if args is None else args
-    name = args[0] if args and args[0] in COMMANDS else ""
-    parser, run = (command_parser(name), COMMANDS[name][0]) if name else (ask_parser(), ask)
-    given = parser.parse_args(args[1:]) if name else parser.parse_intermixed_args(args)
-    from rlm import ConfigurationError, RLMError
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, "w"))  # it was closed
+        if hasattr(getattr(sys, name), "reconfigure"): getattr(sys, name).reconfigure(errors="replace")
     try:
-        code = run(given)
-        sys.stdout.flush()
-        return code
-    except ConfigurationError as e: say(str(e))
-    except RLMError as e:
+        try: return run(sys.argv[1:] if args is None else args)
+        finally: sys.stdout.flush()
+    except KeyboardInterrupt:
+        say("Stopped by Ctrl-C.")
+        return 130
+    except OSError as e:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(e, BrokenPipeError): return 0  # whoever reads has enough
         say(str(e))
         return 1
-    except KeyboardInterrupt: return 130
-    except BrokenPipeError:  # whoever reads has enough
-        import os
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return 2
+
+def run(args: list[str]) -> int:
+    "Carry out what the arguments say. Returns the exit code."
+    name = args[0] if args and args[0] in COMMANDS else ""
+    given = command_parser(name).read(args[1:]) if name else ask_parser().read(args)
+    from rlm import ConfigurationError, RLMError
+    try: return COMMANDS[name][0](given) if name else ask(given)
+    except RLMError as e:
+        say(in_shell(e))
+        return 2 if isinstance(e, ConfigurationError) else 1

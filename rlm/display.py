@@ -4,7 +4,7 @@
 
 # %% ../nbs/10_display.ipynb #099bf5bf
 from __future__ import annotations
-import sys, threading, time
+import os, sys, threading, time
 from collections.abc import Callable
 from fastcore.basics import patch
 from .events import (BlockEnded, BlockStarted, Event, ModelAsked, ModelLoading, ModelReplied, Notice, RunEnded,
@@ -66,9 +66,12 @@ def _writer() -> Callable[[str], None] | None:
         else: shown.append(display({"text/plain": line}, raw=True, display_id=True))
     def to_terminal(line):
         import shutil
-        print(f"\r\x1b[K{line[:shutil.get_terminal_size().columns - 1]}", end="", file=err, flush=True)
+        room = shutil.get_terminal_size().columns - 1
+        if len(line) > room > 30: line = f"{line[:room - 20]}…{line[-19:]}"  # what changes is at the end
+        print(f"\r\x1b[K{line[:room]}", end="", file=err, flush=True)
     if in_kernel(): return to_cell
-    return to_terminal if err is not None and err.isatty() else None
+    dumb = os.environ.get("TERM") == "dumb"  # it can't write over a line
+    return to_terminal if err is not None and err.isatty() and not dumb else None
 
 def in_kernel() -> bool:
     "Whether a notebook shows what this process displays."

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from .backends import ENDPOINTS, read_name
+from .backends import BACKENDS, ENDPOINTS, read_name
 from .configuration import check, check_choice
 from .lm import address
 from .text import as_html, looks_secret
@@ -172,6 +172,7 @@ def choose(model: str | None = None,    # what the user typed: "ollama/llama3.2"
     if backend:
         backend, named = read_typed(backend)
         model = model or named
+    elif base_url and model and model.partition("/")[0] not in BACKENDS: backend = "openai"
     elif model: backend, model = read_typed(model)
     elif settings.model:
         backend, model = read_typed(settings.model)

@@ -203,6 +203,7 @@ AT = {"base_url": URL}
     (dict(backend="ollama/qwen3"), NONE, dict(backend="ollama", model="qwen3")),
     (dict(backend="local"), Settings("o3", URL), dict(backend="local")),
     (dict(model="m", backend="vllm", base_url=URL), Settings("o3"), dict(backend="vllm", model="m", backend_kwargs=AT)),
+    *((dict(model=name, base_url=URL), NONE, dict(backend="openai", model=name, backend_kwargs=AT)) for name in ("m", "Qwen/Qwen3", "olama")),
     (dict(model="m-1", base_url=URL), Settings(None, "http://other/v1"), dict(backend="openai", model="m-1", backend_kwargs=AT)),
     (dict(), Settings("ollama/qwen3", URL), dict(backend="ollama", model="qwen3")),
     (dict(), Settings("o3", URL), dict(backend="openai", model="o3", backend_kwargs=AT)),
