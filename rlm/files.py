@@ -61,7 +61,8 @@ def _guess(raw: bytes) -> str:
     if find_spec("charset_normalizer"):
         from charset_normalizer import from_bytes
         likely = [found.encoding for found in from_bytes(raw)][:5]
-        if likely and not {"cp1252", "latin_1", "cp1250"} & set(likely): return likely[0]
+        foreign = likely and any(c.isalpha() and c > "\u024f" for c in raw.decode(likely[0], "replace"))
+        if foreign and not {"cp1252", "latin_1", "cp1250"} & set(likely): return likely[0]
     return "cp1252" if all(b not in raw for b in (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")) else "latin-1"
 
 def read_text(path: Path) -> str:
@@ -352,7 +353,7 @@ def _row(self: Files, name: str, heads: bool) -> str:
     elif not file.readable: note = f"not read: {file.kind}"
     elif file.kind != "text": note = file.kind
     elif heads: note = _head(file)
-    return "  ".join(filter(None, (name, _bytes(file.size), note)))
+    return "  ".join(filter(None, (name if name.isprintable() else repr(name), _bytes(file.size), note)))
 
 @patch
 def listing(self: Files, room: int = 2_500,  # characters
@@ -448,9 +449,11 @@ def from_log(entries: Any, folder: Path) -> Files:
         name, size, then = (from_json(kind, entry.get(key), key) for key, kind in _ENTRY.items())
         if "path" not in entry: raise ConfigurationError(f"{entry.get('address')} is not read again")
         path = folder / from_json(str, entry["path"], "path")
-        if not path.is_file(): raise ConfigurationError(f"{entry['path']} is not there any more")
-        if path.stat().st_size != size or checksum(path, then[:5] != "ends:") != then:
-            raise ConfigurationError(f"{name} has changed since")
+        try:
+            if not path.is_file(): raise ConfigurationError(f"{entry['path']} is not there any more")
+            same = path.stat().st_size == size and checksum(path, then[:5] != "ends:") == then
+        except OSError as e: raise ConfigurationError(f"{name} can't be read: {e.strerror}") from None
+        if not same: raise ConfigurationError(f"{name} has changed since")
         files._files[name] = _file(path)
     files._only = len(files._files) == 1 and bool(entries[0].get("only"))
     return files

@@ -4,7 +4,7 @@
 
 # %% ../nbs/27_tables.ipynb #041cc4a7
 from __future__ import annotations
-import csv, gzip, json, re, shutil, sqlite3, tempfile, threading, weakref
+import csv, gzip, json, re, shutil, sqlite3, tempfile, threading, warnings, weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from importlib.util import find_spec
@@ -100,6 +100,7 @@ def _broken(path: Path, e: Exception) -> ConfigurationError:
     if "Malformed JSON" in told: where, what = f", line {_no_json(path):,}", "this is not JSON"
     value = re.search(r'converting column "(.*)". Could not convert string "(.*)" to \'(.*)\'', told)
     if value: what = f"{clip(value[2], 60, 0)!r} in the column {value[1]}, which is {value[3]} in the lines above"
+    if "sniffing" in told: what = "it can't be read as a table"
     if "unicode" in told.lower(): where, what = "", "it is not written in UTF-8"
     if re.search(r"\block", told): return ConfigurationError(f"{path.name} is in use by a program that may write to it. "
                                                              "Close it there, or give a copy.")
@@ -135,14 +136,25 @@ class Tables:
     def __init__(self, files: Mapping[str, Path]):  # files by their names in SQL
         _need("duckdb", "pandas")
         self._spill = own_folder(self)
+        self._then = {path: path.stat().st_mtime_ns for path in files.values()}
         self._db = _connect(files, self._spill)
         self.names = list(files)
 
     def sql(self, query: str) -> Any:
         "The answer as a pandas DataFrame, of at most 1,000,000 rows."
+        self._look()
         cursor = self._db.cursor()
         stop = getattr(cursor, "interrupt", None) or self._db.interrupt
         with closing(cursor): return _interruptible(lambda: _frame(cursor, query), stop)
+
+    def _look(self) -> None:
+        "Warn of a file that has changed, and forget what was read. Raises `FileNotFoundError` for one that is gone."
+        for path, then in self._then.items():
+            if not path.exists(): raise FileNotFoundError(f"{path.name} is gone since the run began")
+            self._then[path] = path.stat().st_mtime_ns
+            if then == self._then[path]: continue
+            self._rows = self._df = None
+            warnings.warn(f"{path.name} has changed since the run began; this is how it is now", stacklevel=3)
 
     def __deepcopy__(self, memo: dict) -> Tables: return self
 
@@ -264,7 +276,7 @@ class Database(Tables):
     "A SQLite or DuckDB file: asked in SQL, and only read."
     def __init__(self, path: Path):
         _need("pandas")
-        self._db = _open(path)
+        self._db, self._then = _open(path), {}
         self.name, self.kind = path.name, "SQLite" if isinstance(self._db, sqlite3.Connection) else "DuckDB"
         listed = "sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'"
         if self.kind == "DuckDB": listed = "information_schema.tables"
@@ -300,9 +312,12 @@ def _rlm_preview_(self: Table, name: str, show_values: bool) -> tuple[str, str]:
     fits = self._rows is not None and self._rows * len(self.columns) <= MOST_VALUES
     use = f'{name}.sql("SELECT ... FROM context") gives a DataFrame'
     use = f"use it like a pandas DataFrame, or {use}" if fits else f"it is too large to be loaded: {use}"
-    shown = [c for c in self.columns if not looks_secret(c, "")][:20]
-    taste = self.head(5)[shown].to_string(max_colwidth=50) if show_values and shown else ""
-    return f"{told}; {use}", taste
+    return f"{told}; {use}", _taste(self) if show_values else ""
+
+def _taste(table: Table) -> str:
+    "The first rows, without columns that are named like secrets."
+    shown = [c for c in table.columns if not looks_secret(c, "")][:20]
+    return table.head(5)[shown].to_string(max_colwidth=50) if shown else ""
 
 @patch
 def _rlm_preview_(self: Database, name: str, show_values: bool) -> tuple[str, str]:
@@ -313,7 +328,7 @@ def _rlm_preview_(self: Database, name: str, show_values: bool) -> tuple[str, st
 
 @patch
 def __repr__(self: Table) -> str:
-    return f"Table {self.name}: {len(self):,} rows; columns {_columns(self.columns, self.dtypes)}\n{self.head(5)}"
+    return f"Table {self.name}: {len(self):,} rows; columns {_columns(self.columns, self.dtypes)}\n{_taste(self)}"
 
 @patch
 def __repr__(self: Database) -> str: return f"{self.kind} database {self.name}: {', '.join(self.names)}"
