@@ -4,20 +4,22 @@
 
 # %% ../nbs/26_files.ipynb #29bc0b0b
 from __future__ import annotations
-import codecs, hashlib, os, re, tempfile, warnings
+import codecs, hashlib, os, re, warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from http.client import HTTPException
 from importlib.util import find_spec
 from io import TextIOWrapper
 from pathlib import Path, PurePath
+from stat import S_ISREG
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from fastcore.basics import patch
 from .encoding import from_json
 from .preview import FORMATS
-from .tables import Tables, is_table, open_table, sql_names
+from .tables import Tables, is_table, open_table, own_folder, sql_names
 from .text import looks_secret, plain
 from .types import ConfigurationError
 
@@ -49,6 +51,8 @@ def guess_encoding(raw: bytes) -> str:
     if bom := next((bom for bom in _BOMS if raw.startswith(bom)), None): return _BOMS[bom]
     try: codecs.getincrementaldecoder("utf-8")().decode(raw)
     except UnicodeDecodeError as e:
+        letters = Counter(raw.decode("utf-8", "replace"))
+        if sum(n for c, n in letters.items() if c > "\x7f" and c != "\ufffd") > letters["\ufffd"]: return "utf-8"
         about = raw[max(raw.rfind(b"\n", 0, e.start) - 2_000, 0):e.start + 20_000]
         return _guess(about)
     return "utf-8"
@@ -57,7 +61,8 @@ def _guess(raw: bytes) -> str:
     if find_spec("charset_normalizer"):
         from charset_normalizer import from_bytes
         likely = [found.encoding for found in from_bytes(raw)][:5]
-        if likely and not {"cp1252", "latin_1", "cp1250"} & set(likely): return likely[0]
+        foreign = likely and any(c.isalpha() and c > "\u024f" for c in raw.decode(likely[0], "replace"))
+        if foreign and not {"cp1252", "latin_1", "cp1250"} & set(likely): return likely[0]
     return "cp1252" if all(b not in raw for b in (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")) else "latin-1"
 
 def read_text(path: Path) -> str:
@@ -118,6 +123,7 @@ class File:
 def _file(path: Path, address: str = "") -> File:
     try:
         stat = path.stat()
+        if not S_ISREG(stat.st_mode): return File(path, "can't be read: it is a folder, a pipe or a device", 0, 0)
         return File(path, kind_of(path), stat.st_size, stat.st_mtime_ns, address)
     except OSError as e: return File(path, f"can't be read: {e.strerror}", 0, 0)
 
@@ -134,7 +140,12 @@ def _below(root: Path) -> Iterator[Path]:
             path = Path(entry.path)
             if entry.name.startswith(".") or entry.name in _NOT_LISTED: continue
             if entry.is_dir(follow_symlinks=False): folders.append(path)
-            elif entry.is_file() and (not entry.is_symlink() or path.resolve().is_relative_to(inside)): yield path
+            elif _is_file_in(entry, inside): yield path
+
+def _is_file_in(entry: os.DirEntry, folder: Path) -> bool:
+    "Whether it is a file, and if it is a link, one to a file in the same folder."
+    try: return entry.is_file() and (not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(folder))
+    except (OSError, RuntimeError): return False  # links in a circle
 
 # %% ../nbs/26_files.ipynb #fac6b7fa
 _TOO_MANY = ("{} has more than 10,000 files and folders. Name a folder in it, or list files: "
@@ -162,28 +173,22 @@ def _fetch(address: str, folder: Path) -> Path:
     "The file in `folder` that holds what an address leads to."
     from urllib.request import Request, urlopen
     try:
-        request = Request(address, headers={"User-Agent": "rlm"})
+        request = Request(quote(address, "!#$%&'()*+,/:;=?@[]~"), headers={"User-Agent": "rlm"})
         with urlopen(request, timeout=30) as response:
             raw, kind = response.read(LIMIT + 1), response.headers.get_content_type()
-    except (OSError, ValueError) as e:  # `HTTPError` and the like are such
+            charset = response.headers.get_content_charset() if kind.startswith("text/") else None
+    except (OSError, ValueError, HTTPException) as e:
         raise ConfigurationError(f"{address} can't be read: {e}") from None
     if len(raw) > LIMIT: raise ConfigurationError(f"{address} has more than {LIMIT:,} bytes. Fetch it as a file first.")
     name = PurePath(unquote(urlsplit(address).path)).name or urlsplit(address).hostname or "page"
     suffix = _SUFFIXES.get(kind, "")
     if suffix and not PurePath(name).suffix: name += suffix
-    return _put(raw, folder, name)
-
-def _put(raw: bytes, folder: Path, name: str) -> Path:
-    path = folder / str(len(os.listdir(folder))) / name
+    path = folder / str(len(os.listdir(folder))) / re.sub(r"[\0/]|^\.+", "_", name)[-100:]
     path.parent.mkdir()
+    try: raw = raw.decode(charset or "utf-8").encode()
+    except (LookupError, ValueError): pass  # no such encoding, or not what it is said to be
     path.write_bytes(raw)
     return path
-
-def _drain(pipe: Path, folder: Path) -> Path:
-    "The file in `folder` that holds what came through a named pipe, such as the `<(...)` of a shell."
-    with pipe.open("rb") as f: raw = f.read(LIMIT + 1)
-    if len(raw) > LIMIT: raise ConfigurationError(f"{pipe} gives more than {LIMIT:,} bytes. Write it to a file first.")
-    return _put(raw, folder, pipe.name)
 
 # %% ../nbs/26_files.ipynb #b8c7ba31
 class Files(Mapping):
@@ -193,7 +198,7 @@ class Files(Mapping):
         self._files: dict[str, File] = {}
         self._tables, self._temporary = None, None
         self._told: set[str] = set()  # of changes
-        roots = [self._root(path) for path in paths]
+        roots = [*dict.fromkeys(self._fetched(p) if is_address(p) else (_there(p), "") for p in paths)]
         names = Counter(root.name for root, _ in roots)
         for root, address in roots:
             label = root.name if names[root.name] == 1 else root.as_posix()
@@ -204,13 +209,9 @@ class Files(Mapping):
         self._only = len(roots) == 1 and not roots[0][0].is_dir()
         self._check(roots[0][0])
 
-    def _root(self, path: Any) -> tuple[Path, str]:
-        "A file or folder that a path leads to, and the address or pipe where it was read from."
-        found = path if is_address(path) else _there(path)
-        if isinstance(found, Path) and (found.is_file() or found.is_dir()): return found, ""
-        self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="rlm_")
-        read = _fetch if is_address(path) else _drain
-        return read(found, Path(self._temporary.name)), str(path)
+    def _fetched(self, address: str) -> tuple[Path, str]:
+        self._temporary = self._temporary or own_folder(self)
+        return _fetch(address, self._temporary), address
 
     def __getitem__(self, name: str) -> Any: return self.read(name)
     def __iter__(self) -> Iterator[str]: return (name for name, file in self._files.items() if file.readable)
@@ -229,8 +230,9 @@ def _there(path: Any) -> Path:
         raise ConfigurationError(f"A path is a text or a pathlib.Path, not {path!r:.80}.")
     found = Path(path).expanduser()
     try: exists = found.exists()
-    except (OSError, ValueError) as e: raise ConfigurationError(f"{str(path)!r:.200} is no path: {e}.") from None
-    if exists: return found.absolute()
+    except (OSError, ValueError) as e: raise ConfigurationError(f"{str(path)!r:.200} is no path: {getattr(e, 'strerror', e)}.") from None
+    if exists: return found.resolve() if ".." in found.parts else found.absolute()
+    if found.is_symlink(): raise ConfigurationError(f"{plain(str(path))} is a link that leads to nothing.")
     try: beside = os.listdir(found.parent)
     except OSError: beside = []
     near = get_close_matches(found.name, beside, 1)
@@ -276,6 +278,7 @@ def _now(self: Files, name: str) -> File:
     if now != File(then.path, then.kind, then.size, then.mtime) and name not in self._told:
         self._told.add(name)
         warnings.warn(f"{name} has changed since the run began; this is how it is now", stacklevel=4)
+    if not now.readable: raise OSError(f"{name} is not what it was when the run began: {now.kind}")
     return now
 
 @patch
@@ -350,7 +353,7 @@ def _row(self: Files, name: str, heads: bool) -> str:
     elif not file.readable: note = f"not read: {file.kind}"
     elif file.kind != "text": note = file.kind
     elif heads: note = _head(file)
-    return "  ".join(filter(None, (name, _bytes(file.size), note)))
+    return "  ".join(filter(None, (name if name.isprintable() else repr(name), _bytes(file.size), note)))
 
 @patch
 def listing(self: Files, room: int = 2_500,  # characters
@@ -446,9 +449,11 @@ def from_log(entries: Any, folder: Path) -> Files:
         name, size, then = (from_json(kind, entry.get(key), key) for key, kind in _ENTRY.items())
         if "path" not in entry: raise ConfigurationError(f"{entry.get('address')} is not read again")
         path = folder / from_json(str, entry["path"], "path")
-        if not path.is_file(): raise ConfigurationError(f"{entry['path']} is not there any more")
-        if path.stat().st_size != size or checksum(path, then[:5] != "ends:") != then:
-            raise ConfigurationError(f"{name} has changed since")
+        try:
+            if not path.is_file(): raise ConfigurationError(f"{entry['path']} is not there any more")
+            same = path.stat().st_size == size and checksum(path, then[:5] != "ends:") == then
+        except OSError as e: raise ConfigurationError(f"{name} can't be read: {e.strerror}") from None
+        if not same: raise ConfigurationError(f"{name} has changed since")
         files._files[name] = _file(path)
     files._only = len(files._files) == 1 and bool(entries[0].get("only"))
     return files

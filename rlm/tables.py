@@ -4,7 +4,7 @@
 
 # %% ../nbs/27_tables.ipynb #041cc4a7
 from __future__ import annotations
-import csv, gzip, json, re, sqlite3, tempfile, threading
+import csv, gzip, json, re, shutil, sqlite3, tempfile, threading, warnings, weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from importlib.util import find_spec
@@ -16,8 +16,8 @@ from .text import clip, looks_secret
 from .types import ConfigurationError
 
 # %% auto #0
-__all__ = ['CHECKED', 'MOST_ROWS', 'MOST_VALUES', 'database_of', 'is_table', 'sql_names', 'Tables', 'Table', 'Database',
-           'open_table']
+__all__ = ['CHECKED', 'MOST_ROWS', 'MOST_VALUES', 'database_of', 'is_table', 'sql_names', 'own_folder', 'Tables', 'Table',
+           'Database', 'open_table']
 
 # %% ../nbs/27_tables.ipynb #711a144c
 CHECKED = 200_000_000  # bytes of a file that is read through when it is opened
@@ -61,7 +61,7 @@ def _name(x: str) -> str: return '"' + x.replace('"', '""') + '"'
 
 _OFFLINE = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 
-def _connect(files: Mapping[str, Path], spill: str) -> Any:
+def _connect(files: Mapping[str, Path], spill: Path) -> Any:
     "A DuckDB connection with a view of each file."
     import duckdb
     db = duckdb.connect(config=_OFFLINE)
@@ -99,7 +99,13 @@ def _broken(path: Path, e: Exception) -> ConfigurationError:
     where = f", line {int(line[1]):,}" if line else ""
     what = f"{columns[2]} columns where {columns[1]} are expected" if columns else ""
     if "Malformed JSON" in told: where, what = f", line {_no_json(path):,}", "this is not JSON"
-    first = re.sub(r"^[\w ]*Error: |CSV Error on Line: \d+\s*", "", told).strip().split("\n")[0]
+    value = re.search(r'converting column "(.*)". Could not convert string "(.*)" to \'(.*)\'', told)
+    if value: what = f"{clip(value[2], 60, 0)!r} in the column {value[1]}, which is {value[3]} in the lines above"
+    if "sniffing" in told: what = "it can't be read as a table"
+    if "unicode" in told.lower(): where, what = "", "it is not written in UTF-8"
+    if re.search(r"\block", told): return ConfigurationError(f"{path.name} is in use by a program that may write to it. "
+                                                             "Close it there, or give a copy.")
+    first = re.sub(r"^[\w ]*Error: |CSV Error on Line: \d+\s*|Original Line: .*\s*", "", told).strip().split("\n")[0]
     return ConfigurationError(f"{path.name}{where}: {what or clip(first, 200, 0).rstrip('. ')}. {_mend(path)}")
 
 def _no_json(path: Path) -> int:
@@ -111,25 +117,45 @@ def _no_json(path: Path) -> int:
     return number
 
 def _mend(path: Path) -> str:
-    return (f"Mend it, or hand it over as a text: Path({path.name!r}).read_text(), in a shell rlm ... - < {path.name}"
-            if _suffix(path) in (".csv", ".tsv", ".jsonl", ".ndjson") else "Is it whole, and what its name says?")
+    suffix = _suffix(path)
+    if suffix not in _READS or suffix == ".parquet" or path.suffix == ".gz": return "Is it whole, and what its name says?"
+    reader = f"pandas.read_{'csv' if suffix in ('.csv', '.tsv') else 'json'}({path.name!r}, ...)"
+    return (f"Mend it, or load it yourself: context={reader}; or hand it over as a text: "
+            f"context=Path({path.name!r}).read_text(encoding=...), in a shell rlm ... - < {path.name}")
 
 # %% ../nbs/27_tables.ipynb #4e9e7f2b
 MOST_ROWS = 1_000_000  # of an answer
+
+def own_folder(owner: Any) -> Path:
+    "A temporary folder that goes away with its owner."
+    folder = tempfile.mkdtemp(prefix="rlm_")
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 class Tables:
     "Tables that are asked in SQL."
     def __init__(self, files: Mapping[str, Path]):  # files by their names in SQL
         _need("duckdb", "pandas")
-        self._spill = tempfile.TemporaryDirectory(prefix="rlm_sql_")
-        self._db = _connect(files, self._spill.name)
+        self._spill = own_folder(self)
+        self._then = {path: path.stat().st_mtime_ns for path in files.values()}
+        self._db = _connect(files, self._spill)
         self.names = list(files)
 
     def sql(self, query: str) -> Any:
         "The answer as a pandas DataFrame, of at most 1,000,000 rows."
+        self._look()
         cursor = self._db.cursor()
         stop = getattr(cursor, "interrupt", None) or self._db.interrupt
         with closing(cursor): return _interruptible(lambda: _frame(cursor, query), stop)
+
+    def _look(self) -> None:
+        "Warn of a file that has changed, and forget what was read. Raises `FileNotFoundError` for one that is gone."
+        for path, then in self._then.items():
+            if not path.exists(): raise FileNotFoundError(f"{path.name} is gone since the run began")
+            self._then[path] = path.stat().st_mtime_ns
+            if then == self._then[path]: continue
+            self._rows = self._df = None
+            warnings.warn(f"{path.name} has changed since the run began; this is how it is now", stacklevel=3)
 
     def __deepcopy__(self, memo: dict) -> Tables: return self
 
@@ -219,29 +245,39 @@ def _checked_rows(table: Table) -> int:
     "The number of rows. Raises `ConfigurationError` for a file with broken lines."
     import duckdb
     path, suffix = table._path, _suffix(table._path)
-    if len(table.columns) == 1 and suffix in (".csv", ".tsv") and re.search(r"[,;\t|]", table.columns[0]):
-        raise ConfigurationError(f"{path.name}{_first_misfit(path)}. {_mend(path)}")
+    if len(table.columns) == 1 and suffix in (".csv", ".tsv") and (misfit := _first_misfit(path)):
+        raise ConfigurationError(f"{path.name}{misfit}. {_mend(path)}")
     every = "count(COLUMNS(*)), " if suffix != ".parquet" else ""
     try: found = table.sql(f"SELECT {every}count(*) AS n FROM {_name(table.name)}")
     except duckdb.Error as e: raise _broken(path, e) from None
     return int(found.iloc[0, -1])
 
 def _first_misfit(path: Path) -> str:
-    "The first line that has not as many columns as the header, in words."
-    with path.open(newline="", encoding="utf-8", errors="replace") as f:
-        head = f.readline()
-        delimiter = max(",;\t|", key=head.count)
-        columns = len(next(csv.reader([head], delimiter=delimiter)))
-        for number, row in enumerate(csv.reader(f, delimiter=delimiter), 2):
-            if row and len(row) != columns: return f", line {number:,}: {len(row)} columns where {columns} are expected"
-    return f": the header {head.strip()!r:.80} is read as a single column"
+    "Of a CSV file read as one column: what speaks for several, in words; an empty string where nothing does."
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", newline="", encoding="utf-8", errors="replace") as f:
+        lines = f.readlines(1_000_000)
+    delimiter = max(",;\t|", key=lines[0].count)
+    if delimiter not in lines[0]: return _preamble(lines)
+    header, *rows = csv.reader(lines, delimiter=delimiter)
+    for number, row in enumerate(rows, 2):
+        if row and len(row) != len(header): return f", line {number:,}: {len(row)} columns where {len(header)} are expected"
+    return f": the header {lines[0].strip()!r:.80} is read as a single column" if len(header) > 1 else ""
+
+def _preamble(lines: list[str]) -> str:
+    "Where a table of several columns begins below its first line."
+    for delimiter in ",;\t|":
+        counts = [len(row) for row in csv.reader(lines[:100], delimiter=delimiter)]
+        last = counts[-1]
+        start = len(counts) - next((n for n, count in enumerate(reversed(counts)) if count != last), len(counts))
+        if last > 1 and len(counts) - start > 1: return f": the table seems to begin in line {start + 1}, below other text"
+    return ""
 
 # %% ../nbs/27_tables.ipynb #37f2ca3a
 class Database(Tables):
     "A SQLite or DuckDB file: asked in SQL, and only read."
     def __init__(self, path: Path):
         _need("pandas")
-        self._db = _open(path)
+        self._db, self._then = _open(path), {}
         self.name, self.kind = path.name, "SQLite" if isinstance(self._db, sqlite3.Connection) else "DuckDB"
         listed = "sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'"
         if self.kind == "DuckDB": listed = "information_schema.tables"
@@ -256,7 +292,10 @@ class Database(Tables):
 
 def open_table(path: Path) -> Table | Database:
     "The table, or the tables, in a file. Raises `ConfigurationError` where there is none."
-    if not path.stat().st_size: raise ConfigurationError(f"{path.name} is empty.")
+    with path.open("rb") as f: head = f.read(1_000).strip().lower()
+    if not head and path.stat().st_size <= 1_000: raise ConfigurationError(f"{path.name} is empty.")
+    if head.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ConfigurationError(f"{path.name} is a web page or XML, and not what its name says.")
     if _suffix(path) in _READS: return Table(path)
     if database_of(path): return Database(path)
     raise ConfigurationError(f"{path.name} is no SQLite and no DuckDB file, or it is encrypted.")
@@ -274,9 +313,12 @@ def _rlm_preview_(self: Table, name: str, show_values: bool) -> tuple[str, str]:
     fits = self._rows is not None and self._rows * len(self.columns) <= MOST_VALUES
     use = f'{name}.sql("SELECT ... FROM context") gives a DataFrame'
     use = f"use it like a pandas DataFrame, or {use}" if fits else f"it is too large to be loaded: {use}"
-    shown = [c for c in self.columns if not looks_secret(c, "")][:20]
-    taste = self.head(5)[shown].to_string(max_colwidth=50) if show_values and shown else ""
-    return f"{told}; {use}", taste
+    return f"{told}; {use}", _taste(self) if show_values else ""
+
+def _taste(table: Table) -> str:
+    "The first rows, without columns that are named like secrets."
+    shown = [c for c in table.columns if not looks_secret(c, "")][:20]
+    return table.head(5)[shown].to_string(max_colwidth=50) if shown else ""
 
 @patch
 def _rlm_preview_(self: Database, name: str, show_values: bool) -> tuple[str, str]:
@@ -287,7 +329,7 @@ def _rlm_preview_(self: Database, name: str, show_values: bool) -> tuple[str, st
 
 @patch
 def __repr__(self: Table) -> str:
-    return f"Table {self.name}: {len(self):,} rows; columns {_columns(self.columns, self.dtypes)}\n{self.head(5)}"
+    return f"Table {self.name}: {len(self):,} rows; columns {_columns(self.columns, self.dtypes)}\n{_taste(self)}"
 
 @patch
 def __repr__(self: Database) -> str: return f"{self.kind} database {self.name}: {', '.join(self.names)}"

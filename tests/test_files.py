@@ -226,12 +226,6 @@ def test_an_address_is_read_once(web, tmp_path):
 def test_an_address_that_nobody_answers_is_told():
     with pytest.raises(ConfigurationError, match="can't be read"): Files("http://127.0.0.1:9/x")
 
-def test_a_pipe_is_read_once(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    threading.Thread(target=lambda: (tmp_path / "pipe").write_text("through the pipe"), daemon=True).start()
-    files = Files(tmp_path / "pipe")
-    assert files.content() == files.content() == "through the pipe"
-
 def test_an_address_in_a_text_is_not_read(web):
     url = f"http://127.0.0.1:{web.server_address[1]}/page"
     heard = []

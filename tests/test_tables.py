@@ -176,7 +176,7 @@ def test_threads_ask_at_once(sales):
 
 def test_a_table_leaves_no_folder_behind(sales):
     table = Table(sales)
-    folder = table._spill.name
+    folder = table._spill
     assert os.path.isdir(folder)
     del table
     gc.collect()

@@ -33,6 +33,7 @@ def _imported(module: str, *names: str) -> list[Any]:
 def can_change(kind: type) -> bool:
     "Whether objects of this type can be changed in place, as far as anybody knows."
     if kind in _CONTAINERS: return True
+    if hasattr(kind, "_rlm_preview_"): return False  # files and tables, which are not read through for this
     if issubclass(kind, (*_FIXED, *filter(None, _imported("pandas", "Index")))): return False
     hashed = type.__getattribute__(kind, "__hash__")
     if hashed is None or hashed is object.__hash__ or issubclass(kind, tuple): return True
