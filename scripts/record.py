@@ -68,13 +68,13 @@ def record(name: str, model: str, url: str) -> None:
     if what and not what.keeps_data:
         for beside in {*TRACES.glob("context_*")} - kept: beside.unlink()
 
-def how_recorded(runs: list[LoggedRun]) -> str:
+def how_recorded(runs: list[LoggedRun], again: bool) -> str:
     "Who wrote the replies, when, and what it took."
     when = datetime.fromisoformat(runs[0].metadata["time"])
     usage = sum((run.result.usage for run in runs), start=Usage())
     iterations = sum(len(run.result.replies) for run in runs)
     return (f"Every word of the model is as it came: {BY} wrote the replies on {when.day} {when:%B %Y}. It read the messages that "
-            f"`rlm` sent to an OpenAI-compatible endpoint, and nothing else. {SINCE} It took {iterations} iterations and {usage.calls} requests "
+            f"`rlm` sent to an OpenAI-compatible endpoint, and nothing else. {f'{SINCE} ' * again}It took {iterations} iterations and {usage.calls} requests "
             f"in all: {usage.input_tokens:,} tokens in and {usage.output_tokens:,} out, as that endpoint counts them (four characters "
             "a token). "
             "Run this notebook from top to bottom to replay it: no model is asked, and the last cell compares the answer.")
@@ -88,7 +88,7 @@ def page(name: str) -> Path:
     log, notebook = TRACES / f"{name}.jsonl", TRACES / f"{name}.ipynb"
     what, runs = RECORDINGS[name], read_log(log)
     nb = json.loads(trace_notebook(log))
-    cells = [markdown("about", f"# {what.title}\n\n> {what.summary}\n"), markdown("recorded", f"{what.about}\n\n{how_recorded(runs)}")]
+    cells = [markdown("about", f"# {what.title}\n\n> {what.summary}\n"), markdown("recorded", f"{what.about}\n\n{how_recorded(runs, what.again)}")]
     if what.data: cells += [markdown("the-data", "The data:"), code("data", what.data.strip("\n"))]
     if what.ask: cells += [markdown("asked", f"And this asked, with `logger = RLMLogger(…)`:\n\n```python\n{what.ask.strip()}\n```")]
     missing = {f"start-{run.id}": [name for name in run.missing if name.isidentifier()] for run in runs}

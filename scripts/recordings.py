@@ -14,6 +14,7 @@ class Recording:
     data: str     # the code that makes the data
     ask: str      # the user's code; `model` holds the `backend_kwargs` and `logger` the logger
     keeps_data: bool = True  # in the log; False: the page makes it again, with `data`
+    again: bool = True       # it was recorded again after the prompts had changed, as `SINCE` says
 
     def variable(self, name: str) -> str:
         "The variable that holds what the log calls `name`."
@@ -136,7 +137,7 @@ rlm.completion("packages.csv lists Debian packages, each with the licence of its
                "package, unchanged and linked as a library, into a closed-source product that we sell, without opening our own code? "
                "Read the licences instead of relying on what you know of them. Give a table: licence, verdict, the clause that "
                "decides, the number of packages and their size in MiB.", context=folder)
-''')
+''', again=False)
 
 A_LARGE_TABLE = Recording(
     "A large table", "A table of 35 million rows, which stays in its file: the model asks in SQL.",
@@ -160,7 +161,7 @@ done = duckdb.sql(f"""COPY (
 rlm = RLM(backend_kwargs=model, logger=logger)
 rlm.completion("A thousand sensors, a reading every 15 minutes for a year. One of the sensors began to drift. Which one, since which "
                "day, and by how many degrees a day?", context=readings)
-''', keeps_data=False)
+''', keeps_data=False, again=False)
 
 WORKING_DOCUMENTATION = Recording(
     "Working documentation", "Every run of the working documentation, with the model's own words.",
