@@ -149,7 +149,7 @@ from pathlib import Path
 import duckdb, numpy as np
 
 rng = np.random.default_rng(2027)
-faulty, since, slope = rng.integers(1, 1_001), rng.integers(60, 300), rng.uniform(0.02, 0.05).round(3)
+faulty, since, slope = rng.integers(1, 1_001), rng.integers(60, 300), round(rng.uniform(0.02, 0.05), 3)
 folder = tempfile.TemporaryDirectory()
 readings = Path(folder.name, "readings.parquet")
 done = duckdb.sql(f"""COPY (
