@@ -222,8 +222,9 @@ def in_shell(e: BaseException) -> str:
     "An error without the sentences that speak of Python, and with what a shell's user can do."
     import re
     from rlm.text import plain
-    text = re.sub(r"(?<![.?!:])\n(?!-)", ". ", plain(str(e)))
-    kept = [s for s in re.split(r"(?<=[.?!])[ \n](?!-)", text) if not re.search(r"backend_kwargs|Usage\.|\.result", s)]
+    if "\n- " in (text := plain(str(e))): return text  # a list of ways out
+    text = re.sub(r"(?<![.?!:])\n", ". ", text)
+    kept = [s for s in re.split(r"(?<=[.?!])[ \n]", text) if not re.search(r"backend_kwargs|Usage\.|\.result", s)]
     return " ".join(kept + [hint for said, hint in _HINTS.items() if said in text])
 
 _HINTS = {"refused access (": "Look at the key in its variable, such as OPENAI_API_KEY.",
@@ -268,8 +269,8 @@ def print_answer(result: object, given: argparse.Namespace, trace: object) -> No
         lines = [dumped({"answer": result.response, "value": value, "stop_reason": result.stop_reason,
                          "model": result.root_model, "usage": usage, "seconds": round(result.execution_time, 3),
                          "trace": trace and str(trace.path)})]
-    elif given.output_type and isinstance(value, (list, tuple)): lines = map(line, value)
-    elif given.output_type and isinstance(value, set): lines = map(line, sorted(value, key=str))
+    elif given.output_type and isinstance(value, (list, tuple, set)):
+        lines = map(line, sorted(value, key=str) if isinstance(value, set) else value)
     elif given.output_type and isinstance(value, dict): lines = [dumped(value)]
     for shown in lines: print(plain(shown) if sys.stdout.isatty() else shown)
 
