@@ -39,7 +39,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                          'rlm.cli.Parser.read': ('cli.html#parser.read', 'rlm/cli.py'),
                          'rlm.cli._name': ('cli.html#_name', 'rlm/cli.py'),
                          'rlm.cli._positive': ('cli.html#_positive', 'rlm/cli.py'),
-                         'rlm.cli._zsh': ('cli.html#_zsh', 'rlm/cli.py'),
                          'rlm.cli.add_options': ('cli.html#add_options', 'rlm/cli.py'),
                          'rlm.cli.as_json': ('cli.html#as_json', 'rlm/cli.py'),
                          'rlm.cli.ask': ('cli.html#ask', 'rlm/cli.py'),

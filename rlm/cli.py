@@ -218,16 +218,17 @@ def ask(given: argparse.Namespace) -> int:
     return 0 if result.stop_reason == "final" else 3
 
 # %% ../nbs/29_cli.ipynb #90a9a007
+_HINTS = {"refused access (": "Look at the key in its variable, such as OPENAI_API_KEY.",
+          "max_budget can't be kept": "Leave out --max-budget, or ask openrouter/..., which tells what it costs."}
+
 def in_shell(e: BaseException) -> str:
     "An error without the sentences that speak of Python, and with what a shell's user can do."
     import re
     from rlm.text import plain
-    text = re.sub(r"(?<![.?!:])\n(?!-)", ". ", plain(str(e)))
-    kept = [s for s in re.split(r"(?<=[.?!])[ \n](?!-)", text) if not re.search(r"backend_kwargs|Usage\.|\.result", s)]
+    if "\n- " in (text := plain(str(e))): return text  # a list of ways out
+    text = re.sub(r"(?<![.?!:])\n", ". ", text)
+    kept = [s for s in re.split(r"(?<=[.?!])[ \n]", text) if not re.search(r"backend_kwargs|Usage\.|\.result", s)]
     return " ".join(kept + [hint for said, hint in _HINTS.items() if said in text])
-
-_HINTS = {"refused access (": "Look at the key in its variable, such as OPENAI_API_KEY.",
-          "max_budget can't be kept": "Leave out --max-budget, or ask openrouter/..., which tells what it costs."}
 
 def failed(e: BaseException, trace: object) -> int:
     "Tell why a run gave no answer, and what there was until then. Returns the exit code."
@@ -238,16 +239,15 @@ def failed(e: BaseException, trace: object) -> int:
     say("Stopped by Ctrl-C." if stopped else in_shell(e))
     if stopped or result.iterations: say(until_then(result))
     if trace: say(f"the trace is {trace.path}")
-    if stopped: return 130
     if isinstance(e, ModelNotFoundError) and not result.iterations: return 2
-    return 4 if isinstance(e, LimitError) else 1
+    return 130 if stopped else 4 if isinstance(e, LimitError) else 1
 
 # %% ../nbs/29_cli.ipynb #86da2358
 def as_json(x: object, depth: int = 0) -> object:
     "A value as JSON can hold it."
     import math
-    if isinstance(x, type) or depth > 100: return None
     if x is None or isinstance(x, (str, bool, int)): return x
+    if isinstance(x, type) or depth > 100: return None
     if isinstance(x, dict): return {k if isinstance(k, str) else str(k): as_json(v, depth + 1) for k, v in x.items()}
     if isinstance(x, (list, tuple, set, frozenset)): return [as_json(v, depth + 1) for v in x]
     if hasattr(x, "isoformat"): return x.isoformat()
@@ -268,8 +268,8 @@ def print_answer(result: object, given: argparse.Namespace, trace: object) -> No
         lines = [dumped({"answer": result.response, "value": value, "stop_reason": result.stop_reason,
                          "model": result.root_model, "usage": usage, "seconds": round(result.execution_time, 3),
                          "trace": trace and str(trace.path)})]
-    elif given.output_type and isinstance(value, (list, tuple)): lines = map(line, value)
-    elif given.output_type and isinstance(value, set): lines = map(line, sorted(value, key=str))
+    elif given.output_type and isinstance(value, (list, tuple, set)):
+        lines = map(line, sorted(value, key=str) if isinstance(value, set) else value)
     elif given.output_type and isinstance(value, dict): lines = [dumped(value)]
     for shown in lines: print(plain(shown) if sys.stdout.isatty() else shown)
 
@@ -323,13 +323,13 @@ complete -o default -F _rlm rlm"""
 
 def print_completion(given: argparse.Namespace) -> int:
     "A script with completions for a shell."
-    actions = [a for a in ask_parser()._actions if a.option_strings]
-    options = [(a.option_strings[-1], a.help.split(";")[0], a.nargs != 0) for a in actions]
+    options = [(a.option_strings[-1], a.help.split(";")[0], a.nargs != 0) for a in ask_parser()._actions[2:]]
     if given.shell == "bash":
         print(_BASH.format(options=" ".join(o for o, _, _ in options), commands=" ".join(COMMANDS)))
     if given.shell == "zsh":
-        spec = [f"{o}[{_zsh(h)}]{':value:_files' if o == '--trace' else ':value:' * v}" for o, h, v in options]
-        listed = " ".join(f"'{name}:{_zsh(about)}'" for name, (_, about, _) in COMMANDS.items())
+        def quoted(text): return text.translate({ord(c): f"\\{c}" for c in "[]:"} | {ord("'"): None})
+        spec = [f"{o}[{quoted(h)}]{':value:_files' if o == '--trace' else ':value:' * v}" for o, h, v in options]
+        listed = " ".join(f"'{name}:{quoted(about)}'" for name, (_, about, _) in COMMANDS.items())
         print("#compdef rlm\n_rlm() {\n  local -a commands=(" + listed + ")\n"
               "  (( CURRENT == 2 )) && _describe command commands\n"
               "  _arguments " + " ".join(f"'{s}'" for s in spec) + " '*:file:_files'\n}\ncompdef _rlm rlm")
@@ -338,8 +338,6 @@ def print_completion(given: argparse.Namespace) -> int:
             print(f'complete -c rlm -n __fish_use_subcommand -a {name} -d "{about}"')
         for o, h, v in options: print(f'complete -c rlm -l {o[2:]} -d "{h}"' + " -r" * v)
     return 0
-
-def _zsh(text: str) -> str: return text.replace("'", "").replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")
 
 # %% ../nbs/29_cli.ipynb #ba40929c
 _FILES = ("files", {"nargs": "*", "default": [], "metavar": "FILE", "help": "files, folders, https:// addresses"})

@@ -159,6 +159,11 @@ def test_bad_input_is_a_line_and_asks_nothing(desk):
     for (args, said), (out, err, code) in zip([*cases, ([], "bad.toml, line 2: There is no setting 'max_budgt'")], [*found, settings]):
         assert (out, code) == ("", 2) and said in err and err.startswith("rlm: ") and err.count("\n") == 1, (args, out, err, code)
 
+def test_the_ways_out_where_there_is_no_model(desk):
+    out, err, code = rlm("q", HOME=str(desk), XDG_CACHE_HOME=str(desk), HF_HOME=str(desk), RLM_CACHE=str(desk))
+    assert (out, code) == ("", 2) and err.startswith("rlm: No model is named, and the embedded one is not here. Ways out:\n- name a model: --model gpt-4o-mini")
+    assert err.endswith(".\nThe command rlm models lists what can be asked from here.\n")
+
 def test_a_file_that_changes_meanwhile():
     told = asked("```repl\nopen('access.log', 'a').write('more')\nFINAL('x')\n```", "q", "access.log")
     assert told == ("x\n", "rlm: access.log changed meanwhile. Ask again.\n", 0)
