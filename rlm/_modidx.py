@@ -1178,6 +1178,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                             'rlm.tables._suffix': ('tables.html#_suffix', 'rlm/tables.py'),
                             'rlm.tables._taste': ('tables.html#_taste', 'rlm/tables.py'),
                             'rlm.tables._text': ('tables.html#_text', 'rlm/tables.py'),
+                            'rlm.tables._unpatterned': ('tables.html#_unpatterned', 'rlm/tables.py'),
                             'rlm.tables.database_of': ('tables.html#database_of', 'rlm/tables.py'),
                             'rlm.tables.is_table': ('tables.html#is_table', 'rlm/tables.py'),
                             'rlm.tables.open_table': ('tables.html#open_table', 'rlm/tables.py'),
