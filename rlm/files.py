@@ -51,8 +51,8 @@ def guess_encoding(raw: bytes) -> str:
     if bom := next((bom for bom in _BOMS if raw.startswith(bom)), None): return _BOMS[bom]
     try: codecs.getincrementaldecoder("utf-8")().decode(raw)
     except UnicodeDecodeError as e:
-        letters = Counter(raw.decode("utf-8", "replace"))
-        if sum(n for c, n in letters.items() if c > "\x7f" and c != "\ufffd") > letters["\ufffd"]: return "utf-8"
+        text = raw.decode("utf-8", "replace")
+        if len(text) - len(text.encode("ascii", "ignore")) > 2 * text.count("\ufffd"): return "utf-8"
         about = raw[max(raw.rfind(b"\n", 0, e.start) - 2_000, 0):e.start + 20_000]
         return _guess(about)
     return "utf-8"
