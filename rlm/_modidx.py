@@ -792,7 +792,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'rlm.files._reader_of': ('files.html#_reader_of', 'rlm/files.py'),
                            'rlm.files._refuse': ('files.html#_refuse', 'rlm/files.py'),
                            'rlm.files._some': ('files.html#_some', 'rlm/files.py'),
-                           'rlm.files._state': ('files.html#_state', 'rlm/files.py'),
                            'rlm.files._there': ('files.html#_there', 'rlm/files.py'),
                            'rlm.files.checksum': ('files.html#checksum', 'rlm/files.py'),
                            'rlm.files.files_of': ('files.html#files_of', 'rlm/files.py'),

@@ -277,8 +277,8 @@ def _now(self: Files, name: str) -> File:
         raise KeyError(f"there is no file {name!r:.80}" + (f"; there is {', '.join(near)}" if near else ""))
     then = self._files[name]
     if not then.path.exists(): raise FileNotFoundError(f"{name} is gone since the run began")
-    now = _file(then.path)
-    if now != File(then.path, then.kind, then.size, then.mtime) and name not in self._told:
+    now = _file(then.path, then.address)
+    if now != then and name not in self._told:
         self._told.add(name)
         warnings.warn(f"{name} has changed since the run began; this is how it is now", stacklevel=4)
     if not now.readable: raise OSError(f"{name} is not what it was when the run began: {now.kind}")
@@ -287,12 +287,7 @@ def _now(self: Files, name: str) -> File:
 @patch
 def changed(self: Files) -> list[str]:
     "Names of files that have changed since they were listed, or are gone."
-    def same(file): return file == File(file.path, *_state(file.path), file.address)
-    return [name for name, file in self._files.items() if file.readable and not same(file)]
-
-def _state(path: Path) -> tuple:
-    now = _file(path)
-    return now.kind, now.size, now.mtime
+    return [name for name, file in self._files.items() if file.readable and _file(file.path, file.address) != file]
 
 # %% ../nbs/26_files.ipynb #ce3f2e3f
 @patch

@@ -8,6 +8,7 @@ import csv, gzip, json, re, shutil, sqlite3, tempfile, threading, warnings, weak
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -279,10 +280,8 @@ def _preamble(lines: list[str]) -> str:
     "Where a table of several columns begins below its first line."
     for delimiter in ",;\t|":
         counts = [len(row) for row in csv.reader(lines[:100], delimiter=delimiter)]
-        last = counts[-1]
-        start = len(counts) - next((n for n, count in enumerate(reversed(counts)) if count != last), len(counts))
-        if last > 1 and len(counts) - start > 1:
-            return f": the table seems to begin in line {start + 1}, below other text"
+        alike = len(list(takewhile(counts[-1].__eq__, reversed(counts))))
+        if counts[-1] > 1 < alike: return f": the table seems to begin in line {len(counts) - alike + 1}"
     return ""
 
 # %% ../nbs/27_tables.ipynb #37f2ca3a
