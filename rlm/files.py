@@ -24,8 +24,8 @@ from .text import looks_secret, plain
 from .types import ConfigurationError
 
 # %% auto #0
-__all__ = ['LIMIT', 'DOCUMENTS', 'MOST', 'kind_of', 'guess_encoding', 'read_text', 'read_document', 'File', 'is_address', 'Files',
-           'files_of', 'checksum', 'to_log', 'from_log']
+__all__ = ['LIMIT', 'DOCUMENTS', 'MOST', 'PATIENCE', 'kind_of', 'guess_encoding', 'read_text', 'read_document', 'File',
+           'is_address', 'Files', 'files_of', 'checksum', 'to_log', 'from_log']
 
 # %% ../nbs/26_files.ipynb #cb344890
 LIMIT = 200_000_000  # bytes of a file that is read at once
@@ -51,8 +51,8 @@ def guess_encoding(raw: bytes) -> str:
     if bom := next((bom for bom in _BOMS if raw.startswith(bom)), None): return _BOMS[bom]
     try: codecs.getincrementaldecoder("utf-8")().decode(raw)
     except UnicodeDecodeError as e:
-        letters = Counter(raw.decode("utf-8", "replace"))
-        if sum(n for c, n in letters.items() if c > "\x7f" and c != "\ufffd") > letters["\ufffd"]: return "utf-8"
+        text = raw.decode("utf-8", "replace")
+        if len(text) - len(text.encode("ascii", "ignore")) > 2 * text.count("\ufffd"): return "utf-8"
         about = raw[max(raw.rfind(b"\n", 0, e.start) - 2_000, 0):e.start + 20_000]
         return _guess(about)
     return "utf-8"
@@ -142,11 +142,6 @@ def _below(root: Path) -> Iterator[Path]:
             if entry.is_dir(follow_symlinks=False): folders.append(path)
             elif _is_file_in(entry, inside): yield path
 
-def _is_file_in(entry: os.DirEntry, folder: Path) -> bool:
-    "Whether it is a file, and if it is a link, one to a file in the same folder."
-    try: return entry.is_file() and (not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(folder))
-    except (OSError, RuntimeError): return False  # links in a circle
-
 # %% ../nbs/26_files.ipynb #fac6b7fa
 _TOO_MANY = ("{} has more than 10,000 files and folders. Name a folder in it, or list files: "
              "[*Path(...).glob('*.md')]; in a shell, folder/*.md.")
@@ -158,10 +153,16 @@ def _some(folder: Path) -> Iterator[os.DirEntry]:
             if n > MOST: return
             yield entry
 
+def _is_file_in(entry: os.DirEntry, folder: Path) -> bool:
+    "Whether it is a file, and if it is a link, one to a file in the same folder."
+    try: return entry.is_file() and (not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(folder))
+    except (OSError, RuntimeError): return False  # links in a circle
+
 def _refuse(root: Path, e: OSError) -> list:
     raise ConfigurationError(f"{e.filename} can't be read: {e.strerror}. Allow it, or name other files.") from None
 
 # %% ../nbs/26_files.ipynb #10d997d5
+PATIENCE = 30  # seconds that a server may take
 _SUFFIXES = {"text/html": ".html", "application/pdf": ".pdf", "text/csv": ".csv", "application/json": ".json",
              "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx"}
 
@@ -174,9 +175,10 @@ def _fetch(address: str, folder: Path) -> Path:
     from urllib.request import Request, urlopen
     try:
         request = Request(quote(address, "!#$%&'()*+,/:;=?@[]~"), headers={"User-Agent": "rlm"})
-        with urlopen(request, timeout=30) as response:
+        with urlopen(request, timeout=PATIENCE) as response:
             raw, kind = response.read(LIMIT + 1), response.headers.get_content_type()
             charset = response.headers.get_content_charset() if kind.startswith("text/") else None
+            if len(raw) <= LIMIT and response.length: raise HTTPException("the connection broke off")
     except (OSError, ValueError, HTTPException) as e:
         raise ConfigurationError(f"{address} can't be read: {e}") from None
     if len(raw) > LIMIT: raise ConfigurationError(f"{address} has more than {LIMIT:,} bytes. Fetch it as a file first.")
@@ -230,7 +232,8 @@ def _there(path: Any) -> Path:
         raise ConfigurationError(f"A path is a text or a pathlib.Path, not {path!r:.80}.")
     found = Path(path).expanduser()
     try: exists = found.exists()
-    except (OSError, ValueError) as e: raise ConfigurationError(f"{str(path)!r:.200} is no path: {getattr(e, 'strerror', e)}.") from None
+    except (OSError, ValueError) as e:
+        raise ConfigurationError(f"{str(path)!r:.200} is no path: {getattr(e, 'strerror', e)}.") from None
     if exists: return found.resolve() if ".." in found.parts else found.absolute()
     if found.is_symlink(): raise ConfigurationError(f"{plain(str(path))} is a link that leads to nothing.")
     try: beside = os.listdir(found.parent)
@@ -274,8 +277,8 @@ def _now(self: Files, name: str) -> File:
         raise KeyError(f"there is no file {name!r:.80}" + (f"; there is {', '.join(near)}" if near else ""))
     then = self._files[name]
     if not then.path.exists(): raise FileNotFoundError(f"{name} is gone since the run began")
-    now = _file(then.path)
-    if now != File(then.path, then.kind, then.size, then.mtime) and name not in self._told:
+    now = _file(then.path, then.address)
+    if now != then and name not in self._told:
         self._told.add(name)
         warnings.warn(f"{name} has changed since the run began; this is how it is now", stacklevel=4)
     if not now.readable: raise OSError(f"{name} is not what it was when the run began: {now.kind}")
@@ -284,12 +287,7 @@ def _now(self: Files, name: str) -> File:
 @patch
 def changed(self: Files) -> list[str]:
     "Names of files that have changed since they were listed, or are gone."
-    def same(file): return file == File(file.path, *_state(file.path), file.address)
-    return [name for name, file in self._files.items() if file.readable and not same(file)]
-
-def _state(path: Path) -> tuple:
-    now = _file(path)
-    return now.kind, now.size, now.mtime
+    return [name for name, file in self._files.items() if file.readable and _file(file.path, file.address) != file]
 
 # %% ../nbs/26_files.ipynb #ce3f2e3f
 @patch

@@ -8,6 +8,7 @@ import csv, gzip, json, re, shutil, sqlite3, tempfile, threading, warnings, weak
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -50,6 +51,20 @@ def sql_names(paths: Iterable[Path]) -> dict[str, Path]:
         named[name] = path
     return named
 
+# %% ../nbs/27_tables.ipynb #ed72d67b
+def own_folder(owner: Any) -> Path:
+    "A temporary folder that goes away with its owner."
+    folder = tempfile.mkdtemp(prefix="rlm_")
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+def _unpatterned(path: Path, folder: Path) -> Path:
+    "The path, or a link to it where DuckDB would take its name for a pattern."
+    if not re.search(r"[*?[]", str(path)): return path
+    link = folder / f"{len(list(folder.iterdir()))}{_suffix(path)}{'.gz' * (path.suffix == '.gz')}"
+    link.symlink_to(path.absolute())
+    return link
+
 # %% ../nbs/27_tables.ipynb #e5f7caf1
 def _need(*packages: str) -> None:
     if all(map(find_spec, packages)): return
@@ -65,10 +80,12 @@ def _connect(files: Mapping[str, Path], spill: Path) -> Any:
     "A DuckDB connection with a view of each file."
     import duckdb
     db = duckdb.connect(config=_OFFLINE)
+    places = {path: _unpatterned(path, spill) for path in dict.fromkeys(files.values())}
     for name, path in files.items():
-        try: db.execute(f"CREATE VIEW {_name(name)} AS SELECT * FROM {_READS[_suffix(path)].format(_text(path))}")
+        read = _READS[_suffix(path)].format(_text(places[path]))
+        try: db.execute(f"CREATE VIEW {_name(name)} AS SELECT * FROM {read}")
         except duckdb.Error as e: raise _broken(path, e) from None
-    allowed = ", ".join(map(_text, files.values()))
+    allowed = ", ".join(map(_text, places.values()))
     for setting in (f"temp_directory = {_text(spill)}", f"allowed_paths = [{allowed}]",
                     "python_enable_replacements = false", "enable_external_access = false"):
         db.execute(f"SET {setting}")
@@ -78,7 +95,7 @@ def _open(path: Path) -> Any:
     "A connection to a database file, which is only read."
     try:
         if database_of(path) == "sqlite":
-            db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False)
+            db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", 1, uri=True, check_same_thread=False)
             if path.stat().st_size <= CHECKED:
                 found, = db.execute("PRAGMA quick_check(1)").fetchone()
                 if found != "ok": raise sqlite3.DatabaseError(found.split("\n")[-1])
@@ -103,8 +120,8 @@ def _broken(path: Path, e: Exception) -> ConfigurationError:
     if value: what = f"{clip(value[2], 60, 0)!r} in the column {value[1]}, which is {value[3]} in the lines above"
     if "sniffing" in told: what = "it can't be read as a table"
     if "unicode" in told.lower(): where, what = "", "it is not written in UTF-8"
-    if re.search(r"\block", told): return ConfigurationError(f"{path.name} is in use by a program that may write to it. "
-                                                             "Close it there, or give a copy.")
+    if re.search(r"\block", told):
+        return ConfigurationError(f"{path.name} is in use by a program that may write to it. Close it, or give a copy.")
     first = re.sub(r"^[\w ]*Error: |CSV Error on Line: \d+\s*|Original Line: .*\s*", "", told).strip().split("\n")[0]
     return ConfigurationError(f"{path.name}{where}: {what or clip(first, 200, 0).rstrip('. ')}. {_mend(path)}")
 
@@ -118,19 +135,13 @@ def _no_json(path: Path) -> int:
 
 def _mend(path: Path) -> str:
     suffix = _suffix(path)
-    if suffix not in _READS or suffix == ".parquet" or path.suffix == ".gz": return "Is it whole, and what its name says?"
+    if suffix not in _READS or path.suffix in (".gz", ".parquet"): return "Is it whole, and what its name says?"
     reader = f"pandas.read_{'csv' if suffix in ('.csv', '.tsv') else 'json'}({path.name!r}, ...)"
     return (f"Mend it, or load it yourself: context={reader}; or hand it over as a text: "
             f"context=Path({path.name!r}).read_text(encoding=...), in a shell rlm ... - < {path.name}")
 
 # %% ../nbs/27_tables.ipynb #4e9e7f2b
 MOST_ROWS = 1_000_000  # of an answer
-
-def own_folder(owner: Any) -> Path:
-    "A temporary folder that goes away with its owner."
-    folder = tempfile.mkdtemp(prefix="rlm_")
-    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
 
 class Tables:
     "Tables that are asked in SQL."
@@ -159,6 +170,7 @@ class Tables:
 
     def __deepcopy__(self, memo: dict) -> Tables: return self
 
+# %% ../nbs/27_tables.ipynb #c0c4eb58
 def _interruptible(work: Callable[[], Any], stop: Callable[[], None]) -> Any:
     "What `work()` gives, or raises. Whatever ends the wait for it stops it, too."
     done, over = [], threading.Event()
@@ -260,16 +272,16 @@ def _first_misfit(path: Path) -> str:
     if delimiter not in lines[0]: return _preamble(lines)
     header, *rows = csv.reader(lines, delimiter=delimiter)
     for number, row in enumerate(rows, 2):
-        if row and len(row) != len(header): return f", line {number:,}: {len(row)} columns where {len(header)} are expected"
+        if row and len(row) != len(header):
+            return f", line {number:,}: {len(row)} columns where {len(header)} are expected"
     return f": the header {lines[0].strip()!r:.80} is read as a single column" if len(header) > 1 else ""
 
 def _preamble(lines: list[str]) -> str:
     "Where a table of several columns begins below its first line."
     for delimiter in ",;\t|":
         counts = [len(row) for row in csv.reader(lines[:100], delimiter=delimiter)]
-        last = counts[-1]
-        start = len(counts) - next((n for n, count in enumerate(reversed(counts)) if count != last), len(counts))
-        if last > 1 and len(counts) - start > 1: return f": the table seems to begin in line {start + 1}, below other text"
+        alike = len(list(takewhile(counts[-1].__eq__, reversed(counts))))
+        if counts[-1] > 1 < alike: return f": the table seems to begin in line {len(counts) - alike + 1}"
     return ""
 
 # %% ../nbs/27_tables.ipynb #37f2ca3a

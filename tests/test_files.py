@@ -1,5 +1,5 @@
 "Files and folders as they are: what is read, what is told, and what a log keeps of them."
-import json, os, subprocess, sys, threading, warnings
+import gc, json, os, subprocess, sys, threading, time, warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -295,3 +295,162 @@ def test_a_tampered_log_is_told(notes, entry):
     lines[1]["context"]["files"] = [entry]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(RLMError): read_log(log)
+
+# --- what is no file, or not what it seems
+
+@pytest.mark.parametrize("where", ["pipe", "/dev/zero", "/dev/null"])
+def test_nothing_waits_for_a_pipe_or_a_device(tmp_path, where):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationError, match="it is a folder, a pipe or a device"): Files(tmp_path / where)
+
+@pytest.mark.parametrize("become", [os.mkfifo, os.mkdir])
+def test_a_file_that_becomes_something_else_is_told_in_the_code(notes, become):
+    files = Files(notes)
+    (notes / "a.txt").unlink()
+    become(notes / "a.txt")
+    with pytest.warns(UserWarning, match="has changed"), pytest.raises(OSError, match="a.txt is not what it was"): files["a.txt"]
+    assert files.changed() == ["a.txt"] and "a.txt" in repr(files)
+
+def test_links_in_a_circle_are_passed_by(notes):
+    (notes / "circle").symlink_to("circle")
+    assert "circle" not in Files(notes)
+    with pytest.raises(ConfigurationError, match="circle is a link that leads to nothing"): Files(notes / "circle")
+
+def test_odd_names_can_be_asked_for_and_break_no_line(tmp_path):
+    for name in (b"with space.txt", b"it's \"mine\".txt", b"two\nlines.txt", b"not \xff UTF-8.txt"):
+        with open(os.fsencode(tmp_path) + b"/" + name, "w") as f: f.write("found")
+    files = Files(tmp_path)
+    assert set(files.values()) == {"found"} and len(files.listing().splitlines()) == 4
+    assert "'two\\nlines.txt'" in repr(files) and r"'not \udcff UTF-8.txt'" in repr(files)
+    log = RLMLogger(tmp_path / "logs")
+    assert answering("FINAL(len(context))", logger=log).completion("?", context=files).value == 4
+    assert "The same as then" in outcome(log.path)[0]
+
+def test_a_file_given_twice_is_one(notes):
+    assert Files(notes / "a.txt", notes / "deep" / ".." / "a.txt").content() == "one\ntwo\n"
+
+def test_a_path_that_is_too_long_is_told_shortly():
+    with pytest.raises(ConfigurationError, match="is no path: File name too long") as e: Files("x" * 5_000)
+    assert len(str(e.value)) < 400
+
+SENTENCES = {"shift_jis": "これは日本語の文章です。今日は天気がいいですね。散歩に行きましょう。", "gb18030": "这是一个中文文本。今天天气很好，我们去公园散步吧。",
+             "koi8-r": "Привет, это русский текст. Сегодня хорошая погода. ", "cp1251": "Привет, это русский текст. Сегодня хорошая погода. ",
+             "cp1252": "“Größe” – déjà vu, 5 €. ", "latin-1": "Größe und Länge, déjà vu. "}
+
+@pytest.mark.parametrize("encoding", SENTENCES)
+def test_encodings_are_guessed_after_the_letters(tmp_path, encoding):
+    pytest.importorskip("charset_normalizer")
+    text = SENTENCES[encoding] * 10
+    (tmp_path / "x.txt").write_bytes(text.encode(encoding))
+    assert read_text(tmp_path / "x.txt") == text == "\n".join(Files(tmp_path).lines("x.txt"))
+
+def test_one_bad_byte_spoils_no_text(tmp_path):
+    (tmp_path / "x.txt").write_bytes("Größe ".encode() * 1_000 + b"\xff" + "ä".encode() * 9)
+    assert read_text(tmp_path / "x.txt") == "Größe " * 1_000 + "\ufffd" + "ä" * 9
+
+def test_pages_of_a_pdf(tmp_path):
+    pytest.importorskip("pypdf")
+    def page(text): return b"BT /F1 12 Tf 20 100 Td (" + text + b") Tj ET"
+    parts = [b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R 4 0 R]/Count 2>>"]
+    parts += [b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 200 200]/Resources<</Font<</F1 7 0 R>>>>/Contents %d 0 R>>" % n for n in (5, 6)]
+    parts += [b"<</Length %d>>stream\n%s\nendstream" % (len(page(t)), page(t)) for t in (b"First page", b"Second page")]
+    raw, at = b"%PDF-1.4\n", []
+    for n, part in enumerate([*parts, b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"], 1):
+        at.append(len(raw))
+        raw += b"%d 0 obj%s endobj\n" % (n, part)
+    table = b"".join(b"%010d 00000 n \n" % i for i in at)
+    raw += b"xref\n0 8\n0000000000 65535 f \n" + table + b"trailer<</Size 8/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(raw)
+    (tmp_path / "x.pdf").write_bytes(raw)
+    assert [p.strip() for p in Files(tmp_path / "x.pdf").content().split("\f")] == ["First page", "Second page"]
+
+@pytest.mark.parametrize("name, kind", [("x.docx", "Word document"), ("x.pdf", "PDF document")])
+def test_a_broken_document_is_told_before_a_model_is_asked(tmp_path, name, kind):
+    pytest.importorskip("mammoth")
+    (tmp_path / name).write_bytes(b"PK\x03\x04 torn")
+    model = ScriptedLM(["FINAL(no)"])
+    with pytest.raises(ConfigurationError, match=f"{name} can't be read as a {kind}"):
+        RLM(model, verbose=False).completion("?", context=tmp_path / name)
+    assert model.calls == []
+
+# --- more of addresses
+
+class Odd(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/nonsense": return self.wfile.write(b"nonsense\r\n\r\n")
+        if self.path == "/slow": return time.sleep(2)
+        self.send_response(200)
+        kind, body = {"/koi8": ("text/plain; charset=koi8-r", "да".encode("koi8-r")), "/unknown": ("text/plain; charset=no-such", b"yes"),
+                      "/big": ("text/plain", b"x" * 200), "/short": ("text/plain", b"cut")}.get(self.path, ("text/plain", self.path.encode()))
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body) + 9 * (self.path == "/short")))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): ...
+
+@pytest.fixture
+def odd():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Odd)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+def test_an_answer_is_read_as_the_server_says(odd):
+    assert [Files(odd + path).content() for path in ("/koi8", "/unknown", "/größe", "/a%2Fb", "/..", "/%00")] == \
+        ["да", "yes", "/gr%C3%B6%C3%9Fe", "/a%2Fb", "/..", "/%00"]
+    assert Files(odd).content() in ("", "/")
+    assert Files(odd + "/" + "x" * 1_000).content() == "/" + "x" * 1_000
+
+@pytest.mark.parametrize("path", ["/nonsense", "/short", "/slow", "/big"])
+def test_a_server_that_fails_is_told_in_a_sentence(odd, path, monkeypatch):
+    monkeypatch.setattr(rlm.files, "LIMIT", 100)
+    monkeypatch.setattr(rlm.files, "PATIENCE", 0.5)
+    with pytest.raises(ConfigurationError, match=f"{path} (can't be read|has more than 100 bytes)"): Files(odd + path)
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://example.org/x", "data:text/plain,x"])
+def test_other_addresses_are_none(address):
+    with pytest.raises(ConfigurationError, match="There is no file"): Files(address)
+
+def test_what_came_from_an_address_goes_with_it_and_is_not_fetched_again(web, notes):
+    files = Files(f"http://127.0.0.1:{web.server_address[1]}/page")
+    folder = files.path("page.html").parent.parent
+    log = logged(notes, files, "FINAL(1)")
+    asked = len(web.asked)
+    assert "is not read again" in read_log(log)[0].missing["context"] and len(web.asked) == asked
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del files
+        gc.collect()
+    assert not folder.exists()
+
+# --- more of logs, and of what is told
+
+@pytest.mark.parametrize("change", [{"path": "a\0b"}, {"path": "\ud800"}, {"path": "/etc"}, {"path": "x" * 5_000}, {"path": "/dev/zero", "size": 0}, {"size": 2**62},
+                                    {"sha256": "ends:"}, {"only": []}, {"name": 3}, {"path": None}])
+def test_a_changed_entry_is_missing_or_an_error(notes, change):
+    log = logged(notes, notes / "a.txt", "FINAL(1)")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines[1]["context"]["files"][0].update(change)
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    try: assert read_log(log)[0].missing or change == {"only": []}
+    except RLMError: assert {type(x) for x in change.values()} <= {int, type(None)}
+
+def test_each_turn_brings_files(notes):
+    log = RLMLogger(notes.parent / "logs")
+    session = answering("FINAL(context)", "FINAL(len(context))", logger=log).start_session()
+    session.chat("First?", context=notes / "a.txt")
+    assert session.chat("Second?", context=notes).value == 3
+    log.path.with_suffix(".trace.ipynb").write_text(trace_notebook(log.path))
+    assert set(verify(log.path.with_suffix(".trace.ipynb")).values()) == {"equal"}
+    (notes / "a.txt").write_text("changed")
+    assert [run.missing.get("context") for run in read_log(log.path)] == ["a.txt has changed since"] * 2
+
+@pytest.mark.parametrize("environment", ["local", "jupyter"])
+def test_files_and_tables_are_not_checked_for_changes(notes, environment, monkeypatch):
+    from IPython.core.interactiveshell import InteractiveShell
+    InteractiveShell.instance()
+    monkeypatch.setattr(rlm.files, "read_text", lambda path: pytest.fail("read"))
+    session = answering("kept = [context]\nFINAL(1)", "kept.append(context)\nSHOW_VARS()\nFINAL(2)", environment=environment).start_session()
+    session.chat("?", context=notes)
+    result = session.chat("?", context=notes / "t.csv")
+    assert result.value == 2 and "could not be checked" not in repr(result.changes) and not result.changes.unchecked

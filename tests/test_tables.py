@@ -1,5 +1,5 @@
 "Tables in files: what is asked, what is refused, and what is told of a broken one."
-import asyncio, gc, os, sqlite3, subprocess, sys, threading, time
+import _thread, asyncio, gc, os, sqlite3, subprocess, sys, threading, time, warnings
 from contextlib import closing
 from pathlib import Path
 
@@ -206,3 +206,95 @@ def test_the_preview_of_a_database(ferries):
 def test_a_run_changes_nothing_that_is_told(sales):
     result = RLM(ScriptedLM(["```repl\nSHOW_VARS()\nFINAL(len(context))\n```"]), verbose=False).completion("?", context=sales)
     assert result.value == 3 and not result.changes
+
+# --- more of what is broken
+
+@pytest.mark.parametrize("name, content, told", [
+    ("a.csv", b"\n \n", "a.csv is empty"), ("a.jsonl", b"\n", "a.jsonl is empty"), ("a.csv", b"<!DOCTYPE html>\n<p>a, b", "a.csv is a web page"),
+    ("a.csv", "id,city\n1,Köln\n".encode("latin-1"), r"a.csv: it is not written in UTF-8.*pandas.read_csv\('a.csv'"),
+    ("a.csv", "id,city\n1,Köln\n".encode("utf-16"), "a.csv: it is not written in UTF-8"),
+    ("a.csv", b"id,x\n" + b"1,2\n" * 50_000 + b"1,oops\n", "a.csv, line 50,002: 'oops' in the column x, which is BIGINT in the lines above"),
+    ("a.csv", b"Report of 2026\n\nid,city,n\n1,Oslo,2\n2,Lima,3\n", "a.csv: the table seems to begin in line 3"),
+    ("a.csv", b"\x89PNG\r\n\x1a\n" + bytes(100), "a.csv: it can't be read as a table"), ("a.csv.gz", b"id,n\n1,2\n", "a.csv.gz: .*Is it whole"),
+    ("a.jsonl", b'{\n "a": 1\n}\n', "a.jsonl, line 1: this is not JSON.*pandas.read_json")])
+def test_more_that_is_no_table(tmp_path, name, content, told):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ConfigurationError, match=told) as e: open_table(tmp_path / name)
+    assert "\n" not in str(e.value)
+
+@pytest.mark.parametrize("content, columns, rows", [
+    ("# made today\nid,n\n1,2\n", ["id", "n"], 1), ("1,Oslo,2\n2,Lima,3\n", ["column0", "column1", "column2"], 2), ("name\nOslo\nLima\n", ["name"], 2),
+    ("note\nplain words\nanother, with a comma\nand more\n", ["note"], 3), ("a,a\n1,2\n", ["a", "a_1"], 1)])
+def test_csv_that_is_odd_and_whole(tmp_path, content, columns, rows):
+    (tmp_path / "x.csv").write_text(content)
+    table = Table(tmp_path / "x.csv")
+    assert table.columns == columns and len(table) == rows == len(table.df())
+
+@pytest.mark.parametrize("name", ["star*.csv", "br[ack].csv", "select.csv", "context.csv", "two words.csv"])
+def test_names_that_mean_something_elsewhere(tmp_path, name):
+    (tmp_path / name).write_text(CSV)
+    (tmp_path / "starfish.csv").write_text(CSV)
+    assert len(Table(tmp_path / name)) == 3 and int(Table(tmp_path / name).sql("SELECT sum(n) AS n FROM context")["n"][0]) == 6
+
+LOCKS = {"x.duckdb": "import duckdb; db = duckdb.connect(PATH); db.execute('CREATE TABLE IF NOT EXISTS t (a INT)')",
+         "x.sqlite": "import sqlite3; db = sqlite3.connect(PATH, isolation_level=None); db.execute('CREATE TABLE t (a)'); db.execute('BEGIN EXCLUSIVE')"}
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_locked_database_is_told(tmp_path, name):
+    code = LOCKS[name].replace("PATH", repr(str(tmp_path / name))) + "; print('ready', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout.readline() == "ready\n"
+            with pytest.raises(ConfigurationError, match=f"{name} is in use by a program"): open_table(tmp_path / name)
+        finally: other.communicate("\n")
+
+# --- while a run is under way
+
+def test_a_table_that_changes_is_told_once_and_is_as_it_is(sales):
+    table = Table(sales)
+    assert len(table.df()) == 3
+    sales.write_text(CSV + "Rome,4\n")
+    with pytest.warns(UserWarning, match="sales.csv has changed since the run began"): assert table.sql("SELECT count(*) AS n FROM sales")["n"][0] == 4
+    assert len(table) == 4 == len(table.df())
+    sales.unlink()
+    with pytest.raises(FileNotFoundError, match="sales.csv is gone"): table.sql("SELECT 1")
+
+LITE = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
+
+@pytest.mark.parametrize("which", ["sales", "ferries"])
+def test_ctrl_c_stops_a_query(which, request):
+    path = request.getfixturevalue(which)
+    threads, timer = set(threading.enumerate()), threading.Timer(1, _thread.interrupt_main)
+    model = ScriptedLM([f"```repl\ncontext.sql({SLOW if which == 'sales' else LITE!r})\n```"])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt): RLM(model, verbose=False).completion("?", context=path)
+    timer.join()
+    assert set(threading.enumerate()) <= threads
+
+@pytest.mark.parametrize("way", ["completion", "acompletion"])
+def test_a_limit_stops_a_query_of_sqlite(ferries, way):
+    run = RLM(ScriptedLM([f"```repl\ncontext.sql({LITE!r})\n```"] * 3), max_timeout=1, verbose=False)
+    ask = {"completion": lambda: run.completion("?", context=ferries), "acompletion": lambda: asyncio.run(run.acompletion("?", context=ferries))}
+    with pytest.raises(TimeoutExceededError): ask[way]()
+
+def test_code_asks_from_many_threads(sales):
+    code = ("import threading\nfound = []\ndef ask(): found.append(int(context.sql('SELECT sum(n) AS n FROM context')['n'][0]))\n"
+            "threads = [threading.Thread(target=ask) for _ in range(8)]\n[t.start() for t in threads]\n[t.join() for t in threads]\nFINAL(found)")
+    assert RLM(ScriptedLM([f"```repl\n{code}\n```"]), verbose=False).completion("?", context=sales).value == [6] * 8
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads in /proc")
+def test_tables_leave_no_threads_and_no_warnings(sales):
+    def count(): return len(os.listdir("/proc/self/task"))
+    gc.collect()
+    before = count()
+    tables = [Table(sales) for _ in range(10)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del tables
+        gc.collect()
+    assert count() <= before + 2
+
+def test_a_secret_column_is_not_printed(tmp_path):
+    (tmp_path / "users.csv").write_text("name,api_key\nAda,sk-abcdefghijklmnop\n")
+    shown = repr(Table(tmp_path / "users.csv"))
+    assert "Ada" in shown and "sk-abc" not in shown
