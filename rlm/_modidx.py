@@ -48,6 +48,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                          'rlm.cli.command_parser': ('cli.html#command_parser', 'rlm/cli.py'),
                          'rlm.cli.failed': ('cli.html#failed', 'rlm/cli.py'),
                          'rlm.cli.in_shell': ('cli.html#in_shell', 'rlm/cli.py'),
+                         'rlm.cli.is_piped': ('cli.html#is_piped', 'rlm/cli.py'),
                          'rlm.cli.main': ('cli.html#main', 'rlm/cli.py'),
                          'rlm.cli.make_rlm': ('cli.html#make_rlm', 'rlm/cli.py'),
                          'rlm.cli.print_answer': ('cli.html#print_answer', 'rlm/cli.py'),

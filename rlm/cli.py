@@ -8,9 +8,9 @@ import argparse, os, sys
 from itertools import islice
 
 # %% auto #0
-__all__ = ['MANUAL', 'COMMANDS', 'Parser', 'add_options', 'ask_parser', 'read_type', 'spooled', 'read_files', 'check_question',
-           'make_rlm', 'say', 'ask', 'in_shell', 'failed', 'as_json', 'print_answer', 'show_models', 'replay_log',
-           'chat_about', 'print_completion', 'command_parser', 'main', 'run']
+__all__ = ['MANUAL', 'COMMANDS', 'Parser', 'add_options', 'ask_parser', 'read_type', 'spooled', 'read_files', 'is_piped',
+           'check_question', 'make_rlm', 'say', 'ask', 'in_shell', 'failed', 'as_json', 'print_answer', 'show_models',
+           'replay_log', 'chat_about', 'print_completion', 'command_parser', 'main', 'run']
 
 # %% ../nbs/29_cli.ipynb #749e4440
 MANUAL = """
@@ -165,6 +165,16 @@ def read_files(paths: list[str], folder: str) -> object:
     files = Files(*(spooled(path, folder) for path in dict.fromkeys(paths)))
     return files.content() if paths == ["-"] and os.path.getsize(os.path.join(folder, "stdin")) <= LIMIT else files
 
+def is_piped() -> bool:
+    "Whether something waits in a pipe."
+    import array, stat
+    waiting = array.array("i", [0])
+    try:
+        import fcntl, termios
+        fcntl.ioctl(0, termios.FIONREAD, waiting)
+        return stat.S_ISFIFO(os.fstat(0).st_mode) and waiting[0] > 0
+    except (ImportError, OSError): return False  # Windows, or no standard input
+
 def check_question(question: str, files: list[str]) -> None:
     "Raise `ConfigurationError` for what is no question: an empty text, a file, a command with a slip in it."
     from difflib import get_close_matches
@@ -208,6 +218,7 @@ def ask(given: argparse.Namespace) -> int:
         check_question(given.question, given.files)
         kind = read_type(given.output_type) if given.output_type else None
         context = read_files(given.files, folder)
+        if not given.files and is_piped(): say("What comes through the pipe is not read. Add - for it.")
         rlm, trace = make_rlm(given)
         try: result = rlm.completion(given.question, NO_CONTEXT if context is None else context, output_type=kind)
         except (RLMError, KeyboardInterrupt) as e: return failed(e, trace)
