@@ -133,7 +133,7 @@ def _below(root: Path) -> Iterator[Path]:
     seen = 0
     while folders:
         try: entries = list(_some(folders.pop()))
-        except PermissionError as e: entries = _refuse(root, e)
+        except PermissionError as e: raise ConfigurationError(_NOT_ALLOWED.format(e.filename, e.strerror)) from None
         for entry in entries:
             seen += 1
             if seen > MOST: raise ConfigurationError(_TOO_MANY.format(root))
@@ -146,6 +146,8 @@ def _below(root: Path) -> Iterator[Path]:
 _TOO_MANY = ("{} has more than 10,000 files and folders. Name a folder in it, or list files: "
              "[*Path(...).glob('*.md')]; in a shell, folder/*.md.")
 
+_NOT_ALLOWED = "{} can't be read: {}. Allow it, or name other files."
+
 def _some(folder: Path) -> Iterator[os.DirEntry]:
     "The entries of a folder, and no more than are wanted."
     with os.scandir(folder) as entries:
@@ -157,9 +159,6 @@ def _is_file_in(entry: os.DirEntry, folder: Path) -> bool:
     "Whether it is a file, and if it is a link, one to a file in the same folder."
     try: return entry.is_file() and (not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(folder))
     except (OSError, RuntimeError): return False  # links in a circle
-
-def _refuse(root: Path, e: OSError) -> list:
-    raise ConfigurationError(f"{e.filename} can't be read: {e.strerror}. Allow it, or name other files.") from None
 
 # %% ../nbs/26_files.ipynb #10d997d5
 PATIENCE = 30  # seconds that a server may take

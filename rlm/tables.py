@@ -51,20 +51,6 @@ def sql_names(paths: Iterable[Path]) -> dict[str, Path]:
         named[name] = path
     return named
 
-# %% ../nbs/27_tables.ipynb #ed72d67b
-def own_folder(owner: Any) -> Path:
-    "A temporary folder that goes away with its owner."
-    folder = tempfile.mkdtemp(prefix="rlm_")
-    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
-
-def _unpatterned(path: Path, folder: Path) -> Path:
-    "The path, or a link to it where DuckDB would take its name for a pattern."
-    if not re.search(r"[*?[]", str(path)): return path
-    link = folder / f"{len(list(folder.iterdir()))}{_suffix(path)}{'.gz' * (path.suffix == '.gz')}"
-    link.symlink_to(path.absolute())
-    return link
-
 # %% ../nbs/27_tables.ipynb #e5f7caf1
 def _need(*packages: str) -> None:
     if all(map(find_spec, packages)): return
@@ -141,7 +127,18 @@ def _mend(path: Path) -> str:
             f"context=Path({path.name!r}).read_text(encoding=...), in a shell rlm ... - < {path.name}")
 
 # %% ../nbs/27_tables.ipynb #4e9e7f2b
-MOST_ROWS = 1_000_000  # of an answer
+def own_folder(owner: Any) -> Path:
+    "A temporary folder that goes away with its owner."
+    folder = tempfile.mkdtemp(prefix="rlm_")
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+def _unpatterned(path: Path, folder: Path) -> Path:
+    "The path, or a link to it where DuckDB would take its name for a pattern."
+    if not re.search(r"[*?[]", str(path)): return path
+    link = folder / f"{len(list(folder.iterdir()))}{_suffix(path)}{'.gz' * (path.suffix == '.gz')}"
+    link.symlink_to(path.absolute())
+    return link
 
 class Tables:
     "Tables that are asked in SQL."
@@ -170,25 +167,9 @@ class Tables:
 
     def __deepcopy__(self, memo: dict) -> Tables: return self
 
-# %% ../nbs/27_tables.ipynb #c0c4eb58
-def _interruptible(work: Callable[[], Any], stop: Callable[[], None]) -> Any:
-    "What `work()` gives, or raises. Whatever ends the wait for it stops it, too."
-    done, over = [], threading.Event()
-    def run():
-        try: done.append((work(), None))
-        except BaseException as e: done.append((None, e))
-        finally: over.set()
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        while not over.wait(0.05): pass
-    except BaseException:
-        while not over.wait(0.05): stop()
-        raise
-    value, error = done[0]
-    if error: raise error
-    return value
-
 # %% ../nbs/27_tables.ipynb #07417744
+MOST_ROWS = 1_000_000  # of an answer
+
 def _frame(cursor: Any, query: str) -> Any:
     "The answer to a query as a DataFrame. Raises `ValueError` where it has too many rows."
     import pandas
@@ -206,6 +187,23 @@ def _frame(cursor: Any, query: str) -> Any:
         found = pandas.concat(parts, ignore_index=True) if parts else part
     if len(found) <= MOST_ROWS: return found
     raise ValueError(f"The answer has more than {MOST_ROWS:,} rows. Aggregate in SQL (GROUP BY), or add a LIMIT.")
+
+def _interruptible(work: Callable[[], Any], stop: Callable[[], None]) -> Any:
+    "What `work()` gives, or raises. Whatever ends the wait for it stops it, too."
+    done, over = [], threading.Event()
+    def run():
+        try: done.append((work(), None))
+        except BaseException as e: done.append((None, e))
+        finally: over.set()
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        while not over.wait(0.05): pass
+    except BaseException:
+        while not over.wait(0.05): stop()
+        raise
+    value, error = done[0]
+    if error: raise error
+    return value
 
 # %% ../nbs/27_tables.ipynb #9f4ad5dd
 MOST_VALUES = 50_000_000  # of a DataFrame; about 400 MB
@@ -325,12 +323,8 @@ def _rlm_preview_(self: Table, name: str, show_values: bool) -> tuple[str, str]:
     fits = self._rows is not None and self._rows * len(self.columns) <= MOST_VALUES
     use = f'{name}.sql("SELECT ... FROM context") gives a DataFrame'
     use = f"use it like a pandas DataFrame, or {use}" if fits else f"it is too large to be loaded: {use}"
-    return f"{told}; {use}", _taste(self) if show_values else ""
-
-def _taste(table: Table) -> str:
-    "The first rows, without columns that are named like secrets."
-    shown = [c for c in table.columns if not looks_secret(c, "")][:20]
-    return table.head(5)[shown].to_string(max_colwidth=50) if shown else ""
+    shown = [c for c in self.columns if show_values and not looks_secret(c, "")][:20]
+    return f"{told}; {use}", self.head(5)[shown].to_string(max_colwidth=50) if shown else ""
 
 @patch
 def _rlm_preview_(self: Database, name: str, show_values: bool) -> tuple[str, str]:
@@ -341,7 +335,8 @@ def _rlm_preview_(self: Database, name: str, show_values: bool) -> tuple[str, st
 
 @patch
 def __repr__(self: Table) -> str:
-    return f"Table {self.name}: {len(self):,} rows; columns {_columns(self.columns, self.dtypes)}\n{_taste(self)}"
+    told, taste = self._rlm_preview_("context", True)
+    return f"Table {self.name}: {told}\n{taste}"
 
 @patch
 def __repr__(self: Database) -> str: return f"{self.kind} database {self.name}: {', '.join(self.names)}"
