@@ -165,6 +165,7 @@ def read_files(paths: list[str], folder: str) -> object:
     files = Files(*(spooled(path, folder) for path in dict.fromkeys(paths)))
     return files.content() if paths == ["-"] and os.path.getsize(os.path.join(folder, "stdin")) <= LIMIT else files
 
+# %% ../nbs/29_cli.ipynb #955ab435
 def is_piped() -> bool:
     "Whether something waits in a pipe."
     import array, stat
