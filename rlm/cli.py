@@ -196,7 +196,7 @@ def make_rlm(given: argparse.Namespace) -> tuple:
     from rlm.utils.trace_notebook import enable_trace_notebook
     settings = read_settings()
     named, note = choose(given.model, given.backend, given.base_url, settings)
-    folder = given.trace or settings.trace
+    folder = os.path.expanduser(given.trace or settings.trace or "")
     logger, handle = enable_trace_notebook(folder) if folder else (None, None)
     told = [note] if note and not given.quiet else []
     def hear(event):

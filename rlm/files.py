@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from fastcore.basics import patch
 from .encoding import from_json
 from .preview import FORMATS
-from .tables import Tables, is_table, open_table, own_folder, sql_names
+from .tables import DATABASES, Tables, is_table, open_table, own_folder, sql_names
 from .text import looks_secret, plain
 from .types import ConfigurationError
 
@@ -308,13 +308,15 @@ def path(self: Files, name: str) -> Path:
 
 @patch
 def sql(self: Files, query: str) -> Any:
-    "The answer to a query about all tables, as a pandas DataFrame. A table's name is that of its file."
-    if self._tables is None: self._tables = Tables(self._sql_names())
+    "The answer to a query about tables, as a pandas DataFrame. A table's name is that of its file."
+    asked = {name: path for name, path in self._sql_names().items() if name.lower() in query.lower()}
+    if self._tables is None or self._tables.names != list(asked): self._tables = Tables(asked)
     return self._tables.sql(query)
 
 @patch
 def _sql_names(self: Files) -> dict[str, Path]:
-    return sql_names([file.path for file in self._files.values() if file.kind == "table"])
+    tables = (file.path for file in self._files.values() if file.kind == "table")
+    return sql_names(path for path in tables if path.suffix.lower() not in DATABASES)
 
 @patch
 def content(self: Files) -> Any:
@@ -346,7 +348,7 @@ def _row(self: Files, name: str, heads: bool) -> str:
     "A line about a file."
     file, note = self._files[name], ""
     if file.kind == "table":
-        note = next((f"table {sql}" for sql, path in self._sql_names().items() if path == file.path), "table")
+        note = next((f"table {sql}" for sql, path in self._sql_names().items() if path == file.path), "database")
     elif not file.readable: note = f"not read: {file.kind}"
     elif file.kind != "text": note = file.kind
     elif heads: note = _head(file)

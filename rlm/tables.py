@@ -17,14 +17,14 @@ from .text import clip, looks_secret
 from .types import ConfigurationError
 
 # %% auto #0
-__all__ = ['CHECKED', 'MOST_ROWS', 'MOST_VALUES', 'database_of', 'is_table', 'sql_names', 'own_folder', 'Tables', 'Table',
-           'Database', 'open_table']
+__all__ = ['CHECKED', 'DATABASES', 'MOST_ROWS', 'MOST_VALUES', 'database_of', 'is_table', 'sql_names', 'own_folder', 'Tables',
+           'Table', 'Database', 'open_table']
 
 # %% ../nbs/27_tables.ipynb #711a144c
 CHECKED = 200_000_000  # bytes of a file that is read through when it is opened
 _READS = {".csv": "read_csv({}, skip=0)", ".tsv": "read_csv({}, skip=0, delim='\\t')", ".parquet": "read_parquet({})",
           ".jsonl": "read_json({}, format='newline_delimited')", ".ndjson": "read_json({}, format='newline_delimited')"}
-_DATABASES = ".sqlite", ".sqlite3", ".db", ".duckdb"
+DATABASES = ".sqlite", ".sqlite3", ".db", ".duckdb"
 
 def _suffix(path: Path) -> str:
     "The ending in small letters, that of what is packed in a `.gz`."
@@ -38,7 +38,7 @@ def database_of(path: Path) -> str:
 def is_table(path: Path) -> bool:
     "Whether a file is a table, or a database of tables. Raises `OSError` where it can't be opened."
     if _suffix(path) in _READS: return True
-    return path.suffix.lower() in _DATABASES and (path.suffix.lower() != ".db" or bool(database_of(path)))
+    return path.suffix.lower() in DATABASES and (path.suffix.lower() != ".db" or bool(database_of(path)))
 
 def sql_names(paths: Iterable[Path]) -> dict[str, Path]:
     "The files by the names that they have in SQL: what comes before the first dot, made an identifier."

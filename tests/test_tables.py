@@ -54,6 +54,13 @@ def test_a_folder_is_asked_together(tmp_path, sales):
     found = Files(tmp_path).sql("SELECT land, sum(n) AS n FROM sales JOIN places USING (city) GROUP BY land ORDER BY land")
     assert found.to_dict("list") == {"land": ["NO", "PE"], "n": [4, 2]}
 
+def test_a_broken_table_and_a_database_leave_the_others_alone(tmp_path, sales, ferries):
+    (tmp_path / "broken.parquet").write_text("no parquet")
+    files = Files(tmp_path)
+    assert files.sql("SELECT sum(n) AS n FROM Sales")["n"][0] == 6 and "ferries.db" in files
+    assert "database" in repr(files) and files["ferries.db"].names == ["trips", "late"]
+    with pytest.raises(ConfigurationError, match="broken.parquet"): files.sql("SELECT * FROM broken")
+
 def test_a_name_with_quotes(tmp_path):
     path = tmp_path / "it's \"mine\".csv"
     path.write_text(CSV)
