@@ -187,6 +187,10 @@ def check_question(question: str, files: list[str]) -> None:
         raise ConfigurationError(f'The question comes first: rlm "{asked}" {question}')
     if near := get_close_matches(question, COMMANDS, 1, 0.75):
         raise ConfigurationError(f"Did you mean the command rlm {near[0]}? A question has more words than {question}.")
+    words = [question, *(f for f in files if f != "-" and not (is_address(f) or os.path.exists(f)))]
+    if len(words) > 2 and " " not in question:
+        there = " ".join(f for f in files if f not in words)
+        raise ConfigurationError(f'Put the question in quotation marks: rlm "{" ".join(words)}" {there}'.rstrip())
 
 # %% ../nbs/29_cli.ipynb #947a1464
 def make_rlm(given: argparse.Namespace) -> tuple:

@@ -40,6 +40,10 @@ def shell(line: str, **env):
                           env=os.environ | {"RLM_CALLED": " ".join(RLM)} | env)
     return done.stdout, done.stderr, done.returncode
 
+def test_a_question_without_quotation_marks_is_told():
+    said = 'rlm: Put the question in quotation marks: rlm "How many failed in" access.log\n'
+    assert rlm("How", "many", "failed", "in", "access.log") == ("", said, 2)
+
 def test_a_pipe_that_nobody_asked_for_is_told():
     assert asked(["FINAL(4)"], "What is 2 + 2?", text="ignored") == ("4\n", "rlm: What comes through the pipe is not read. Add - for it.\n", 0)
     assert asked(["FINAL(4)"], "What is 2 + 2?") == ("4\n", "", 0)
