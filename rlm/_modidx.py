@@ -764,6 +764,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'rlm.files.Files.__len__': ('files.html#files.__len__', 'rlm/files.py'),
                            'rlm.files.Files.__repr__': ('files.html#files.__repr__', 'rlm/files.py'),
                            'rlm.files.Files._check': ('files.html#files._check', 'rlm/files.py'),
+                           'rlm.files.Files._columns': ('files.html#files._columns', 'rlm/files.py'),
                            'rlm.files.Files._counted': ('files.html#files._counted', 'rlm/files.py'),
                            'rlm.files.Files._fetched': ('files.html#files._fetched', 'rlm/files.py'),
                            'rlm.files.Files._folders': ('files.html#files._folders', 'rlm/files.py'),

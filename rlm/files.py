@@ -348,12 +348,20 @@ def _row(self: Files, name: str, heads: bool) -> str:
     "A line about a file."
     file, note = self._files[name], ""
     if file.kind == "table":
-        note = next((f"table {sql}" for sql, path in self._sql_names().items() if path == file.path), "database")
+        sql = next((sql for sql, path in self._sql_names().items() if path == file.path), "")
+        note = f"table {sql}{self._columns(sql) if heads else ''}" if sql else "database"
     elif not file.readable: note = f"not read: {file.kind}"
     elif file.kind != "text": note = file.kind
     elif heads: note = _head(file)
     return "  ".join(filter(None, (name if name.isprintable() else repr(name), _bytes(file.size), note)))
 
+@patch
+def _columns(self: Files, table: str) -> str:
+    "The columns of a table, in brackets; or why it can't be asked."
+    try: return f" ({_cut(', '.join(self.sql(f'SELECT * FROM {table} LIMIT 0').columns), 200)})"
+    except ConfigurationError as e: return f", broken: {_cut(str(e), 80)}"
+
+# %% ../nbs/26_files.ipynb #7c753860
 @patch
 def listing(self: Files, room: int = 2_500,  # characters
             heads: bool = True,              # with the first words of texts
@@ -391,9 +399,10 @@ def __repr__(self: Files) -> str: return f"Files: {self._counted()}\n{self.listi
 @patch
 def _rlm_preview_(self: Files, name: str, show_values: bool) -> tuple[str, str]:
     kinds = {file.kind for file in self._files.values()}
-    use = [f"a dict of them, from name to text, each read when asked for: for file, text in {name}.items(): ...",
-           f'the tables can be asked: {name}.sql("SELECT ...") gives a DataFrame' if "table" in kinds else ""]
-    told = "; ".join(filter(None, (self._counted(), *use)))
+    held = "text or table" if "table" in kinds else "text"
+    use = [f"a dict of them, from name to {held}, each read when asked for: for file, text in {name}.items(): ...",
+           f'{name}.sql("SELECT ...") asks the tables in DuckDB\'s SQL, and gives a DataFrame'][:1 + ("table" in kinds)]
+    told = "; ".join([self._counted(), *use])
     if show_values: return told, self.listing()
     suffixes = Counter(PurePath(n).suffix.lower() or "no ending" for n in self._files)
     return f"{told}; {', '.join(f'{n:,} {suffix}' for suffix, n in suffixes.most_common(10))}", ""

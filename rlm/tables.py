@@ -321,7 +321,7 @@ def _rlm_preview_(self: Table, name: str, show_values: bool) -> tuple[str, str]:
     rows = "rows not counted" if self._rows is None else f"{self._rows:,} rows"
     told = f"{rows}; columns {_columns(self.columns, self.dtypes)}"
     fits = self._rows is not None and self._rows * len(self.columns) <= MOST_VALUES
-    use = f'{name}.sql("SELECT ... FROM context") gives a DataFrame'
+    use = f'{name}.sql("SELECT ... FROM context"), in DuckDB\'s SQL, gives a DataFrame'
     use = f"use it like a pandas DataFrame, or {use}" if fits else f"it is too large to be loaded: {use}"
     shown = [c for c in self.columns if show_values and not looks_secret(c, "")][:20]
     return f"{told}; {use}", self.head(5)[shown].to_string(max_colwidth=50) if shown else ""
