@@ -1,5 +1,5 @@
 """The command `rlm`, as a shell's user meets it: real processes, pipes, a terminal, Ctrl-C, and a server on loopback."""
-import datetime, fcntl, json, os, pty, select, shutil, struct, subprocess, sys, termios, time
+import datetime, fcntl, json, os, pty, select, shutil, struct, subprocess, sys, termios, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -274,8 +274,14 @@ def test_ctrl_c_while_it_waits_for_a_pipe():
 @pytest.mark.slow
 def test_the_status_line_in_windows_of_any_kind():
     def seen(columns, **env):
-        with ChatServer([lambda body: Http(delay=1.5, body=completion("```repl\nx = 'a\\x1b[31mred'\nFINAL_VAR('x')\n```", body))]) as s:
+        drawn = threading.Event()  # the model takes its time until the line is there
+        def reply(body):
+            drawn.wait(2 if env else 40)
+            return "```repl\nx = 'a\\x1b[31mred'\nFINAL_VAR('x')\n```"
+        with ChatServer(reply) as s:
             terminal = Terminal("q", "access.log", *NAMED, "--base-url", s.base_url, columns=columns, env=env)
+            if not env: terminal.read("asking the model" if columns == 80 else "tokens")
+            drawn.set()
             assert terminal.end() == 0
             return terminal.seen
     with ThreadPoolExecutor(3) as pool: wide, narrow, dumb = pool.map(lambda c: seen(c[0], **c[1]), [(80, {}), (40, {}), (80, {"TERM": "dumb"})])
