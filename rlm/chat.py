@@ -5,9 +5,10 @@
 # %% ../nbs/30_chat.ipynb #9cd9b44d
 from __future__ import annotations
 import os, sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM
@@ -16,22 +17,14 @@ from .files import Files
 from .lm import name_of
 from .run import NO_CONTEXT
 from .session import Session
-from .text import clip, plain
-from .types import RLMChatCompletion, RLMError, Usage
+from .text import plain
+from .types import ConfigurationError, RLMChatCompletion, RLMError, Usage
 import rlm.utils.trace_markdown
 
 # %% auto #0
-__all__ = ['HELP', 'Chat', 'history_file', 'read_lines', 'chat']
+__all__ = ['HELP', 'Chat', 'tell', 'history_file', 'at_terminal', 'read_lines', 'open_terminal', 'chat']
 
 # %% ../nbs/30_chat.ipynb #ec3d7955
-HELP = """\
-/undo    take back the last question and its answer
-/cost    tokens and money so far, by model
-/files   the files that this is about
-/trace   where the trace is kept; without --trace, how the last answer was found
-/quit    leave, as Ctrl-D does
-Ctrl-C stops a question. Esc and then Enter begins a new line. Limits such as --max-budget hold for each question."""
-
 class Chat:
     "A session, and what has been spent on it."
     def __init__(self, rlm: RLM, trace: Any = None,  # the handle of a trace notebook
@@ -39,21 +32,46 @@ class Chat:
         self.session = rlm.start_session()
         self.trace, self.files = trace, files
         self.spent: dict[str, Usage] = {}            # by model
+        self.changed: set[str] = set()               # files of which this was told
 
-    def ask(self, question: str) -> None:
-        "Ask, and print the answer. A question that fails leaves the conversation as it was."
+    def ask(self, question: str) -> bool:
+        "Ask, and print the answer. False where there is none, and then the conversation is as it was."
         rlm = self.session.rlm
         brings = self.files is not None and not len(self.session)
-        before = rlm.last_result
-        try: print(plain(self.session.chat(question, self.files if brings else NO_CONTEXT).response), flush=True)
-        except KeyboardInterrupt as e: _tell("Stopped.", getattr(e, "result", None))
-        except RLMError as e: _tell(plain(str(e)), getattr(e, "result", None))
-        if rlm.last_result is before: return
-        for model, usage in rlm.last_result.usage_by_model.items():
-            self.spent[model] = self.spent.get(model, Usage()) + usage
+        before, answer = rlm.last_result, None
+        try: answer = self.session.chat(question, self.files if brings else NO_CONTEXT).response
+        except KeyboardInterrupt as e:
+            tell("Stopped.", getattr(e, "result", None))
+            if not at_terminal(): raise
+        except (RLMError, OSError) as e: tell(str(e), getattr(e, "result", None))  # OSError: a file is gone
+        if rlm.last_result is not before:
+            for model, usage in rlm.last_result.usage_by_model.items():
+                self.spent[model] = self.spent.get(model, Usage()) + usage
+        if answer is not None: print(plain(answer), flush=True)
+        self.tell_changes()
+        return answer is not None
 
-def _tell(text: str, result: RLMChatCompletion | None = None) -> None:
-    print("\n".join([text, *([until_then(result)] if result else [])]), file=sys.stderr, flush=True)
+    def tell_changes(self) -> None:
+        "Tell once that a file is not any more as it was."
+        if not isinstance(self.files, Files): return
+        new = [name for name in self.files.changed() if name not in self.changed]
+        self.changed.update(new)
+        if new: tell(f"{', '.join(new[:3])} changed meanwhile. Leave and begin anew to ask about it as it is now.")
+
+def tell(text: str, result: RLMChatCompletion | None = None) -> None:
+    "Print on standard error, and what there was of a question that ended early."
+    until = [until_then(result)] if result and result.iterations else []
+    print("\n".join([plain(text), *until]), file=sys.stderr, flush=True)
+
+# %% ../nbs/30_chat.ipynb #6ba4b3f8
+HELP = """\
+/undo    take back the last question and its answer
+/cost    tokens and money so far, by model
+/files   the files that this is about
+/trace   where the trace is kept; without --trace, how the last answer was found
+/quit    leave, as Ctrl-D does
+Ctrl-C stops a question. Esc and then Enter begins a new line.
+Limits such as --max-budget hold for each question."""
 
 # %% ../nbs/30_chat.ipynb #7f958894
 @patch
@@ -61,37 +79,37 @@ def command(self: Chat, line: str) -> bool:
     "Carry out a command. False ends the conversation."
     name = line.split()[0]
     known = {"/undo": self.undo, "/cost": self.cost, "/files": self.list_files, "/trace": self.show_trace,
-             "/help": lambda: _tell(HELP)}
+             "/help": lambda: tell(HELP)}
     if name in ("/quit", "/exit"): return False
     if name in known: known[name]()
     else:
         near = get_close_matches(name, [*known, "/quit"], 1)
-        _tell(f"There is no {name}.{f' Did you mean {near[0]}?' if near else ''} /help lists what there is.")
+        tell(f"There is no {name}.{f' Did you mean {near[0]}?' if near else ''} /help lists what there is.")
     return True
 
 @patch
 def undo(self: Chat) -> None:
     "Take back the last question."
-    try: _tell(f"Taken back: {clip(self.session.undo().prompt, 200, 50)}")
-    except RLMError as e: _tell(str(e))
+    try: tell(f"Taken back: {shorten(self.session.undo().prompt, 70, placeholder=' …')}")
+    except RLMError as e: tell(str(e))
 
 @patch
 def cost(self: Chat) -> None:
     "Tell what was spent."
-    _tell("\n".join(f"{model}: {usage}" for model, usage in self.spent.items()) or "Nothing yet.")
+    tell("\n".join(f"{model}: {usage}" for model, usage in self.spent.items()) or "Nothing yet.")
 
 @patch
 def list_files(self: Chat) -> None:
     "Tell which files it is about."
-    if isinstance(self.files, Files): _tell(repr(self.files))
-    else: _tell("What came through the pipe." if self.files else "No files.")
+    if isinstance(self.files, Files): tell(repr(self.files))
+    else: tell("What came through the pipe." if self.files else "No files.")
 
 @patch
 def show_trace(self: Chat) -> None:
     "Tell where the trace is, or how the last answer was found."
-    if self.trace: _tell(f"The trace is {self.trace.path}")
-    elif len(self.session): _tell(plain(self.session[-1].trace_markdown))
-    else: _tell("Nothing yet.")
+    if self.trace: tell(f"The trace is {self.trace.path}")
+    elif len(self.session): tell(self.session[-1].trace_markdown)
+    else: tell("Nothing yet.")
 
 # %% ../nbs/30_chat.ipynb #b3497925
 def history_file() -> Path:
@@ -99,9 +117,13 @@ def history_file() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     return Path(state).expanduser() / "rlm" / "history"
 
+def at_terminal() -> bool:
+    "Whether someone types the questions, and sees a prompt."
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
 def read_lines() -> Iterator[str]:
     "What the user types, or what comes through a pipe, without empty lines."
-    lines = _typed() if sys.stdin.isatty() else iter(sys.stdin)
+    lines = _typed() if at_terminal() else iter(sys.stdin or ())
     return (line.strip() for line in lines if line.strip())
 
 def _typed() -> Iterator[str]:
@@ -112,8 +134,10 @@ def _typed() -> Iterator[str]:
     from prompt_toolkit.output import create_output
     keys, path = KeyBindings(), history_file()
     keys.add("escape", "enter")(lambda event: event.current_buffer.insert_text("\n"))
-    try: path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError: path = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.open("ab").close()
+    except OSError: path = None  # it can't be kept
     words = WordCompleter([line.split()[0] for line in HELP.split("\n") if line[0] == "/"] + ["/help"], sentence=True)
     prompt = PromptSession(history=path and FileHistory(str(path)), completer=words, key_bindings=keys,
                            complete_while_typing=False, output=create_output(sys.stderr))
@@ -122,13 +146,23 @@ def _typed() -> Iterator[str]:
         except KeyboardInterrupt: continue
         except EOFError: return
 
+# %% ../nbs/30_chat.ipynb #199803bf
+def open_terminal() -> Any:
+    "What the user types, where data came through the pipe. Raises `ConfigurationError` where there is no terminal."
+    try: return open("/dev/tty")
+    except OSError:
+        raise ConfigurationError("What came through the pipe is data, and there is no terminal to ask from. "
+                                 "Put the data into a file: rlm chat FILE.") from None
+
+# %% ../nbs/30_chat.ipynb #d0f7ab36
 def chat(rlm: RLM, trace: Any = None, files: Any = None) -> int:
     "Hold a conversation until the lines end. Returns the exit code."
-    here, about = Chat(rlm, trace, files), ""
-    if isinstance(files, Files): about = f" about {', '.join(list(files)[:3])}{', …' * (len(files) > 3)}"
-    if sys.stdin.isatty(): _tell(f"{name_of(rlm.lm)}{about}. Ask; /help lists commands, Ctrl-D leaves.")
-    for line in read_lines():
-        if not line.startswith("/"): here.ask(line)
-        elif not here.command(line): break
-    rlm.close()
-    return 0
+    here, typed = Chat(rlm, trace, files), at_terminal()
+    unanswered = 0
+    about = f" about {', '.join(list(files)[:3])}{', …' * (len(files) > 3)}" if isinstance(files, Files) else ""
+    if typed: tell(f"{name_of(rlm.lm)}{about}\n/help lists commands, Ctrl-D leaves.")
+    with rlm:
+        for line in read_lines():
+            if not line.startswith("/") or "/" in line.split()[0][1:]: unanswered += not here.ask(line)
+            elif not here.command(line): break
+    return 0 if typed or not unanswered else 1

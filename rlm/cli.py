@@ -323,9 +323,10 @@ def replay_log(given: argparse.Namespace) -> int:
 def chat_about(given: argparse.Namespace) -> int:
     "A conversation about files."
     import tempfile
-    from rlm.chat import chat
+    from rlm.chat import chat, open_terminal
     with tempfile.TemporaryDirectory(prefix="rlm_") as folder:
         files = read_files(given.files, folder)
+        if "-" in given.files: sys.stdin = open_terminal()
         return chat(*make_rlm(given), files)
 
 # %% ../nbs/29_cli.ipynb #7d3896d8
