@@ -156,7 +156,8 @@ def open_terminal() -> Any:
 
 # %% ../nbs/30_chat.ipynb #d0f7ab36
 def chat(rlm: RLM, trace: Any = None, files: Any = None) -> int:
-    "Hold a conversation until the lines end. Returns the exit code."
+    "Hold a conversation until the lines end. Returns the exit code. Raises what reading the files raises."
+    if isinstance(files, Files): files.content()
     here, typed = Chat(rlm, trace, files), at_terminal()
     unanswered = 0
     about = f" about {', '.join(list(files)[:3])}{', …' * (len(files) > 3)}" if isinstance(files, Files) else ""
