@@ -9,6 +9,7 @@ from rlm.environments.local import LocalEnvironment
 from rlm.environments.stopping import InterruptGate
 from rlm.lm import ScriptedLM
 from rlm.logger import RLMLogger, read_log
+from rlm.replay import Replay
 from rlm.types import *
 from server import ChatServer, Http
 from test_completion import rlm_for, scripted
@@ -132,6 +133,49 @@ def test_the_log_says_which_data_a_turn_used(tmp_path):
     runs = read_log(logger.path)
     assert [run.context is None for run in runs] == [False, True, False, True] and runs[1].payload == "Second."
     assert logger.path.read_text().count("line\\n") < 1_000 and len([*tmp_path.glob("context_*")]) == 1
+
+# -- a turn that is taken back
+
+def test_undo_takes_back_question_answer_and_data():
+    look = block("FINAL([context, session_history, sorted(n for n in globals() if n.startswith('session_context_')), x])")
+    session = scripted(block("x = 1\nFINAL(x)"), block("x = 2\nFINAL(x)"), look).start_session()
+    first = session.chat("One.", context=["a"])
+    second = session.chat("Two.", context=["b"])
+    assert session.undo() is second and list(session) == [first] and len(session.history) == 2
+    third = session.chat("Three.")
+    assert third.value == [["a"], [{"prompt": "One.", "response": "1"}], ["session_context_0", "session_context_1"], 2]
+    assert third.messages[:len(first.messages)] == first.messages and "Two." not in str(third.messages)
+
+def test_undo_goes_back_to_the_beginning():
+    session = scripted("FINAL(one)", "FINAL(two)", block("FINAL([context, len(session_history)])")).start_session()
+    for question in ("One.", "Two."): session.chat(question, context=question * 2)
+    assert [session.undo().prompt for _ in range(2)] == ["Two.", "One."]
+    with pytest.raises(RLMError, match="no turn to take back"): session.undo()
+    assert session.chat("Three.").value == ["Three.", 0]
+
+def test_a_turn_after_an_undo_continues_the_one_before_and_replays_equal(tmp_path):
+    logger = RLMLogger(tmp_path)
+    replies = [block("x = 1\nFINAL(x)"), block("z = 5\nFINAL(z)"), block("print(x, z, context)"), "FINAL(three)"]
+    session = RLM(ScriptedLM(replies), logger=logger, verbose=False).start_session()
+    first = session.chat("One.", context=[1])
+    session.chat("Two.", context=[2])
+    session.undo()
+    assert session.chat("Three.").iterations[0].code_blocks[0].result.stdout == "1 5 [1]\n"
+    runs = read_log(logger.path)
+    assert [run.metadata["settings"].continues for run in runs] == ["", first.id, first.id]
+    for run in runs:
+        replay = Replay(logger.path, run.id)
+        for number, (written, _) in enumerate(run.blocks, 1): replay.block(number, written.code)
+        replay.end()
+        assert replay.outcome == "equal"
+
+@pytest.mark.parametrize("ends", [LMServerError("down"), KeyboardInterrupt()])
+def test_undo_after_a_failed_turn_takes_back_the_one_before(ends):
+    session = scripted("FINAL(one)", ends, "FINAL(again)").start_session()
+    session.chat("One.")
+    with pytest.raises(type(ends)): session.chat("Two.")
+    assert session.undo().prompt == "One." and len(session) == 0
+    assert session.chat("Again.").response == "again"
 
 # -- failing turns
 
