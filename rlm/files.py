@@ -323,6 +323,7 @@ def content(self: Files) -> Any:
     "What is in the only file, if it is one and can be read at once; else the mapping."
     if not self._only: return self
     (name, file), = self._files.items()
+    if not file.path.exists(): raise ConfigurationError(f"{name} is gone. Ask again when it is there.")
     return self if file.kind == "text" and file.size > LIMIT else self[name]
 
 # %% ../nbs/26_files.ipynb #ef927afb

@@ -139,6 +139,12 @@ def test_a_file_that_changes_is_told_once_and_read_as_it_is(notes):
         assert files["a.txt"] == "other text"
     assert files.changed() == ["a.txt"]
 
+def test_a_file_that_goes_before_the_question_is_told(notes):
+    files, model = Files(notes / "a.txt"), ScriptedLM(["FINAL(no)"])
+    (notes / "a.txt").unlink()
+    with pytest.raises(ConfigurationError, match="a.txt is gone"): RLM(model, verbose=False).completion("?", context=files)
+    assert model.calls == []
+
 def test_a_file_that_goes_fails_in_the_code_and_not_the_run(notes):
     model = ScriptedLM([lambda m: (notes / "a.txt").unlink() or "```repl\ncontext['a.txt']\n```", "FINAL(gone)", "FINAL(gone)", "FINAL(gone)"])
     result = RLM(model, verbose=False).completion("?", context=notes)
