@@ -1,5 +1,5 @@
 "Files and folders as they are: what is read, what is told, and what a log keeps of them."
-import gc, json, os, subprocess, sys, threading, time, warnings
+import gc, json, os, re, subprocess, sys, threading, time, warnings, zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -113,7 +113,44 @@ def test_a_text_too_long_is_gone_through_by_lines(notes, monkeypatch):
     assert files.content() is files and list(files.lines("a.txt")) == ["one", "two"]
     with pytest.raises(ValueError, match="context.lines\\('a.txt'\\)"): files["a.txt"]
 
-def test_a_pdf_has_pages_of_text(tmp_path):
+WORD = """<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body>
+<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr><w:r><w:t>Ferries</w:t></w:r></w:p><w:p><w:r><w:t>The ferry to Skagen was late.</w:t></w:r></w:p>
+<w:tbl><w:tr><w:tc><w:p><w:r><w:t>port</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>crowns</w:t></w:r></w:p></w:tc></w:tr>
+<w:tr><w:tc><w:p><w:r><w:t>Skagen</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>40</w:t></w:r></w:p></w:tc></w:tr></w:tbl></w:body></w:document>"""
+TYPES = """<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="xml" ContentType="application/xml"/>
+<Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>"""
+RELS = """<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="r" Target="word/document.xml"
+Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"/></Relationships>"""
+
+def test_a_word_document_is_markdown(tmp_path):
+    pytest.importorskip("mammoth")
+    with zipfile.ZipFile(tmp_path / "report.docx", "w") as z:
+        for name, text in {"[Content_Types].xml": TYPES, "_rels/.rels": RELS, "word/document.xml": WORD}.items(): z.writestr(name, text)
+    text = Files(tmp_path / "report.docx").content()
+    assert "The ferry to Skagen was late." in text and "Ferries" in text and re.search(r"\| *Skagen *\| *40 *\|", text)
+
+def pdf(*pages):
+    "A PDF with a line of text on each page."
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>", f"<< /Type /Pages /Count {len(pages)} /Kids [{' '.join(f'{4 + 2 * i} 0 R' for i in range(len(pages)))}] >>",
+               "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
+    for i, line in enumerate(pages):
+        drawn = f"BT /F1 12 Tf 20 100 Td ({line}) Tj ET"
+        objects += [f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents {5 + 2 * i} 0 R /Resources << /Font << /F1 3 0 R >> >> >>",
+                    f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream"]
+    out, places = "%PDF-1.4\n", []
+    for n, x in enumerate(objects, 1):
+        places.append(len(out))
+        out += f"{n} 0 obj\n{x}\nendobj\n"
+    table = "".join(f"{at:010d} 00000 n \n" for at in places)
+    return f"{out}xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF"
+
+def test_a_pdf_is_its_pages(tmp_path):
+    pytest.importorskip("pypdf")
+    (tmp_path / "report.pdf").write_text(pdf("The ferry was late.", "It will be on time."))
+    first, second = Files(tmp_path / "report.pdf").content().split("\f")
+    assert first.strip() == "The ferry was late." and second.strip() == "It will be on time."
+
+def test_a_pdf_without_text_is_told(tmp_path):
     pypdf = pytest.importorskip("pypdf")
     writer = pypdf.PdfWriter()
     writer.add_blank_page(200, 200)
