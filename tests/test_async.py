@@ -287,3 +287,10 @@ def test_waiting_for_an_awaited_run_on_its_own_loop_is_refused(k):
         await asyncio.sleep(0.3)""".replace("\n        ", "\n"))
     assert "An awaited run is at work" in k.run("rlm.completion('Me too.')").error
     assert k.value("(await task).response") == "done it"
+
+def test_an_interrupt_while_asyncio_is_being_imported(monkeypatch):
+    "The module is in `sys.modules` before it has anything in it."
+    from types import ModuleType
+    from rlm.environments.stopping import running_loop
+    monkeypatch.setitem(__import__("sys").modules, "asyncio", ModuleType("asyncio"))
+    assert running_loop() is None

@@ -30,7 +30,7 @@ def running_loop():
     "The asyncio event loop that runs on this thread, or None."
     if "asyncio" not in sys.modules: return None
     try: return sys.modules["asyncio"].get_running_loop()
-    except RuntimeError: return None
+    except (RuntimeError, AttributeError): return None  # the second while asyncio is being imported
 
 def _on_main() -> bool: return threading.current_thread() is threading.main_thread()
 
