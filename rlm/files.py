@@ -309,7 +309,8 @@ def path(self: Files, name: str) -> Path:
 @patch
 def sql(self: Files, query: str) -> Any:
     "The answer to a query about tables, as a pandas DataFrame. A table's name is that of its file."
-    asked = {name: path for name, path in self._sql_names().items() if name.lower() in query.lower()}
+    words = re.findall(r"\w+", query.lower())
+    asked = {name: path for name, path in self._sql_names().items() if name.lower() in words}
     if self._tables is None or self._tables.names != list(asked): self._tables = Tables(asked)
     return self._tables.sql(query)
 
@@ -359,8 +360,9 @@ def _row(self: Files, name: str, heads: bool) -> str:
 @patch
 def _columns(self: Files, table: str) -> str:
     "The columns of a table, in brackets; or why it can't be asked."
-    try: return f" ({_cut(', '.join(self.sql(f'SELECT * FROM {table} LIMIT 0').columns), 200)})"
+    try: columns = self.sql(f'SELECT * FROM "{table}" LIMIT 0').columns
     except ConfigurationError as e: return f", broken: {_cut(str(e), 80)}"
+    return f" ({_cut(', '.join(columns), 200)})"
 
 # %% ../nbs/26_files.ipynb #7c753860
 @patch

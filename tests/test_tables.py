@@ -61,6 +61,12 @@ def test_a_broken_table_and_a_database_leave_the_others_alone(tmp_path, sales, f
     assert "database" in repr(files) and files["ferries.db"].names == ["trips", "late"]
     with pytest.raises(ConfigurationError, match="broken.parquet"): files.sql("SELECT * FROM broken")
 
+def test_a_table_named_by_a_word_of_sql_is_told_with_its_columns(tmp_path, sales):
+    sales.rename(tmp_path / "order.csv")
+    (tmp_path / "a.parquet").write_text("no parquet")  # a letter of other words
+    text = RLM(ScriptedLM([]), verbose=False).preview("?", context=tmp_path)[-1]["content"]
+    assert "table order (city, n)" in text and Files(tmp_path).sql('SELECT sum(n) AS n FROM "order"')["n"][0] == 6
+
 def test_a_name_with_quotes(tmp_path):
     path = tmp_path / "it's \"mine\".csv"
     path.write_text(CSV)
