@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from .environments.stopping import InterruptGate
+from .streaming import Heard
 from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
 __all__ = ['Event', 'current_run', 'RunStarted', 'RunEnded', 'Notice', 'ModelLoading', 'ModelAsked', 'ModelReplied',
-           'BlockStarted', 'BlockEnded', 'SubCallStarted', 'SubCallEnded', 'IterationEnded', 'Listeners']
+           'BlockStarted', 'BlockEnded', 'SubCallStarted', 'SubCallEnded', 'ChildStep', 'Retrying', 'UserAsked',
+           'UserAnswered', 'IterationEnded', 'Listeners']
 
 # %% ../nbs/20_events.ipynb #abe56175
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class ModelAsked:
     "A request to the root model is on its way."
     iteration: int | None  # None: its best answer, after the last
     spent: Usage
+    heard: Heard = field(default_factory=Heard, repr=False, compare=False)  # the reply, as it comes in
 
 @dataclass(frozen=True)
 class ModelReplied:
@@ -67,6 +70,7 @@ class BlockStarted:
     code: str
     spent: Usage
     inputs: dict[str, Any] = field(default_factory=dict)  # variables of the user's that the code names
+    printed: Callable[[], str] = field(default=str, repr=False, compare=False)  # the end of what it has printed so far
 
 @dataclass(frozen=True)
 class BlockEnded:
@@ -83,6 +87,11 @@ class SubCallStarted:
     model: str
     spent: Usage
     depth: int = 1  # 1: asked by the root's code, 2: by a child's, and so on
+    number: int = 0  # of the call, among those of its run
+    first: int = 0   # the number of the first call of its batch; its own, where it is alone
+    batch: int = 1   # how many calls the batch has
+    path: tuple[int, ...] = ()  # the numbers of the calls whose children it belongs to; (): the root's code asks
+    context: str = ""           # the object that comes with the prompt, in a line
 
 @dataclass(frozen=True)
 class SubCallEnded:
@@ -90,6 +99,37 @@ class SubCallEnded:
     call: SubCall
     spent: Usage
     depth: int = 1
+    number: int = 0
+    first: int = 0
+    batch: int = 1
+    path: tuple[int, ...] = ()
+
+# %% ../nbs/20_events.ipynb #20d2e5d0
+@dataclass(frozen=True)
+class ChildStep:
+    "Something happens in a child: an event of its own run."
+    path: tuple[int, ...]  # the numbers of the calls that lead to it; the last is the one that it answers
+    event: Any             # its `ModelAsked`, `ModelReplied`, `BlockStarted`, `BlockEnded` or `IterationEnded`
+    spent: Usage           # by the whole run
+
+# %% ../nbs/20_events.ipynb #92f1302b
+@dataclass(frozen=True)
+class Retrying:
+    "A server did not answer as it should, and is asked again."
+    model: str
+    why: str
+    spent: Usage
+
+@dataclass(frozen=True)
+class UserAsked:
+    "It is the user's turn: may this code run?"
+    code: str
+    spent: Usage
+
+@dataclass(frozen=True)
+class UserAnswered:
+    "The user has answered, and the run goes on."
+    spent: Usage
 
 # %% ../nbs/20_events.ipynb #60fa5f57
 @dataclass(frozen=True)
@@ -100,7 +140,7 @@ class IterationEnded:
     messages: tuple[dict, ...]  # what it added to the conversation
 
 Event = (RunStarted | ModelLoading | ModelAsked | ModelReplied | BlockStarted | BlockEnded | SubCallStarted
-         | SubCallEnded | IterationEnded | Notice | RunEnded)
+         | SubCallEnded | ChildStep | Retrying | UserAsked | UserAnswered | IterationEnded | Notice | RunEnded)
 
 # %% ../nbs/20_events.ipynb #a12109bb
 current_run: contextvars.ContextVar[str] = contextvars.ContextVar("rlm_run", default="")  # the run that an event is of

@@ -15,6 +15,7 @@ from fastcore.basics import patch
 from .environments.capture import uncaptured
 from .environments.stopping import InterruptGate, Stop, Stopped, interruptible
 from .lm import LM, ask as ask_model, estimate, name_of, with_estimate
+from .streaming import Heard
 from .types import (BudgetExceededError, ConfigurationError, ErrorThresholdExceededError, LimitError, Reply,
                        RunEndedError, TimeoutExceededError, TokenLimitExceededError, Usage, cleaned)
 
@@ -110,6 +111,17 @@ class Ledger:
         "All usage so far."
         with self.lock: return sum(self.by_model.values(), start=Usage())
 
+    @property
+    def root(self) -> Ledger:
+        "The ledger of the run at the top."
+        return self.parent.root if self.parent else self
+
+    @property
+    def over(self) -> bool:
+        "Whether the run must not go on."
+        root = self.root
+        return self.ended or root.stop.asked.done() or root.stop.left == 0 or root._reached is not None
+
     def _write(self, model: str, usage: Usage) -> None:
         self.by_model[model] += usage
         if self.parent: self.parent._write(model, usage)
@@ -151,13 +163,14 @@ def wait(self: Ledger, future: futures.Future) -> Any:
 
 # %% ../nbs/05_limits.ipynb #eb60c2a3
 @patch
-def ask(self: Ledger, lm: LM, messages: Sequence[dict], on_this_thread: bool = True) -> Reply:
-    "`lm`'s reply to `messages`, with its usage written down."
-    if not on_this_thread: return self.wait(self.start(self.ask, lm, messages))
+def ask(self: Ledger, lm: LM, messages: Sequence[dict], on_this_thread: bool = True,
+        heard: Heard | None = None) -> Reply:
+    "`lm`'s reply to `messages`, with its usage written down. `heard` is told of it as it comes in."
+    if not on_this_thread: return self.wait(self.start(self.ask, lm, messages, True, heard))
     self.check()
     request = object()
     with self.lock: self._under_way[request] = self, name_of(lm), messages
-    try: reply = cleaned(interruptible(ask_model, lm, messages), self.secrets)
+    try: reply = cleaned(interruptible(ask_model, lm, messages, heard), self.secrets)
     except Exception:
         with self.lock: self._under_way.pop(request, None)
         raise

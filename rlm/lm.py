@@ -12,6 +12,7 @@ from textwrap import shorten
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 from fastcore.basics import patch
+from .streaming import Heard, Retries, assembled, is_stream
 from .text import bounded_repr, looks_secret, without
 from .types import (ConfigurationError, ContextWindowExceededError, LMAuthenticationError, LMConnectionError,
                        LMError, LMRateLimitError, LMRequestError, LMResponseError, LMServerError, LMTimeoutError,
@@ -38,6 +39,7 @@ class Traits:
     recorded: bool = False         # it answers for children too, from a recording
     pending_load: Callable[[], Any] | None = None  # what makes it ready, where that takes seconds; None: it is
     prompts: str = "default"       # the profile of the prompts that suit it
+    streams: bool = False          # `complete` takes a second argument, a `Heard`, and writes the reply to it
 
 def trait(lm: LM, name: str) -> Any:
     "What `lm` says of itself, or the default."
@@ -54,10 +56,12 @@ def name_of(lm: LM) -> str:
 
 def ask(lm: LM,               # the model
         messages: list[dict], # the conversation so far
+        heard: Heard | None = None,  # is told of the reply as it comes in
        ) -> Reply:            # with `model` and `execution_time` filled in where the model left them out
     "Call `lm.complete(messages)` and return what it said as a `Reply`."
     start = time.perf_counter()
-    said = lm.complete([dict(m) for m in messages])  # a copy: a model may change what it is given
+    more = [heard] if heard and trait(lm, "streams") else []
+    said = lm.complete([dict(m) for m in messages], *more)  # a copy: a model may change what it is given
     if isinstance(said, str): said = Reply(said)
     if not isinstance(said, Reply):
         raise LMResponseError(f"{type(lm).__name__}.complete() returned a {type(said).__name__}. "
@@ -178,6 +182,8 @@ class OpenAILM:
     ):
         self.model = model_name
         self._connection = {name: sampling.pop(name) for name in _CONNECTION if name in sampling}
+        self._streams = _check_stream(sampling.pop("stream", True)) and client is None
+        self._retries = Retries()
         self.sampling = _check_sampling(sampling)
         self.prices = _check_prices(prices)
         self.timeout, self.max_retries = timeout, max_retries
@@ -206,8 +212,11 @@ def _check_sampling(sampling: dict) -> dict:
     for name in sampling:
         meant = _SLIPS.get(name) or next(iter(get_close_matches(name, _OPTIONS, 1, 0.8)), None)
         if meant: raise ConfigurationError(f"{name!r} is called {meant!r} here: backend_kwargs={{{meant!r}: ...}}")
-    if sampling.get("stream"): raise ConfigurationError("Replies are read whole: leave out 'stream'.")
     return sampling
+
+def _check_stream(stream: Any) -> bool:
+    if isinstance(stream, bool): return stream
+    raise ConfigurationError(f"'stream' is True, so that a reply is shown as it comes, or False, not {stream!r:.80}.")
 
 def _check_prices(prices: Any) -> dict[str, float] | None:
     "The prices, if they are such; raises otherwise."
@@ -264,7 +273,8 @@ def secrets(self: OpenAILM) -> tuple[str, ...]:
 _LONGEST = 20_000_000  # bytes of an answer
 
 def _read_body(response: Any) -> None:
-    "Read what the server sends, unless it is too long."
+    "Read what the server sends, unless it is too long. What it streams is read later."
+    if is_stream(response): return
     body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
@@ -289,30 +299,58 @@ def _connect(self: OpenAILM):
             import openai
             options = {k: getattr(self, k) for k in ("timeout", "max_retries") if getattr(self, k) is not None}
             abroad = self._host not in ("localhost", "127.0.0.1", "::1")
-            http = openai.DefaultHttpxClient(trust_env=abroad, event_hooks={"response": [_read_body]})
+            hooks = {"request": [self._retries.before], "response": [self._retries.after, _read_body]}
+            http = openai.DefaultHttpxClient(trust_env=abroad, event_hooks=hooks)
             self._client = self._kept_apart(openai.OpenAI(
                 base_url=self.base_url, api_key=self._api_key or "no-key", http_client=http, **self._connection,
                 **options))
+            self._retries.most = self._client.max_retries
     return self._client
 
 # %% ../nbs/07_lm.ipynb #50939da4
 _EXTRAS = {"extra_headers": "headers", "extra_query": "params", "extra_body": "extra_json", "timeout": "timeout"}
 
 @patch
-def _post(self: OpenAILM, body: dict) -> Any:
+def _post(self: OpenAILM, body: dict, heard: Heard | None = None) -> Any:
     "What the server sent, from JSON; a text that says what it is where it can't be read."
     options = {name: body[extra] for extra, name in _EXTRAS.items() if body.get(extra) is not None}
     body = {k: v for k, v in body.items() if k not in _EXTRAS}
-    sent = self._connect().post("/chat/completions", cast_to=bytes, body=body, options=options)
+    if heard and heard.wanted and self._streams and body.get("n") in (None, 1):
+        if (sent := self._stream(body, options, heard)) is not None: return sent
+    return _from_json(self._connect().post("/chat/completions", cast_to=bytes, body=body, options=options))
+
+def _from_json(sent: bytes) -> Any:
     try: return json.loads(sent)
     except (json.JSONDecodeError, UnicodeDecodeError):
         return "an HTML page" if sent.lstrip()[:1] == b"<" else "something that is not JSON"
     except (ValueError, RecursionError): return "JSON with a number too long, or nested too deep, to be read"
 
 @patch
-def _send(self: OpenAILM, body: dict) -> Any:
+def _stream(self: OpenAILM, body: dict, options: dict, heard: Heard) -> Any:
+    "What the server sent, piece by piece; None where it has to be asked for the whole."
+    import openai
+    body = body | {"stream": True, "stream_options": {"include_usage": True}}
+    try:
+        with self._connect().post("/chat/completions", cast_to=object, body=body, options=options, stream=True,
+                                  stream_cls=openai.Stream[object]) as sent:
+            if not is_stream(sent.response): return _from_json(sent.response.read())
+            completion = assembled(sent, heard, _LONGEST)
+    except (openai.APIStatusError, openai.APIConnectionError) as e:
+        if "stream" not in _reason(getattr(e, "body", None)).lower(): raise
+        completion = {}
+    except openai.APIError as e: return {"error": e.body or str(e)}  # in the midst of the stream
+    except Exception as e:
+        if not isinstance(e, ValueError) and not type(e).__module__.startswith("httpx"): raise
+        heard.again("its stream broke off")
+        completion = {"usage": None}
+    self._streams = "usage" in completion  # else nobody would know what the next one costs
+    if completion.get("choices"): return completion
+    return heard.forget()
+
+@patch
+def _send(self: OpenAILM, body: dict, heard: Heard | None = None) -> Any:
     "The server's answer to one request; a dict if all is well."
-    if not self._brought: return self._post(body)
+    if not self._brought: return self._post(body, heard)
     client = self._connect()
     try: completion = client.chat.completions.create(**body)
     except TypeError as e:
@@ -332,15 +370,15 @@ def _reason(body: Any) -> str:
     return "an HTML page" if text.startswith("<") else shorten(text, 300)
 
 @patch
-def _request(self: OpenAILM, body: dict) -> Any:
+def _request(self: OpenAILM, body: dict, heard: Heard | None = None) -> Any:
     "Like `_send`, with the limit on the reply's length under the name that this server takes."
     import openai
     body = {(self._limit_name if k == "max_tokens" else k): v for k, v in body.items()}
-    try: return self._send(body)
+    try: return self._send(body, heard)
     except openai.BadRequestError as e:
         if "max_tokens" not in body or "max_completion_tokens" not in _reason(e.body): raise
     self._limit_name = "max_completion_tokens"
-    return self._request(body)
+    return self._request(body, heard)
 
 # %% ../nbs/07_lm.ipynb #c1e89da4
 _REFUSALS = {  # HTTP status -> the error, what the server did, what to do
@@ -438,14 +476,16 @@ def _read(self: OpenAILM, completion: Any, messages: list[dict], seconds: float)
 
 @patch
 def complete(self: OpenAILM,
-             messages: list[dict], # the conversation so far
-             **sampling,           # options for this request alone
+             messages: list[dict],        # the conversation so far
+             heard: Heard | None = None,  # is told of the reply as it comes in
+             **sampling,                  # options for this request alone
             ) -> Reply:
     "What the model says after `messages`; raises a subclass of `LMError`."
     import openai
     body = {"model": self.model, "messages": messages, **self.sampling, **sampling}
     start = time.perf_counter()
-    try: completion = self._request(body)
+    try:
+        with self._retries.told_to(heard): completion = self._request(body, heard)
     except openai.OpenAIError as e: raise self._failure(e, messages) from None
     except (json.JSONDecodeError, UnicodeDecodeError): completion = "something that is not JSON"  # a client of yours
     return self._read(completion, messages, time.perf_counter() - start)

@@ -14,6 +14,7 @@ from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 from fastcore.basics import patch
 from .lm import OpenAILM
+from .streaming import Heard
 from .types import ConfigurationError, Reply
 from .weights import MODELS, Model, find, model_named
 
@@ -111,6 +112,7 @@ def other_than_before(messages: list[dict], # the conversation so far
 class LocalLM:
     "A model that runs on this machine."
     priced = True  # it costs nothing
+    streams = True
     def __init__(self,
         model_name: str | os.PathLike = "coder", # or "small", a GGUF file, or "OWNER/NAME:FILE.gguf" of the hub
         n_ctx: int | None = None,       # the window of a conversation, in tokens; default: 16,384; "small" 8,192
@@ -135,14 +137,14 @@ class LocalLM:
         "What starts the server, which takes seconds; None while it runs."
         return None if _running(self._setting) else partial(_serve, self._setting)
 
-    def complete(self, messages: list[dict]) -> Reply:
+    def complete(self, messages: list[dict], heard: Heard | None = None) -> Reply:
         "What the model says after `messages`; the first call starts the server."
         server = _serve(self._setting)
         if server is not self._server:
             self._lm = OpenAILM(self.model, server.url, server.key, prices={"input": 0, "output": 0}, **self._sampling)
             self._server = server
         more = {"grammar": grammar_for(messages)} if self.constrained else other_than_before(messages)
-        return self._lm.complete(messages, **more)
+        return self._lm.complete(messages, heard, **more)
 
     def __repr__(self): return f"LocalLM({self.model!r}, n_ctx={self._setting.n_ctx})"
 

@@ -18,17 +18,18 @@ from .engine import AskModel, Resolve, RunCode, Trajectory, run_loop
 from .environments.base import Surroundings, Task
 from .environments.repl import Held, Repl
 from .environments.stopping import InterruptGate, Stopped, interruptible
-from .events import BlockEnded, BlockStarted, IterationEnded, Listeners
-from .events import ModelAsked, ModelLoading, ModelReplied, Notice, RunEnded, RunStarted
+from .events import BlockEnded, BlockStarted, ChildStep, IterationEnded, Listeners
+from .events import ModelAsked, ModelLoading, ModelReplied, Notice, Retrying, RunEnded, RunStarted
 from .files import files_of
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
 from .output_type import OutputType
 from .preview import describe_all, mention_all, path_hint, shows_whole
+from .streaming import Heard
 from .subcalls import SubCalls
 from .text import names_in, sendable, without
 from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCompletion, RLMError, RunSettings,
-                       cleaned)
+                       Usage, cleaned)
 
 # %% auto #0
 __all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'is_shown_whole', 'make_call', 'earlier', 'first_messages', 'opening',
@@ -84,7 +85,8 @@ class Call:
     all_or_nothing: bool = False           # a run that raises leaves the REPL's own names as it found them
     loop: Any = None                       # the event loop whose thread runs the blocks; None: the calling thread
     listeners: tuple[Callable, ...] = ()   # who hears of it, beside those of the `RLM`
-    emit_above: Callable | None = None     # of a child: the run above, which tells of its sub-calls
+    emit_above: Callable | None = None     # of a child: the run at the top, which tells of its sub-calls
+    path: tuple[int, ...] = ()             # of a child: the numbers of the sub-calls that lead to it
 
     @property
     def brings(self) -> bool:
@@ -172,7 +174,7 @@ class Run:
         self.iteration = 0
         self.emit = Listeners(filter(None, (rlm.logger, *listener_for(rlm.verbose), *call.listeners)), self.id)
         child = self._child if opens_repls(rlm, self.ledger) else None
-        self.subcalls = SubCalls(rlm.lms, self.ledger, call.emit_above or self.emit, child)
+        self.subcalls = SubCalls(rlm.lms, self.ledger, call.emit_above or self.emit, child, call.path)
         self.trajectory = Trajectory([])
         self._said, self._told = 0, 0  # messages and iterations that were announced
 
@@ -182,6 +184,23 @@ class Run:
         own = {name: prompts.tool_and_note(given)[0] for name, given in self.rlm.tools.items()}
         tools = self.subcalls.functions | own
         return Task(self.call.question, self.call.data, tools, self.label, self.ledger.stop)
+
+    @property
+    def spent(self) -> Usage:
+        "By the whole run, of which this may be a child."
+        return self.ledger.root.spent
+
+    @property
+    def seconds(self) -> float:
+        "Since it began."
+        return time.perf_counter() - self.began
+
+    @property
+    def reads_along(self) -> bool:
+        "Whether a listener shows replies while they come."
+        return any(getattr(listener, "reads_along", False) for listener in self.emit.listeners)
+
+    def _tell_retry(self, why: str) -> None: self.emit(Retrying(name_of(self.rlm.lm), why, self.spent))
 
 # %% ../nbs/13_run.ipynb #7bb8acc7
 @patch
@@ -220,21 +239,24 @@ def perform(self: Run, request: AskModel | RunCode | Resolve) -> Generator[None,
         case AskModel(messages, number):
             self.iteration = number
             if load := trait(self.rlm.lm, "pending_load"):
-                self.emit(ModelLoading(name_of(self.rlm.lm), self.ledger.spent))
+                self.emit(ModelLoading(name_of(self.rlm.lm), self.spent))
                 yield
                 self.ledger.wait(self.ledger.start(load))
-            self.emit(ModelAsked(number, self.ledger.spent))
+            heard = Heard(self.reads_along, self._tell_retry, self.ledger.check)
+            self.emit(ModelAsked(number, self.spent, heard))
             yield
             on_this_thread = not (self.call.loop or self.ledger.parent or self.ledger.stop.deadline)
-            reply = self.ledger.ask(self.rlm.lm, messages, on_this_thread)
-            self.emit(ModelReplied(number, reply, self.ledger.spent))
+            start = self.seconds
+            reply = replace(self.ledger.ask(self.rlm.lm, messages, on_this_thread, heard), start=start)
+            self.emit(ModelReplied(number, reply, self.spent))
             return reply
         case RunCode(code, name):
-            self.emit(BlockStarted(self.iteration, code, self.ledger.spent, self.held.surroundings.inputs(code)))
+            found = self.held.surroundings
+            self.emit(BlockStarted(self.iteration, code, self.spent, found.inputs(code), found.printed))
             yield
             result = self._in_repl(self.held.environment.run, code, name)
             self.ledger.note(failed=bool(result.error))
-            self.emit(BlockEnded(self.iteration, CodeBlock(code, result), self.ledger.spent))
+            self.emit(BlockEnded(self.iteration, CodeBlock(code, result), self.spent))
             return result
         case Resolve(source, variable):
             yield
@@ -248,6 +270,8 @@ def result_of(steps: Generator) -> Any:
             except StopIteration as end: return end.value
 
 # %% ../nbs/13_run.ipynb #57a52f6e
+_STEPS = ModelAsked, ModelReplied, BlockStarted, BlockEnded, IterationEnded  # what is told of a child
+
 @patch
 def _in_repl(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
     "What `run(*args)` did, on the thread where the environment's code belongs."
@@ -263,21 +287,24 @@ def _in_repl(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
 @patch
 def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
     "What `run(*args)` did, with the sub-calls that it made. The code in it must not call this `RLM`."
-    token = answering.set((*answering.get(), self.rlm))
+    token, start = answering.set((*answering.get(), self.rlm)), self.seconds
     try: result = interruptible(run, *args)
     finally: answering.reset(token)
     if not isinstance(result, CodeResult):
         raise ConfigurationError(f"{run.__qualname__}() returned a {type(result).__name__}, "
                                  "not an rlm.types.CodeResult.")
     result = cleaned(result, self.ledger.secrets)
-    calls = self.subcalls.take()
-    return replace(result, rlm_calls=calls) if calls else result
+    calls = self.subcalls.take(result.interrupted or self.ledger.over)
+    return replace(result, rlm_calls=calls, start=start)
 
 @patch
-def _child(self: Run, prompt: str, context: Any, lm: LM) -> RLMChatCompletion:
+def _child(self: Run, prompt: str, context: Any, lm: LM, path: tuple[int, ...]) -> RLMChatCompletion:
     "`prompt` as answered by a run with a REPL of its own, which has the context if it is not None."
-    data = NO_CONTEXT if context is None else context
-    call = Call(prompt, data, Ledger(parent=self.ledger), emit_above=self.subcalls.emit)
+    data, above = NO_CONTEXT if context is None else context, self.subcalls.emit
+    def tell_above(event):
+        if isinstance(event, _STEPS): above(ChildStep(path, event, self.spent))
+        elif isinstance(event, Retrying): above(event)
+    call = Call(prompt, data, Ledger(parent=self.ledger), listeners=(tell_above,), emit_above=above, path=path)
     return result_of(answer_once(self.rlm.child(lm), call))
 
 # %% ../nbs/13_run.ipynb #53fff0cc

@@ -4,43 +4,53 @@
 
 # %% ../nbs/21_subcalls.ipynb #94db59d6
 from __future__ import annotations
-import itertools, json, sys
+import itertools, json, sys, time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from fastcore.basics import patch
 from .environments.stopping import Stopped
-from .events import Event, Listeners, SubCallEnded, SubCallStarted
+from .events import Event, Listeners, Retrying, SubCallEnded, SubCallStarted
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
 from .preview import describe
+from .streaming import Heard
 from .text import brief, clip, sendable, type_name, without
-from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError
+from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError, Usage
 
 # %% auto #0
-__all__ = ['SubCalls']
+__all__ = ['Place', 'SubCalls']
 
 # %% ../nbs/21_subcalls.ipynb #241500ca
+class Place(NamedTuple):
+    "Which sub-call it is."
+    number: int  # among those of its run
+    first: int   # the number of the first one of its batch
+    batch: int   # how many its batch has
+
 class SubCalls:
     "The functions through which the model's code asks models."
     def __init__(self, lms: Sequence[LM],  # who can be asked; the first, where the code names none
                  ledger: Ledger,           # writes down what they cost
                  emit: Callable[[Event], None] = Listeners(),  # hears of each
-                 child: Callable[[str, Any, LM], RLMChatCompletion] | None = None,  # answers in a REPL of its own
+                 child: Callable[..., RLMChatCompletion] | None = None,  # answers in a REPL of its own
+                 path: tuple[int, ...] = (),  # of a child: the numbers of the calls that lead to it
                 ):
         self.lms = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]} | {None: lms[0]}
         self.ledger, self.emit = ledger, emit
         self.child, self.depth = child, ledger.depth + 1  # the number of REPLs above the one that answers
+        self.path, self.began = path, time.perf_counter()
         self._numbers = itertools.count()  # a number for each question, in the order of asking
+        self._under_way: dict[int, SubCall] = {}
         self._ended: dict[int, SubCall] = {}
 
     def llm_query(self, prompt: str, context: str | None = None, model: str | None = None) -> str:
         "Ask a language model, perhaps about the text `context`; its reply as a string."
-        return self._ask("llm_query", prompt, *self._given(context, model), next(self._numbers))
+        return self._ask("llm_query", prompt, *self._given(context, model), self._next(1)[0])
 
     def rlm_query(self, prompt: str, context: Any = None, model: str | None = None) -> Any:
         "Ask a model with a REPL of its own, where `context` is any object; its answer as an object. Without: a string."
-        return self._ask("rlm_query", prompt, *self._given(context, model), next(self._numbers))
+        return self._ask("rlm_query", prompt, *self._given(context, model), self._next(1)[0])
 
     def llm_query_batched(self, prompts: Iterable[str], contexts: Iterable[str] | None = None,
                           model: str | None = None) -> list[str]:
@@ -56,6 +66,11 @@ class SubCalls:
         "The context and the model, of which only one was given if the first is a model's name."
         named = model is None and isinstance(context, str) and context in self.lms
         return (None, context) if named else (context, model)
+
+    def _next(self, n: int) -> list[Place]:
+        "The places of the next batch of `n` calls."
+        numbers = [next(self._numbers) for _ in range(n)]
+        return [Place(number, numbers[0], n) for number in numbers]
 
     @property
     def functions(self) -> dict[str, Callable]:
@@ -110,55 +125,73 @@ def _finished(run: RLMChatCompletion) -> RLMChatCompletion:
 
 # %% ../nbs/21_subcalls.ipynb #6e20ffc9
 @patch
-def _answer(self: SubCalls, prompt: str, context: Any, lm: LM, level: int, on_this_thread: bool = True) -> SubCall:
-    "The question, answered by `lm` or by a child of that level."
+def _answer(self: SubCalls, prompt: str, context: Any, lm: LM, level: int, number: int = 0,
+            on_this_thread: bool = True) -> SubCall:
+    "Question `number`, answered by `lm` or by a child of that level."
     if not on_this_thread:
-        return self.ledger.wait(self.ledger.start(self._answer, prompt, context, lm, level, level=level))
-    if level: return _sub_call_of(prompt, _finished(self.child(prompt, context, lm)))
+        return self.ledger.wait(self.ledger.start(self._answer, prompt, context, lm, level, number, level=level))
+    if level: return _sub_call_of(prompt, _finished(self.child(prompt, context, lm, (*self.path, number))))
     recorded = trait(lm, "recorded")
     text = prompt if recorded else without(_whole(prompt, context), self.ledger.secrets)
-    reply = self.ledger.ask(sub_lm_of(lm), [{"role": "user", "content": sendable(text)}])
+    asked = sub_lm_of(lm)
+    heard = Heard(again=lambda why: self.emit(Retrying(name_of(asked), why, self.ledger.root.spent)))
+    reply = self.ledger.ask(asked, [{"role": "user", "content": sendable(text)}], heard=heard)
     run = reply.extra.get("run") if recorded else None
     return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time, run=run)
 
 # %% ../nbs/21_subcalls.ipynb #68115d08
 @patch
-def _record(self: SubCalls, number: int, call: SubCall) -> None:
-    "Write down how question `number` ended."
-    with self.ledger.lock: self._ended[number] = call
-    self.ledger.note(failed=call.error is not None)
-    self.emit(SubCallEnded(call, self.ledger.spent, self.depth))
+def _begin(self: SubCalls, at: Place, call: SubCall) -> None:
+    "Write down that a question is asked."
+    with self.ledger.lock: self._under_way[at.number] = replace(call, start=time.perf_counter() - self.began)
+    self.emit(SubCallStarted(call.prompt, call.model, self.ledger.root.spent, self.depth, *at, self.path, call.context))
 
 @patch
-def take(self: SubCalls) -> tuple[SubCall, ...]:
-    "The calls that ended since this was last asked, in the order in which they were asked for."
-    with self.ledger.lock: ended, self._ended = self._ended, {}
+def _record(self: SubCalls, at: Place, call: SubCall) -> None:
+    "Write down how it ended."
+    with self.ledger.lock:
+        if (asked := self._under_way.pop(at.number, None)) is None: return  # the run was over before
+        call = self._ended[at.number] = replace(call, context=asked.context, start=asked.start)
+    self.ledger.note(failed=call.error is not None)
+    self.emit(SubCallEnded(call, self.ledger.root.spent, self.depth, *at, self.path))
+
+@patch
+def take(self: SubCalls, stopped: bool = False) -> tuple[SubCall, ...]:
+    "The calls that ended since this was last asked, in the order of asking; where all was `stopped`, the others too."
+    with self.ledger.lock:
+        ended, self._ended = self._ended, {}
+        under_way = dict(self._under_way) if stopped else {}
+        for number in under_way: del self._under_way[number]
+    for number, call in under_way.items():
+        seconds = time.perf_counter() - self.began - call.start
+        ended[number] = replace(call, error="The run was stopped before the answer came.", execution_time=seconds,
+                                usage=Usage(unanswered=1))
     return tuple(ended[number] for number in sorted(ended))
 
 # %% ../nbs/21_subcalls.ipynb #f33b4b36
 @patch
-def _ask(self: SubCalls, name: str, prompt: str, context: Any, model: str | None, number: int,
+def _ask(self: SubCalls, name: str, prompt: str, context: Any, model: str | None, at: Place,
          on_this_thread: bool = False) -> Any:
-    "The answer to question `number`, which the code asked by the function `name`."
+    "The answer to a question, which the code asked by the function `name`."
     prompt, context = _question(name, prompt, context)
     lm, level = self._choose(name, model)
     told = "" if context is None else describe("context", context, show_values=False).removeprefix("context: ")
     prompt, told = without([prompt, told], self.ledger.secrets)
     asked = name_of(sub_lm_of(lm))
-    self.emit(SubCallStarted(prompt, asked, self.ledger.spent, self.depth))
-    try: call = replace(self._answer(prompt, context, lm, level, on_this_thread), context=told)
+    self._begin(at, SubCall(prompt, "", asked, context=told))
+    try: call = replace(self._answer(prompt, context, lm, level, at.number, on_this_thread), context=told)
     except RunEndedError: raise
     except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
         run = getattr(e, "result", None)
         call = _sub_call_of(prompt, run) if isinstance(run, RLMChatCompletion) else SubCall(prompt, "", asked)
         why = clip(str(e), 1_000, 500)
         error = without(f"{type(e).__name__}: {why}", self.ledger.secrets)
-        self._record(number, replace(call, response="", error=error, context=told))
+        self._record(at, replace(call, response="", error=error))
         if isinstance(e, Stopped): raise
         try: self.ledger.check()
         except LimitError as limit: raise Stopped(str(limit)) from None  # nothing in the block may go on
         raise SubcallError(f"{name} failed: {why}") from e
-    self._record(number, call)
+    self._record(at, call)
     return call.value
 
 # %% ../nbs/21_subcalls.ipynb #12ed5e7f
@@ -180,11 +213,12 @@ def _questions(name: str, prompts: Any, contexts: Any) -> list[tuple[str, Any]]:
 def _batch(self: SubCalls, name: str, prompts: Any, contexts: Any, model: str | None) -> list:
     "The answers to many questions."
     questions, level = _questions(name, prompts, contexts), self._choose(name, model)[1]
-    def one(prompt, context, number):
-        try: return self._ask(name, prompt, context, model, number, on_this_thread=True), None
+    def one(prompt, context, at):
+        try: return self._ask(name, prompt, context, model, at, on_this_thread=True), None
         except (SubcallError, TypeError) as e: return None, e
     try:
-        asked = [self.ledger.start(one, *question, next(self._numbers), level=level) for question in questions]
+        places = self._next(len(questions))
+        asked = [self.ledger.start(one, *question, at, level=level) for question, at in zip(questions, places)]
         answers = [self.ledger.wait(future) for future in asked]
     except LimitError as e: raise Stopped(str(e)) from None
     failed = [error for _, error in answers if error]

@@ -68,6 +68,7 @@ class Reply:
     reasoning: str | None = None      # reasoning the server sent in a field of its own
     execution_time: float = 0.0       # seconds from request to reply
     extra: dict[str, Any] = field(default_factory=dict, repr=False)  # everything else the server sent
+    start: float | None = field(default=None, repr=False, compare=False)  # of the request, in seconds since the run began
 
 # %% ../nbs/15_types.ipynb #aa4be1bb
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class SubCall:
     error: str | None = None     # why it failed, if it did
     run: Any = None              # an `RLMChatCompletion`: the child's run, where it had a REPL of its own
     context: str = ""            # the object that came with the prompt, in a line: its type and its size
+    start: float | None = field(default=None, repr=False, compare=False)  # in seconds since the run began
 
     @property
     def value(self) -> Any:
@@ -128,6 +130,7 @@ class CodeResult:
     ran: str | None = None               # the code that ran instead, if the user changed it; "" if they refused it
     rebound: dict[str, str] = field(default_factory=dict)  # names of the user's that it bound for itself only, and the
                                                            # types of what these are for the user
+    start: float | None = field(default=None, repr=False, compare=False)  # in seconds since the run began
 
     @property
     def shown(self) -> str:

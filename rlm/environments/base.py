@@ -49,6 +49,7 @@ class Surroundings:
     hint: str = ""                                        # what to tell the user about variables that it can't read
     calling_thread: bool = False                          # blocks must run on the thread of whoever asks the question
     inputs: Callable[[str], dict[str, Any]] = lambda code: {}  # the user's variables that a block names, for logs
+    printed: Callable[[], str] = str                      # the end of what the running block has printed so far
     system_prompt: str | None = None                      # instead of the library's, which teaches Python
 
 class Environment(Protocol):
@@ -126,7 +127,7 @@ def begin(self: BaseEnvironment, task: Task) -> Surroundings:
     self._guarded = self.helpers.keys() - MAY_COVER | task.tools.keys()
     self._told |= {name: self.helpers[name] for name in self._guarded}
     own = {n: x for n, x in visible_names(self.own).items() if n not in task.data}
-    return Surroundings(self._bring(task.data), own)
+    return Surroundings(self._bring(task.data), own, printed=self._capture.latest)
 
 @patch
 def end(self: BaseEnvironment, keep: bool = True) -> Changes:

@@ -4,7 +4,7 @@
 
 # %% ../../nbs/environments/01_capture.ipynb #34ef2389
 from __future__ import annotations
-import base64, codecs, io, os, re, sys, threading
+import base64, codecs, io, itertools, os, re, sys, threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
@@ -29,6 +29,8 @@ class OutputLimit(BlockEnd):
 
 capture_lock = threading.RLock()
 if hasattr(os, "register_at_fork"): os.register_at_fork(after_in_child=capture_lock._at_fork_reinit)
+
+_writes = itertools.count(1)
 
 class _Stdout(io.TextIOBase):
     encoding = "utf-8"
@@ -58,6 +60,7 @@ class CapturedStream(_Stdout):
     def _restart(self) -> None:
         self._size, self._head = 0, ""   # characters written, and the first of them once there are many
         self._parts, self._held = [], 0  # pieces after the head, and their characters
+        self.written = 0                 # when it was written to last, by a count that all streams share
 
     def write(self, text: str) -> int:
         "The number of characters written. Raises `OutputLimit` past the limit, on every write."
@@ -67,6 +70,7 @@ class CapturedStream(_Stdout):
             self._parts.append(text)
             self._size += len(text)
             self._held += len(text)
+            self.written = next(_writes)
             if self._held > 2 * KEEP: self._fold()
         if self._size > LIMIT: raise OutputLimit(f"more than {LIMIT:,} characters printed")
         return len(text)
@@ -75,6 +79,10 @@ class CapturedStream(_Stdout):
         text, room = "".join(self._parts), KEEP - len(self._head)
         self._head, tail = self._head + text[:room], text[room:][-KEEP:]
         self._parts, self._held = [tail], len(tail)
+
+    def end(self, most: int = 2_000) -> str:
+        "The last characters of what was written since the last `take`."
+        with capture_lock: return "".join(self._parts)[-most:]
 
     def take(self) -> str:
         "What was written since the last `take`, its middle cut where it is long."
@@ -217,6 +225,10 @@ class Capture:
     def take(self) -> tuple[str, str]:
         "What was written to stdout and to stderr since the last `take`."
         return self.stdout.take(), self.stderr.take()
+
+    def latest(self) -> str:
+        "The end of what was written, on the stream that was written to last. May be called from any thread."
+        return max(self.stdout, self.stderr, key=lambda stream: stream.written).end()
 
     def show(self, output: dict) -> None:
         "Keep a notebook output. Raises `OutputLimit` where all of them together are too large."
