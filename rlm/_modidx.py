@@ -1154,6 +1154,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'rlm.streaming._add': ('streaming.html#_add', 'rlm/streaming.py'),
                                'rlm.streaming._number': ('streaming.html#_number', 'rlm/streaming.py'),
                                'rlm.streaming.assembled': ('streaming.html#assembled', 'rlm/streaming.py'),
+                               'rlm.streaming.broke_off': ('streaming.html#broke_off', 'rlm/streaming.py'),
                                'rlm.streaming.is_stream': ('streaming.html#is_stream', 'rlm/streaming.py')},
             'rlm.subcalls': { 'rlm.subcalls.Place': ('subcalls.html#place', 'rlm/subcalls.py'),
                               'rlm.subcalls.SubCalls': ('subcalls.html#subcalls', 'rlm/subcalls.py'),

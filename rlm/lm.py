@@ -12,7 +12,7 @@ from textwrap import shorten
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 from fastcore.basics import patch
-from .streaming import Heard, Retries, assembled, is_stream
+from .streaming import Heard, Retries, assembled, broke_off, is_stream
 from .text import bounded_repr, looks_secret, without
 from .types import (ConfigurationError, ContextWindowExceededError, LMAuthenticationError, LMConnectionError,
                        LMError, LMRateLimitError, LMRequestError, LMResponseError, LMServerError, LMTimeoutError,
@@ -170,6 +170,7 @@ def address(base_url: str) -> str:
 # %% ../nbs/07_lm.ipynb #3b7296a9
 class OpenAILM:
     "A model on a server that speaks the OpenAI chat protocol."
+    streams = True
     def __init__(self,
         model_name: str,                # as the server knows it
         base_url: str | None = None,    # the server; default: `OPENAI_BASE_URL`, else OpenAI
@@ -215,7 +216,7 @@ def _check_sampling(sampling: dict) -> dict:
     return sampling
 
 def _check_stream(stream: Any) -> bool:
-    if isinstance(stream, bool): return stream
+    if isinstance(stream, int) and stream in (0, 1): return bool(stream)
     raise ConfigurationError(f"'stream' is True, so that a reply is shown as it comes, or False, not {stream!r:.80}.")
 
 def _check_prices(prices: Any) -> dict[str, float] | None:
@@ -330,22 +331,21 @@ def _stream(self: OpenAILM, body: dict, options: dict, heard: Heard) -> Any:
     "What the server sent, piece by piece; None where it has to be asked for the whole."
     import openai
     body = body | {"stream": True, "stream_options": {"include_usage": True}}
-    try:
-        with self._connect().post("/chat/completions", cast_to=object, body=body, options=options, stream=True,
-                                  stream_cls=openai.Stream[object]) as sent:
-            if not is_stream(sent.response): return _from_json(sent.response.read())
-            completion = assembled(sent, heard, _LONGEST)
-    except (openai.APIStatusError, openai.APIConnectionError) as e:
-        if "stream" not in _reason(getattr(e, "body", None)).lower(): raise
-        completion = {}
-    except openai.APIError as e: return {"error": e.body or str(e)}  # in the midst of the stream
-    except Exception as e:
-        if not isinstance(e, ValueError) and not type(e).__module__.startswith("httpx"): raise
-        heard.again("its stream broke off")
-        completion = {"usage": None}
+    try: sent = self._connect().post("/chat/completions", cast_to=object, body=body, options=options, stream=True,
+                                     stream_cls=openai.Stream[object])
+    except openai.APIStatusError as e:
+        if "stream" not in _reason(e.body).lower(): raise
+        self._streams = False
+        return None
+    with sent:
+        if not is_stream(sent.response): return _from_json(sent.response.read())
+        try: completion = assembled(sent, heard, _LONGEST)
+        except Exception as e:
+            if broke_off(e): return heard.forget("its stream broke off")
+            if isinstance(e, openai.APIError): return {"error": e.body or str(e)}
+            raise
     self._streams = "usage" in completion  # else nobody would know what the next one costs
-    if completion.get("choices"): return completion
-    return heard.forget()
+    return completion if "choices" in completion else heard.forget("its stream broke off")
 
 @patch
 def _send(self: OpenAILM, body: dict, heard: Heard | None = None) -> Any:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 # %% auto #0
-__all__ = ['Heard', 'assembled', 'is_stream', 'Retries']
+__all__ = ['Heard', 'assembled', 'is_stream', 'broke_off', 'Retries']
 
 # %% ../nbs/35_streaming.ipynb #ba236429
 class Heard:
@@ -33,9 +33,10 @@ class Heard:
         self.check()
         self._parts.append(text)
 
-    def forget(self) -> None:
-        "The reply begins anew."
+    def forget(self, why: str) -> None:
+        "The reply is asked for anew."
         self._parts.clear()
+        self.again(why)
 
 # %% ../nbs/35_streaming.ipynb #5c20a90b
 _TEXTS = "content", "reasoning_content", "reasoning", "refusal"
@@ -72,6 +73,11 @@ def assembled(pieces: Iterable[dict],  # what the server streams
 def is_stream(response: Any) -> bool:
     "Whether this response of `httpx` comes in pieces."
     return response.headers.get("content-type", "").startswith("text/event-stream")
+
+def broke_off(e: Exception) -> bool:
+    "Whether a stream ended in the midst of it, or in what is no JSON."
+    of_the_network = {kind.__module__.partition(".")[0] for kind in type(e).__mro__} & {"httpx", "httpx2"}
+    return isinstance(e, ValueError) or bool(of_the_network) or type(e).__name__ == "APIConnectionError"
 
 # %% ../nbs/35_streaming.ipynb #20cadab7
 class Retries:

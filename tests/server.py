@@ -11,7 +11,7 @@ reply. A reply is the model's text as a `str`, a `dict` (a message, or a whole c
 the above. Tokens are counted as words.
 """
 from __future__ import annotations
-import json, socket, socketserver, struct, threading, time
+import itertools, json, socket, socketserver, struct, threading, time
 from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
@@ -46,6 +46,20 @@ def completion(message: str | dict, body: dict | None = None, finish_reason: str
             "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
             "usage": {"prompt_tokens": sent, "completion_tokens": said, "total_tokens": sent + said}, **more}
 
+def pieces(whole: dict, body: dict):
+    "A whole completion as the pieces of a stream."
+    rest = {k: v for k, v in whole.items() if k not in ("choices", "usage")} | {"object": "chat.completion.chunk"}
+    choice = whole["choices"][0]
+    message = dict(choice["message"])
+    texts = {k: message.pop(k) for k in ("reasoning_content", "content") if message.get(k)}
+    piece = lambda delta, **more: rest | {"choices": [{"index": 0, "delta": delta, "finish_reason": None, **more}]}
+    yield piece({"role": "assistant", "content": ""})
+    for name, text in texts.items():
+        for word in text.split(" ")[:1] + [f" {word}" for word in text.split(" ")[1:]]: yield piece({name: word})
+    yield piece({k: v for k, v in message.items() if k != "role"},
+                **{k: v for k, v in choice.items() if k not in ("index", "message")})
+    if body.get("stream_options", {}).get("include_usage"): yield rest | {"choices": [], "usage": whole.get("usage")}
+
 def task_at(body: dict) -> int:
     "Where the question stands among a request's messages: below the worked examples."
     asked = (i for i, m in enumerate(body["messages"]) if m["role"] == "user" and "Task: " in m["content"])
@@ -58,8 +72,11 @@ class ChatServer:
         models=("test-model",),   # what `/v1/models` lists; or an `Http`
         delay: float = 0.0,       # seconds before each chat reply, as a model that takes its time
         path: str = "/v1",        # where its routes begin; it knows no other
+        streams: bool = False,    # send replies in pieces to whom wants them so, a word each
+        pause: float = 0.0,       # seconds between two pieces
     ):
         self.replies, self.models, self.delay, self.path = replies, models, delay, path.rstrip("/")
+        self.streams, self.pause = streams, pause
         self.lookups: list[dict[str, str]] = []   # the headers of the requests for its models
         self.requests: list[Request] = []   # the chat requests, in the order they came
         self.usage: list[dict] = []         # the usage that was sent with each completion
@@ -105,6 +122,7 @@ class ChatServer:
         if isinstance(reply, Http): return reply
         if isinstance(reply, str) or not ("choices" in reply or "error" in reply): reply = completion(reply, body)
         with self._lock: self.usage.append(reply.get("usage"))
+        if self.streams and body.get("stream"): return Http(body=pieces(reply, body), delay=self.delay)
         return Http(body=reply, delay=self.delay)
 
     def count(self, step: int):
@@ -152,8 +170,23 @@ class _Connection(socketserver.StreamRequestHandler):
         self.send(reply)
         return True
 
+    def stream(self, reply: Http):
+        "Send the pieces as server-sent events, in chunks."
+        head = {"content-type": "text/event-stream", **reply.headers, "transfer-encoding": "chunked"}
+        lines = ["HTTP/1.1 200 OK", *(f"{k}: {v}" for k, v in head.items()), "\r\n"]
+        self.request.sendall("\r\n".join(lines).encode())
+        for event in itertools.chain(reply.body, ["[DONE]"]):
+            if isinstance(event, Http):
+                self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                raise ConnectionResetError
+            sent = f"data: {json.dumps(event) if isinstance(event, dict) else event}\n\n".encode()
+            self.request.sendall(f"{len(sent):x}\r\n".encode() + sent + b"\r\n")
+            if self.server.chat.wait(self.server.chat.pause): break
+        self.request.sendall(b"0\r\n\r\n")
+
     def send(self, reply: Http):
         body = reply.body
+        if hasattr(body, "__next__"): return self.stream(reply)
         if isinstance(body, (dict, list)): body = json.dumps(body)
         if isinstance(body, str): body = body.encode()
         headers = {"content-type": "application/json", **reply.headers, "content-length": len(body)}

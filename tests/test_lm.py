@@ -520,7 +520,7 @@ def test_unknown_backends(backend, words):
     ({"model_name": "m", "base_ulr": "x"}, "is called 'base_url'"),
     ({"model_name": "m", "base_url": "localhost:80"}, "'http://localhost:80'"),
     ({"model_name": "m", "api_key": "sk-1\nsk-2"}, "copied whole"), ({"model_name": "m", "api_key": 7}, "copied whole"),
-    ({"model_name": "m", "api_key": "k", "stream": True}, "leave out 'stream'")])
+    ({"model_name": "m", "api_key": "k", "stream": "yes"}, "'stream' is True")])
 def test_bad_options(kwargs, words):
     with pytest.raises(ConfigurationError) as e: create_lm("openai", kwargs)
     assert words in str(e.value)
