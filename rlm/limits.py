@@ -111,17 +111,6 @@ class Ledger:
         "All usage so far."
         with self.lock: return sum(self.by_model.values(), start=Usage())
 
-    @property
-    def root(self) -> Ledger:
-        "The ledger of the run at the top."
-        return self.parent.root if self.parent else self
-
-    @property
-    def over(self) -> bool:
-        "Whether the run must not go on."
-        root = self.root
-        return self.ended or root.stop.asked.done() or root.stop.left == 0 or root._reached is not None
-
     def _write(self, model: str, usage: Usage) -> None:
         self.by_model[model] += usage
         if self.parent: self.parent._write(model, usage)
@@ -141,6 +130,17 @@ def check(self: Ledger) -> None:
     if self.stop.asked.done(): raise Stopped("the run was cancelled")
     self._reached = self._reached or self.limits.reached(self.spent, self._errors, self.stop.left)
     if self._reached: raise type(self._reached)(*self._reached.args)
+
+@patch(as_prop=True)
+def root(self: Ledger) -> Ledger:
+    "The ledger of the run at the top."
+    return self.parent.root if self.parent else self
+
+@patch(as_prop=True)
+def over(self: Ledger) -> bool:
+    "Whether the run must not go on."
+    root = self.root
+    return self.ended or root.stop.asked.done() or root.stop.left == 0 or root._reached is not None
 
 @patch
 def start(self: Ledger, f: Callable, *args, level: int = 0) -> futures.Future:

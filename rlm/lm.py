@@ -347,6 +347,7 @@ def _stream(self: OpenAILM, body: dict, options: dict, heard: Heard) -> Any:
     self._streams = "usage" in completion  # else nobody would know what the next one costs
     return completion if "choices" in completion else heard.forget("its stream broke off")
 
+# %% ../nbs/07_lm.ipynb #d0ea1f36
 @patch
 def _send(self: OpenAILM, body: dict, heard: Heard | None = None) -> Any:
     "The server's answer to one request; a dict if all is well."

@@ -20,7 +20,8 @@ class Heard:
         again: Callable[[str], None] = lambda why: None,  # hears why it is asked for once more
         check: Callable[[], None] = lambda: None,         # raises where the run is over
     ):
-        self.wanted, self.again, self.check = wanted, again, check
+        self.wanted, self.again = wanted, again
+        self.check = check
         self._parts: list[str] = []
 
     @property
@@ -55,7 +56,8 @@ def assembled(pieces: Iterable[dict],  # what the server streams
               most: int = 20_000_000,  # characters of text that are read
              ) -> dict:
     "The chat completion that comes in pieces. It has no `choices` where they broke off before its end."
-    whole, choice, message, size = {}, {}, {}, 0
+    whole, size = {}, 0
+    choice, message = {}, {}
     for piece in pieces:
         if not isinstance(piece, dict): continue
         for c in (piece.get("choices") or [])[:1]:

@@ -19,15 +19,9 @@ from .text import brief, clip, sendable, type_name, without
 from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError, Usage
 
 # %% auto #0
-__all__ = ['Place', 'SubCalls']
+__all__ = ['SubCalls', 'Place']
 
 # %% ../nbs/21_subcalls.ipynb #241500ca
-class Place(NamedTuple):
-    "Which sub-call it is."
-    number: int  # among those of its run
-    first: int   # the number of the first one of its batch
-    batch: int   # how many its batch has
-
 class SubCalls:
     "The functions through which the model's code asks models."
     def __init__(self, lms: Sequence[LM],  # who can be asked; the first, where the code names none
@@ -40,7 +34,7 @@ class SubCalls:
         self.ledger, self.emit = ledger, emit
         self.child, self.depth = child, ledger.depth + 1  # the number of REPLs above the one that answers
         self.path, self.began = path, time.perf_counter()
-        self._numbers = itertools.count()  # a number for each question, in the order of asking
+        self._numbers = itertools.count()
         self._under_way: dict[int, SubCall] = {}
         self._ended: dict[int, SubCall] = {}
 
@@ -67,15 +61,23 @@ class SubCalls:
         named = model is None and isinstance(context, str) and context in self.lms
         return (None, context) if named else (context, model)
 
-    def _next(self, n: int) -> list[Place]:
-        "The places of the next batch of `n` calls."
-        numbers = [next(self._numbers) for _ in range(n)]
-        return [Place(number, numbers[0], n) for number in numbers]
+# %% ../nbs/21_subcalls.ipynb #76b05c36
+class Place(NamedTuple):
+    "Which sub-call it is."
+    number: int  # among those of its run
+    first: int   # the number of the first one of its batch
+    batch: int   # how many its batch has
 
-    @property
-    def functions(self) -> dict[str, Callable]:
-        "The functions by name."
-        return {f.__name__: f for f in (self.llm_query, self.llm_query_batched, self.rlm_query, self.rlm_query_batched)}
+@patch
+def _next(self: SubCalls, n: int) -> list[Place]:
+    "The places of the next batch of `n` calls."
+    numbers = [next(self._numbers) for _ in range(n)]
+    return [Place(number, numbers[0], n) for number in numbers]
+
+@patch(as_prop=True)
+def functions(self: SubCalls) -> dict[str, Callable]:
+    "The functions by name."
+    return {f.__name__: f for f in (self.llm_query, self.llm_query_batched, self.rlm_query, self.rlm_query_batched)}
 
 # %% ../nbs/21_subcalls.ipynb #0aecaaae
 @patch

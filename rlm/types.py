@@ -68,7 +68,7 @@ class Reply:
     reasoning: str | None = None      # reasoning the server sent in a field of its own
     execution_time: float = 0.0       # seconds from request to reply
     extra: dict[str, Any] = field(default_factory=dict, repr=False)  # everything else the server sent
-    start: float | None = field(default=None, repr=False, compare=False)  # of the request, in seconds since the run began
+    start: float | None = field(default=None, repr=False, compare=False)  # in seconds since the run began
 
 # %% ../nbs/15_types.ipynb #aa4be1bb
 @dataclass(frozen=True)

@@ -80,10 +80,6 @@ class CapturedStream(_Stdout):
         self._head, tail = self._head + text[:room], text[room:][-KEEP:]
         self._parts, self._held = [tail], len(tail)
 
-    def end(self, most: int = 2_000) -> str:
-        "The last characters of what was written since the last `take`."
-        with capture_lock: return "".join(self._parts)[-most:]
-
     def take(self) -> str:
         "What was written since the last `take`, its middle cut where it is long."
         with capture_lock:
@@ -226,10 +222,6 @@ class Capture:
         "What was written to stdout and to stderr since the last `take`."
         return self.stdout.take(), self.stderr.take()
 
-    def latest(self) -> str:
-        "The end of what was written, on the stream that was written to last. May be called from any thread."
-        return max(self.stdout, self.stderr, key=lambda stream: stream.written).end()
-
     def show(self, output: dict) -> None:
         "Keep a notebook output. Raises `OutputLimit` where all of them together are too large."
         if self.stdout.dropping: return
@@ -245,6 +237,12 @@ class Capture:
     def close(self) -> None:
         "From now on nobody reads it: drop what is written."
         self.stdout.dropping = self.stderr.dropping = True
+
+# %% ../../nbs/environments/01_capture.ipynb #55576df3
+@patch
+def latest(self: Capture) -> str:
+    "The end of what was written, on the stream that was written to last. May be called from any thread."
+    return max(self.stdout, self.stderr, key=lambda stream: stream.written).end()
 
 # %% ../../nbs/environments/01_capture.ipynb #04477318
 @contextmanager
