@@ -282,6 +282,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                              'rlm/environments/capture.py'),
                                           'rlm.environments.capture.CapturedStream._restart': ( 'environments/capture.html#capturedstream._restart',
                                                                                                 'rlm/environments/capture.py'),
+                                          'rlm.environments.capture.CapturedStream.end': ( 'environments/capture.html#capturedstream.end',
+                                                                                           'rlm/environments/capture.py'),
                                           'rlm.environments.capture.CapturedStream.take': ( 'environments/capture.html#capturedstream.take',
                                                                                             'rlm/environments/capture.py'),
                                           'rlm.environments.capture.CapturedStream.write': ( 'environments/capture.html#capturedstream.write',

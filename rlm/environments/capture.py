@@ -89,6 +89,12 @@ class CapturedStream(_Stdout):
             self._restart()
         return text
 
+# %% ../../nbs/environments/01_capture.ipynb #1151a45f
+@patch
+def end(self: CapturedStream, most: int = 2_000) -> str:
+    "The last characters of what was written since the last `take`."
+    with capture_lock: return "".join(self._parts)[-most:]
+
 # %% ../../nbs/environments/01_capture.ipynb #fcf773db
 current_capture: ContextVar[Capture | None] = ContextVar("rlm_capture", default=None)
 _STREAMS = "stdin", "stdout", "stderr"
