@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM, takes_no_other
+from .display import in_kernel
 from .environments.stopping import InterruptGate
 from .events import Event
 from .run import NO_CONTEXT, Call, answer_once, make_call, result_of
@@ -40,7 +41,16 @@ async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCom
         call.ledger.stop.ask()
         if not isinstance(e, GeneratorExit): await asyncio.wait([over], timeout=1)
         raise
+    if isinstance(outcome.exception(), KeyboardInterrupt): _interrupt_the_cell(asyncio.current_task())
     return outcome.result()
+
+def _interrupt_the_cell(task) -> None:
+    "Cancel a task and the cell that waits for it, where Ctrl-C would leave the task and end the loop of a kernel."
+    import asyncio, signal
+    if not in_kernel() or task.get_coro().__name__ == "run_cell_async": return
+    handler = signal.getsignal(signal.SIGINT)  # the kernel's cancels the cell
+    if callable(handler) and handler is not signal.default_int_handler: handler(signal.SIGINT, None)
+    raise asyncio.CancelledError
 
 # %% ../nbs/04_async.ipynb #99245e6d
 @patch

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 from fastcore.basics import patch
 from . import prompts
 from .configuration import RLM, answering, refuse_own_code
@@ -270,19 +271,27 @@ def result_of(steps: Generator) -> Any:
             except StopIteration as end: return end.value
 
 # %% ../nbs/13_run.ipynb #57a52f6e
-_STEPS = ModelAsked, ModelReplied, BlockStarted, BlockEnded, IterationEnded  # what is told of a child
+_interrupted = WeakKeyDictionary()  # event loop -> when Ctrl-C last ended a block on its thread
 
 @patch
 def _in_repl(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
     "What `run(*args)` did, on the thread where the environment's code belongs."
     if self.call.loop is None or not self.held.surroundings.calling_thread: return self._with_subcalls(run, *args)
-    future = Future()
+    loop, future = self.call.loop, Future()
+    queued = time.monotonic()
     def there():
         with InterruptGate():
-            try: future.set_result(self._with_subcalls(run, *args))
+            try:
+                if queued < _interrupted.get(loop, 0): raise KeyboardInterrupt
+                result = self._with_subcalls(run, *args)
+                if result.interrupted: _interrupted[loop] = time.monotonic()
+                future.set_result(result)
             except BaseException as e: future.set_exception(e)
-    self.call.loop.call_soon_threadsafe(there, context=contextvars.copy_context())
+    loop.call_soon_threadsafe(there, context=contextvars.copy_context())
     return self.ledger.wait(future)
+
+# %% ../nbs/13_run.ipynb #158c047f
+_STEPS = ModelAsked, ModelReplied, BlockStarted, BlockEnded, IterationEnded  # what is told of a child
 
 @patch
 def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:

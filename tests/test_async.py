@@ -267,6 +267,21 @@ def test_interrupting_a_cell_that_awaits(k):
     assert time.monotonic() - began < 20 and cell.error.split(":")[0] in ("KeyboardInterrupt", "CancelledError")
     assert k.value("1 + 1") == 2
 
+@pytest.mark.parametrize("awaited", ["one(0)", "asyncio.gather(one(0))", "asyncio.gather(*map(one, range(3)))", "asyncio.wait_for(one(0), 60)",
+                                     "asyncio.gather(asyncio.create_task(wrapped(0)), wrapped(1), return_exceptions=True)"])
+def test_an_interrupt_in_a_block_of_an_awaited_run_ends_the_cell_and_not_the_kernel(k, awaited):
+    k.ok("import asyncio\n"
+         "def one(n): return scripted('import time; time.sleep(60)').acompletion('Go.')\n"
+         "async def wrapped(n): return await one(n)")
+    cell = k.start(f"print('begun')\nawait {awaited}")
+    k.listen(cell, lambda c: "begun" in c.stdout)
+    time.sleep(1.5)
+    k.interrupt()
+    k.finish(cell, timeout=15)
+    assert cell.error.split(":")[0] in ("KeyboardInterrupt", "CancelledError")
+    assert k.value("[t.get_coro().__name__ for t in asyncio.all_tasks() if 'completion' in str(t) or 'wrapped' in str(t)]") == []
+    assert k.value("1 + 1") == 2
+
 def test_chat_while_achat_is_on_is_refused(k):
     k.ok("""
         import asyncio, time
