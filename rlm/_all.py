@@ -6,6 +6,7 @@ from .session import Session
 from .files import Files
 from .logger import RLMLogger, read_log
 from .asynchronous import Stream
-from .utils import notebook as _notebook, trace_markdown as _trace_markdown  # they give results their ways to be shown
+from . import timeline as _timeline  # it and the next give results their ways to be shown
+from .utils import notebook as _notebook, trace_markdown as _trace_markdown
 
 __all__ = [*_of_types, "RLM", "Session", "Files", "RLMLogger", "read_log", "Stream"]

@@ -252,12 +252,13 @@ def iteration_html(number: int | None,   # which it is; None for a best answer
 
 # %% ../nbs/utils/03_parts.ipynb #97d5a1bc
 def iterations_html(result: RLMChatCompletion,
+                    open: bool = False, # unfolded
                     rich: bool = True, # show figures and tables as such; False shows their text
                     room: int = 8_000, # characters of each text that are shown; 0 shows the titles alone
                    ) -> str:
     "All iterations of a run, and its best answer if it was asked for one."
     numbered = [*enumerate(result.iterations, 1), *[(None, result.best_answer)] * (result.best_answer is not None)]
-    return "".join(f"<div>… {x:,} more …</div>" if isinstance(x, int) else iteration_html(*x, rich=rich, room=room)
+    return "".join(f"<div>… {x:,} more …</div>" if isinstance(x, int) else iteration_html(*x, open, rich, room)
                    for x in _ends(numbered, 200))
 
 def _child(number: int, run: RLMChatCompletion, room: int) -> str:

@@ -8,7 +8,6 @@ import json, re
 from collections.abc import Sequence
 from textwrap import indent
 from fastcore.basics import patch
-from ..display import in_kernel
 from ..text import as_code, as_markdown, as_output, clip, sendable
 from ..types import CodeBlock, RLMChatCompletion, SubCall
 
@@ -93,11 +92,3 @@ def turns(result: RLMChatCompletion) -> list[RLMChatCompletion]:
 def trace_markdown(self: RLMChatCompletion) -> str:
     "The run as Markdown; in a session, the turns before it too."
     return "\n\n---\n\n".join(run_markdown(r) for r in turns(self))
-
-# %% ../../nbs/utils/00_trace_markdown.ipynb #da4ac80d
-@patch
-def render_trace(self: RLMChatCompletion) -> None:
-    "Show the trace: rendered in a notebook, as text elsewhere."
-    if not in_kernel(): return print(self.trace_markdown)
-    from IPython.display import Markdown, display
-    display(Markdown("\n\n---\n\n".join(run_markdown(r, fold=True) for r in turns(self))))
