@@ -18,6 +18,7 @@ from .environments.stopping import InterruptGate
 from .events import Event
 from .run import NO_CONTEXT, Call, answer_once, make_call, result_of
 from .session import Session
+from .text import brief
 from .types import RLMChatCompletion
 
 # %% auto #0
@@ -82,6 +83,10 @@ class Stream(Iterator):
         return self._results[0] if self._results else None
 
     def __next__(self) -> Event: return next(self._events)
+
+    def __repr__(self) -> str:
+        state = self.result.stop_reason if self.result else "under way" if self._begun else "not begun"
+        return f"Stream({brief(self._call.question, width=60)}, {state})"
 
     def close(self) -> None:
         "Stop the run. Leaving a `for` loop early does it too, as soon as the stream is forgotten."

@@ -9,10 +9,11 @@ from fastcore.basics import patch
 from .configuration import RLM, takes_no_other
 from .environments.stopping import InterruptGate, interruptible
 from .run import NO_CONTEXT, Run, answer_once, first_messages, make_call, repl_for, result_of
+from .text import clip, plain
 from .types import RLMChatCompletion
 
 # %% auto #0
-__all__ = []
+__all__ = ['Request']
 
 # %% ../nbs/00_completion.ipynb #017f8ab1
 @patch
@@ -27,6 +28,13 @@ def completion(self: RLM,
     return result_of(answer_once(self, make_call(self, prompt, context, root_prompt, output_type)))
 
 # %% ../nbs/00_completion.ipynb #ef50a783
+class Request(list):
+    "Messages, as dicts with `role` and `content`."
+    def __repr__(self) -> str:
+        title = "── {role}, {n:,} characters\n{text}"
+        return plain("\n\n".join(title.format(role=m["role"], n=len(m["content"]), text=clip(m["content"], 300, 150))
+                                 for m in self))
+
 @patch
 @takes_no_other
 def preview(self: RLM,
@@ -34,8 +42,8 @@ def preview(self: RLM,
             context: Any = NO_CONTEXT,       # the same
             root_prompt: str | None = None,  # the same
             output_type: Any = None,         # the same
-           ) -> list[dict]:                  # messages as dicts with `role` and `content`
+           ) -> Request:                     # messages as dicts with `role` and `content`
     "The first request that `completion` with these arguments would send. Nothing is sent."
     call = make_call(self, prompt, context, root_prompt, output_type)
     with repl_for(self) as repl, InterruptGate(), repl.hold(Run(self, call).task) as held:
-        return interruptible(first_messages, self, call, held.surroundings)
+        return Request(interruptible(first_messages, self, call, held.surroundings))

@@ -6,10 +6,11 @@
 from __future__ import annotations
 import contextvars, sys, threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, get_args
 from .environments.stopping import InterruptGate
 from .streaming import Heard
+from .text import brief
 from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
@@ -141,6 +142,30 @@ class IterationEnded:
 
 Event = (RunStarted | ModelLoading | ModelAsked | ModelReplied | BlockStarted | BlockEnded | SubCallStarted
          | SubCallEnded | ChildStep | Retrying | UserAsked | UserAnswered | IterationEnded | Notice | RunEnded)
+
+# %% ../nbs/20_events.ipynb #1ec19405
+def _in_words(x: Any) -> str:
+    "What a field of an event holds."
+    match x:
+        case Usage(): return f"{x.total_tokens:,} tokens"
+        case Reply(content=text) | CodeBlock(code=text) | Iteration(response=text) | RLMChatCompletion(response=text):
+            return f"{type(x).__name__}({brief(text, width=60)})"
+        case SubCall(): return f"SubCall({brief(x.prompt, width=40)}, {brief(x.error or x.response, width=40)})"
+        case RunSettings(): return f"RunSettings({x.environment!r})"
+        case tuple([dict(), *_]): return f"<{len(x)} message{'s' * (len(x) > 1)}>"
+        case dict(): return f"<{brief(list(x))}>"
+    return repr(x) if isinstance(x, Event) else brief(x, width=60)
+
+def _in_a_line(event: Event) -> str:
+    "What an event has, except for what has its default."
+    told = [(f.name, getattr(event, f.name)) for f in fields(event) if f.repr]
+    usual = {f.name: f.default for f in fields(event)}
+    empty = lambda x: type(x) in (dict, tuple) and not x
+    shown = [f"{name}={_in_words(x)}" for name, x in told
+             if not empty(x) and (type(x) is not type(usual[name]) or x != usual[name])]
+    return f"{type(event).__name__}({', '.join(shown)})"
+
+for _kind in get_args(Event): _kind.__repr__ = _in_a_line
 
 # %% ../nbs/20_events.ipynb #a12109bb
 current_run: contextvars.ContextVar[str] = contextvars.ContextVar("rlm_run", default="")  # the run that an event is of

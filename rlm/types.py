@@ -47,8 +47,8 @@ class Usage:
         return f"{self.input_tokens:,} tokens in{cached}, {self.output_tokens:,} out{guess}, {calls}, {cost}"
 
     def __repr__(self) -> str:
-        shown = {n: x for n, x in vars(self).items() if x or n not in ("unanswered", "estimated_tokens")}
-        return f"Usage({', '.join(f'{n}={x!r}' for n, x in shown.items())})"
+        sent, said, calls, cost = str(self).split(", ")
+        return f"Usage({self.total_tokens:,} tokens: {sent.replace(' tokens', '', 1)}, {said} · {calls} · {cost})"
 
     def __add__(self, other: Usage) -> Usage:
         "Both usages as one. A sum with an unknown cost in it is unknown."

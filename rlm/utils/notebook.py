@@ -54,7 +54,7 @@ def answer_html(result: RLMChatCompletion) -> str:
 _LIMIT = "The run reached its limit {}, so there is no sure answer. Raise the limit, or ask a smaller question."
 _UNTIL = "What it had done until then is below."
 _BANNERS = {reason: _LIMIT.format(reason) for reason in ("max_timeout", "max_tokens", "max_budget")} | {
-    "max_iterations": "The iterations were used up, so this is a guess. Raise max_iterations, or ask a smaller question.",
+    "max_iterations": "The iterations were used up, so this is a guess. Raise max_iterations, or ask for less.",
     "repetition": "The model said the same four times, so this is a guess. Ask in other words, or another model.",
     "max_errors": "One failure followed the other until max_errors was reached. The last ones below say what is wrong.",
     "interrupted": f"You stopped this run. {_UNTIL}",
