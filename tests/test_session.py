@@ -361,7 +361,7 @@ def a_turn(press=lambda event: None, profile=None):
     except KeyboardInterrupt: interrupted = True
     result, kinds = rlm.last_result, [e["type"] for e in log.entries]
     assert state() == before
-    assert not any("_renew" in thread.name for thread in threading.enumerate())  # of the status line
+    assert not any("live view" in thread.name for thread in threading.enumerate())  # of the live view
     if kinds: assert result is not None and kinds[-1] == "run_end"
     assert len(session) == (result is not None and result.stop_reason == "final")
     return interrupted, result and result.stop_reason
