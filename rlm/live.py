@@ -52,6 +52,7 @@ class Block:
     code: str
     printed: Callable[[], str]         # the end of what it has printed so far
     began: float
+    doing: str                         # what is said of it
     result: CodeResult | None = None   # None while it is at work
     batches: dict[int, Batch] = field(default_factory=dict)  # by the number of their first call
     singly: int = 0                    # sub-calls that were asked for alone, and are answered
@@ -89,8 +90,9 @@ class Progress:
 
     @property
     def block(self) -> Block | None:
-        "The block that ran last in the iteration under way."
-        return self.steps[-1].blocks[-1] if self.steps and self.steps[-1].blocks else None
+        "The block that runs now."
+        blocks = self.steps[-1].blocks[-1:] if self.steps else []
+        return blocks[0] if blocks and not blocks[0].result else None
 
 # %% ../nbs/31_live.ipynb #1e82a2c9
 @patch
@@ -98,7 +100,8 @@ def __call__(self: Progress, event: Event) -> None:
     "Take an event in."
     self.spent = getattr(event, "spent", self.spent)
     before = self.doing, self.since
-    if doing := describe_event(event, self.max_iterations): self.doing, self.since = doing, time.monotonic()
+    doing = describe_event(event, self.max_iterations)
+    if doing and not isinstance(event, SubCallStarted): self.doing, self.since = doing, time.monotonic()
     match event:
         case RunStarted():
             self.label, self.name = event.question, event.run
@@ -109,13 +112,14 @@ def __call__(self: Progress, event: Event) -> None:
         case ModelReplied(reply=reply) if self.steps:
             self.heard, self.steps[-1].said = Heard(), first_sentence(reply.content)
         case BlockStarted(code=code, printed=printed) if self.steps:
-            self.steps[-1].blocks.append(Block(code, printed, time.monotonic()))
+            self.steps[-1].blocks.append(Block(code, printed, time.monotonic(), doing))
         case BlockEnded(block=block) if self.block: self.block.result = block.result
         case IterationEnded(iteration=iteration) if self.steps: self.steps[-1].over = iteration
         case ChildStep(path=path, event=inner) if child := self._at(path): child(inner)
         case SubCallStarted(path=path) if asker := self._at(path): asker._ask(event)
         case SubCallEnded(path=path) if asker := self._at(path):
             self.sub_calls += 1
+            if self.block and not self.paused: self.doing = self.block.doing  # no longer that it is asked again
             asker._answer(event)
         case UserAsked() if not self.paused: self.paused = before
         case UserAnswered() if self.paused: self._go_on(time.monotonic() - self.since)
@@ -190,16 +194,18 @@ def line(self: Batch, level: int) -> Line:
     rate = f"{pace:.1f} a second{left}" if self.done else ""
     return Line(f"{self.done:,} of {self.size:,}{failed}", rate, "bar", level, self.done / self.size)
 
+_NOTHING = [], ["import"], ["from"], ["#"]  # how lines begin that tell nothing
+
 @patch
 def lines(self: Block, level: int, secrets: tuple[str, ...] = ()) -> Iterator[Line]:
     "What the block does, or did."
-    first = next((line for line in self.code.splitlines() if line.strip()), "")
+    first = next((line for line in self.code.splitlines() if line.split()[:1] not in _NOTHING), "its code")
     done = self.result
     seconds = done.execution_time if done else time.monotonic() - self.began
     yield Line(short(first), lasting(seconds) if seconds >= 1 else "", "code", level)
-    shown = ((done.error or done.text) if done else without(self.printed()[-4_000:], secrets)).rstrip()
+    shown = ((done.error or done.text) if done else without(self.printed(), secrets)[-4_000:]).rstrip()
     if shown: yield Line(short(shown.rpartition("\n")[2]), "", "error" if done and done.error else "output", level + 1)
-    for batch in list(self.batches.values())[-3:]: yield batch.line(level + 1)
+    for batch in [b for b in list(self.batches.values()) if b.size > 1][-3:]: yield batch.line(level + 1)
     if self.singly: yield Line("", f"{self.singly:,} sub-calls answered", "", level + 1)
 
 # %% ../nbs/31_live.ipynb #ca38c041
@@ -210,17 +216,17 @@ def branches(self: Progress, level: int, secrets: tuple[str, ...]) -> Iterator[L
     for child in telling[:6]:
         doing = child.doing if child.steps else lasting(child.seconds)
         yield Line(f"└ {short(child.label, 60)}", doing, "branch", level)
-        if child.block and not child.block.result: yield from child.block.lines(level + 1, secrets)
+        if child.block: yield from child.block.lines(level + 1, secrets)
         yield from child.branches(level + 1, secrets)
     if len(telling) > 6: yield Line("", f"└ and {len(telling) - 6:,} more", "branch", level)
 
 @patch(as_prop=True)
 def title(self: Progress) -> str:
-    "What it is doing, in which iteration, and since when if that is long."
+    "What it is doing, in which iteration, and for how long if the code does not say that."
     n = self.steps[-1].number if self.steps else None
     of = f" of {self.max_iterations}" if self.max_iterations else ""
     where = f"iteration {n}{of}: " if n and not self.doing.startswith("iteration") else ""
-    waited = 0 if self.paused else time.monotonic() - self.since
+    waited = 0 if self.paused or self.block else time.monotonic() - self.since
     return f"{where}{short(self.doing, 120)}" + (f" ({lasting(waited)})" if waited >= 2 else "")
 
 @patch
@@ -230,7 +236,7 @@ def lines(self: Progress) -> list[Line]:
     if not self.steps or self.steps[-1].over: return found
     if said := self.steps[-1].said: found.append(Line(short(said, 150)))
     for block in self.steps[-1].blocks: found += block.lines(1, self.secrets)
-    heard = without(self.heard.text[-2_000:], self.secrets).rstrip().splitlines()
+    heard = without(self.heard.text, self.secrets)[-2_000:].rstrip().splitlines()
     return [*found, *self.branches(2, self.secrets), *(Line(short(x, 120), "", "stream", 1) for x in heard[-3:])]
 
 # %% ../nbs/31_live.ipynb #5a97320c
@@ -249,7 +255,7 @@ def ended(run: Progress, name: str = "") -> Line:
     used = f"{n} iteration{'s' * (n != 1)} · {facts(result.usage, result.execution_time)}"
     good = result.stop_reason in ("final", "max_iterations")
     why = without(run.why, result.secrets) or _ENDS.get(result.stop_reason, result.stop_reason.replace("_", " "))
-    text = short(result.response if good else why, 120)
+    text = first_sentence(result.response, 100) or short(result.response, 100) if good else short(why, 160)
     guess = f"{why} · " if good and result.stop_reason != "final" else ""
     return Line(f"{name or short(result.prompt, 60)} → {text}", f"{guess}{used}", "" if good else "error")
 

@@ -40,6 +40,8 @@ class _Tags(HTMLParser):
     def handle_pi(self, data): self.found.append(("instruction", {}))
     unknown_decl = handle_decl
 
+def tags(html): return _Tags(html).found
+
 OURS = set("div b small pre details summary dl dt dd table caption thead tbody tfoot tr th td i em strong sub sup br p".split())
 
 def check_html(text):
