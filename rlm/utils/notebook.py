@@ -8,7 +8,7 @@ import ast, base64, builtins, io, pprint, re
 from dataclasses import is_dataclass
 from typing import Any
 from fastcore.basics import patch
-from ..display import in_kernel
+from ..live import forget, in_kernel
 from ..environments.base import RESERVED
 from ..environments.stopping import BlockEnd
 from ..parsing import parse_reply
@@ -106,6 +106,7 @@ def _repr_html_(self: RLMChatCompletion) -> str: return page_html(self)
 
 @patch
 def _repr_mimebundle_(self: RLMChatCompletion, include=None, exclude=None) -> dict[str, str]:
+    forget(self)  # the live view's line about it
     return {"text/plain": repr(self), "text/html": page_html(self)}
 
 # %% ../../nbs/utils/01_notebook.ipynb #81e67498
