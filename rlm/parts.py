@@ -86,7 +86,7 @@ _COLOURS = {  # how the name of a kind of word begins -> a colour of the theme, 
 
 def _safe(text: str, room: int = 8_000) -> str:
     "Text of a model as HTML, cut to its two ends."
-    return sendable(as_html(without_shortcodes(clip(text, room * 3 // 4, room // 4))))
+    return sendable(as_html(clip(text, room * 3 // 4, room // 4)))
 
 def text_html(text: str,         # as it was printed
               style: str = "",   # more of it

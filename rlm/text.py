@@ -5,6 +5,7 @@
 # %% ../nbs/17_text.ipynb #adc071c7
 from __future__ import annotations
 import ast, html, json, re, reprlib, sys, warnings
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from operator import is_not
@@ -191,7 +192,7 @@ def plain(text: str) -> str:
 # %% ../nbs/17_text.ipynb #4164eeab
 def as_html(text: str) -> str:
     "`text` for a page in HTML."
-    return html.escape(plain(text))
+    return html.escape(without_shortcodes(text))
 
 def without_shortcodes(text: str) -> str:
     "`text` for a page or a notebook that Quarto may read."
@@ -226,13 +227,29 @@ def _tables(x: str) -> str:
     x = re.sub(r"(?is)<(script|style)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)", "", plain(x))
     return html.escape(html.unescape(re.sub(r"<(/?\w+)([^<>]*)>", tag, x))).replace("\0", "<").replace("\1", ">")
 
+def _closed(x: str) -> str:
+    "Such a text with an end for each tag, so that it ends where it should in a larger page."
+    names, counts = [], Counter()  # of the tags that are open
+    def tag(m):
+        end, name = m[1], m[2]
+        if end and not counts[name]: return ""
+        if not end and name != "br":
+            names.append(name)
+            counts[name] += 1
+        closing = "" if end else m[0]
+        while end and not closing.endswith(f"</{name}>"):
+            counts[names[-1]] -= 1
+            closing += f"</{names.pop()}>"
+        return closing
+    return re.sub(r"<(/?)(\w+)[^<>]*>", tag, x) + "".join(f"</{name}>" for name in reversed(names))
+
 def _shown(mime: str, x: str) -> str:
     "What a page may show of data of this type; an empty string for nothing."
     if mime == "text/plain": return without_shortcodes(x)
     if mime == "text/markdown": return as_markdown(x)
     if mime in ("image/png", "image/jpeg", "image/gif"): return x if _BASE64.fullmatch(x := "".join(x.split())) else ""
     if mime != "text/html" or "<table" not in (cleaned := _tables(without_shortcodes(x))): return ""
-    return f'<div class="tex2jax_ignore mathjax_ignore">{cleaned}</div>'
+    return f'<div class="tex2jax_ignore mathjax_ignore">{_closed(cleaned)}</div>'
 
 def as_output(bundle: dict[str, Any]) -> dict[str, str]:
     "The parts of a displayed value, by type, that a page or a notebook may show. What is very large is left out."

@@ -28,13 +28,23 @@ _ON_A_TERMINAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2
 def check_terminal(text):
     assert not (found := _ON_A_TERMINAL.search(text)), repr(found)
 
+VOID = {"br", "hr", "img", "rect", "line"}
+
 class _Tags(HTMLParser):
     def __init__(self, text):
         super().__init__()
-        self.found = []
+        self.found, self.open, self.words = [], [], []
         self.feed(text)
         self.close()
-    def handle_starttag(self, tag, attrs): self.found.append((tag, dict(attrs)))
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID: self.open.append((tag, dict(attrs)))
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1][0] == tag, (tag, self.open)
+        self.open.pop()
+    def handle_startendtag(self, tag, attrs): self.found.append((tag, dict(attrs)))
+    def handle_data(self, data):
+        if not any(tag in ("pre", "code") or attrs.get("class") == "tex2jax_ignore mathjax_ignore" for tag, attrs in self.open): self.words.append(data)
     def handle_comment(self, data): self.found.append(("comment", {}))
     def handle_decl(self, data): self.found.append(("declaration", {}))
     def handle_pi(self, data): self.found.append(("instruction", {}))
@@ -42,13 +52,29 @@ class _Tags(HTMLParser):
 
 def tags(html): return _Tags(html).found
 
-OURS = set("div b small pre details summary dl dt dd table caption thead tbody tfoot tr th td i em strong sub sup br p".split())
+OURS = set("div b small pre code span details summary dl dt dd table caption thead tbody tfoot tr th td i em strong sub sup br p hr ul ol li blockquote "
+           "a img svg g rect line text title".split())
+ANYWHERE = {"style", "class"}
+ATTRIBUTES = {"td": {"rowspan", "colspan"}, "th": {"rowspan", "colspan"}, "details": {"open"}, "ol": {"start"}, "a": {"href", "rel", "target"},
+              "img": {"src", "alt"}, "svg": {"xmlns", "viewbox", "width"}, "rect": {"x", "y", "width", "height"},
+              "line": {"x1", "x2", "y1", "y2", "stroke", "stroke-opacity"}, "text": {"x", "y", "fill", "fill-opacity"}}
+STYLE = re.compile(r"[a-z-]+: ?(var\(--jp-[a-z0-9-]+, #[0-9a-f]{6}\)|[\w.%# -]|var\(--jp-[a-z0-9-]+, [\w ]+\))+")
 
 def check_html(text):
+    "Only tags and attributes of ours, all of them closed in order; links lead to the web, and pictures are in the page."
     check_terminal(text)
-    for tag, attrs in _Tags(text).found:
-        assert tag in OURS and attrs.keys() <= {"style", "class", "rowspan", "colspan"}, (tag, attrs)
+    assert "{{<" not in text and "{{%" not in text
+    text.encode()
+    tags = _Tags(text)
+    assert not tags.open, tags.open
+    for tag, attrs in tags.found:
+        href, src, style = (attrs.pop(name, None) for name in ("href", "src", "style"))
+        assert tag in OURS and attrs.keys() <= ANYWHERE | ATTRIBUTES.get(tag, set()), (tag, attrs)
         assert "evil" not in str(attrs), attrs
+        assert href is None or tag == "a" and re.match(r"(https?://|mailto:)", href, re.I), href
+        assert src is None or tag == "img" and re.fullmatch(r"data:image/(png|jpeg|gif);base64,[A-Za-z0-9+/]+={0,2}", src), src
+        for part in filter(None, map(str.strip, (style or "").split(";"))): assert STYLE.fullmatch(part), style
+    for words in tags.words: assert "\\href" not in words and "$" not in words, words  # where TeX would be set
 
 HEADINGS = r"Run Context|Best Answer|Iteration \d+|Model Response|Code Block \d+|Final Answer|Trace: .*|Run \d+"
 

@@ -610,7 +610,8 @@ def test_a_best_answer_is_no_iteration_anywhere(tmp_path):
     told = [line for c in cells(trace.path) for line in c.source.split("\n") if line.startswith("### ")]
     assert told == ["### Iteration 1", "### Iteration 2", "### Best Answer", "### Final Answer"]
     nbformat.validate(nbformat.read(trace.path, 4))
-    assert re.findall("<summary>(.*?)</summary>", result._repr_html_()) == ["iteration 1", "iteration 2", "best answer"]
+    titles = re.findall("<summary>(.*?)</summary>", result._repr_html_())
+    assert titles == ["1 · print(1) · 0.0 s", "2 · print(2) · 0.0 s", "best answer · FINAL(perhaps 3) · 0.0 s"]
     again = RLM(replay(logger.path), verbose=False, max_iterations=2).completion("Go on.")
     assert (again.response, again.stop_reason, again.messages) == ("perhaps 3", "max_iterations", result.messages)
     here = Replay(logger.path, logged.id)
