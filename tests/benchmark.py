@@ -191,7 +191,41 @@ def blocks(runs: int = 5, n: int = 300):
     print(f"three values of 50 MB shown    {shown * 1e3:8.2f} ms   bar 1000")
     environment.close()
 
+WATCHED = """
+import time, rlm.display
+from rlm.live import View
+block = lambda code: f"A sentence about what comes next.\\n```repl\\n{code}\\n```"
+work, spent, n = View.work, [], 0
+def timed(self):
+    work(self)
+    spent.append(time.thread_time())
+View.work = timed
+class Model:
+    model = "scripted"
+    def complete(self, messages):
+        global n
+        time.sleep(.3)
+        if len(messages) == 1: return "an answer"
+        n += 1
+        code = "import time\\nfor i in range(30): print('line', i); time.sleep(.1)" if n % 2 else "print(llm_query_batched(['q'] * 40))"
+        return block(code) if n < 7 else "FINAL(done)"
+began = time.perf_counter()
+result = RLM(Model(), environment="jupyter", max_concurrent_subcalls=8).completion("Go.", context="x" * 1000)
+seconds = time.perf_counter() - began
+print(spent[0], seconds)
+"""
+
+def live():
+    "What the live view takes of a run in a kernel: the processor's time of its thread, beside the seconds of the run."
+    from kernel import Kernel, SET_UP
+    with Kernel() as k:
+        k.ok(SET_UP)
+        cell = k.ok(WATCHED)
+        spent, seconds = map(float, cell.stdout.split())
+        print(f"the live view of a run         {spent * 1e3:8.1f} ms of {seconds:.1f} s {spent / seconds:7.2%}   bar 1%")
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["live"]: sys.exit(live())
     if sys.argv[1:] == ["memory"]: memory()
     elif sys.argv[1:] == ["blocks"]: blocks()
     elif sys.argv[1:] == ["namespaces"]: namespaces()
@@ -199,6 +233,6 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["fan-out"]: fanning_out(*sys.argv[2:3] or [None])
     else:
         importing()
-        for part in "memory", "blocks", "namespaces", "traces": subprocess.run([sys.executable, __file__, part], check=True)
+        for part in "memory", "blocks", "namespaces", "traces", "live": subprocess.run([sys.executable, __file__, part], check=True)
         iterations()
         fanning_out(sys.argv[1] if sys.argv[1:] else None)

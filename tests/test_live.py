@@ -1,17 +1,16 @@
 "The live view: what it says of a run at any moment, where it is drawn, and that nothing of it stays."
 import json, os, re, select, subprocess, sys, threading, time
-from pathlib import Path
 
 import pytest
 from rlm import RLM
-from rlm.display import OneLine, StatusLine, Terminal, Watch, status_line
+from rlm.display import StatusLine, Watch, status_line
 from rlm.events import *
 from rlm.lm import ScriptedLM
-from rlm.live import Cell as Displays, Progress, View, as_text, enter, ended, fading, forget, leave, lines_html, rows, settled_html
+from rlm.live import Progress, as_text, enter, ended, fading, leave, lines_html, rows, settled_html
 from rlm.streaming import Heard
 from rlm.types import *
 from hostile_corpus import TEXTS, check_terminal, tags
-from kernel import SET_UP, Kernel
+from kernel import SET_UP
 
 SPENT = Usage(1_000, 200, calls=3, cost=0.01)
 def done(code, **kw): return CodeBlock(code, CodeResult(**kw))
@@ -256,3 +255,204 @@ def test_it_takes_less_than_a_hundredth_of_a_run():
     run.over = True
     leave(view)
     assert spent[-1] < 0.1, spent  # of 2 s; it is some thousandths
+
+# in a terminal
+
+PROGRAM = """
+import sys, time
+{hide}
+from rlm.display import Watch
+from rlm.events import *
+from rlm.types import *
+watch = Watch()
+watch(RunStarted("How many?", "m", 30))
+watch(ModelAsked(1, Usage(900, 80, calls=1)))
+time.sleep(1.3)
+watch(Notice("Something to know."))
+watch(UserAsked("x = 1", Usage()))
+answer = input("May it run? ")
+watch(UserAnswered(Usage()))
+time.sleep(.8)
+watch(RunEnded(RLMChatCompletion("m", "How many?", "Three.")))
+print("answer", answer)
+"""
+HIDE = "sys.modules['rich'] = None\nimport importlib.util as u\nfind = u.find_spec\nu.find_spec = lambda name, *a: None if name == 'rich' else find(name, *a)"
+
+def in_terminal(program, **env) -> tuple[str, str, str]:
+    "What it writes until it asks, while it waits, and then."
+    import pty
+    pid, terminal = pty.fork()
+    if not pid: os.execve(sys.executable, [sys.executable, "-c", program], os.environ | {"TERM": "xterm", "COLUMNS": "100", "LINES": "30"} | env)
+    def read(seconds, until=None):
+        found, end = b"", time.monotonic() + seconds
+        while time.monotonic() < end and not (until and until in found):
+            if not select.select([terminal], [], [], .1)[0]: continue
+            try: piece = os.read(terminal, 10_000)
+            except OSError: break  # it is over
+            if not piece: break
+            found += piece
+        return found.decode()
+    try:
+        before = read(30, b"May it run? ")
+        waiting = read(1.2)
+        os.write(terminal, b"yes\n")
+        return before, waiting, read(30)
+    finally:
+        os.close(terminal)
+        os.waitpid(pid, 0)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_rich", [True, False])
+def test_a_terminal_shows_the_run_and_never_overdraws_a_question(with_rich):
+    if with_rich: pytest.importorskip("rich")
+    before, waiting, after = in_terminal(PROGRAM.format(hide="" if with_rich else HIDE))
+    assert "iteration 1 of 30: asking the model" in before and "980 tokens" in before
+    assert re.search(r"\x1b\[K\r?(\x1b\[1A\x1b\[2K|\x1b\[\?25h)*rlm: Something to know.\r\n" if not with_rich else "rlm: Something to know.\r\n", before)
+    assert "iteration" not in before.rpartition("Something to know.")[2] and before.endswith("May it run? ")
+    assert waiting == ""
+    assert "iteration 1 of 30: asking the model" in after
+    assert re.search(r"(\x1b\[2K|\x1b\[K)[^\n]*answer yes\r\n$", after) and "iteration" not in after.rpartition("\x1b[")[2]
+
+@pytest.mark.slow
+def test_a_dumb_terminal_and_a_pipe_show_nothing():
+    before, waiting, after = in_terminal(PROGRAM.format(hide=""), TERM="dumb")
+    assert before == "rlm: Something to know.\r\nMay it run? " and after == "yes\r\nanswer yes\r\n"
+    done = subprocess.run([sys.executable, "-c", PROGRAM.format(hide="")], input="yes\n", capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("May it run? answer yes\n", "rlm: Something to know.\n")
+
+# in a kernel
+
+CODE = SET_UP + '''
+import asyncio, threading, time
+from rlm.live import forget
+def slow(text, seconds=.7):
+    def answer(messages):
+        time.sleep(seconds)
+        return text if text.startswith("FINAL") else block(text)
+    return answer
+def of(*replies, **kw): return RLM(ScriptedLM(list(replies)), environment="jupyter", **kw)
+def one(n=0, seconds=.4): return of(slow("print(1)", seconds), slow(f"FINAL(answer {n})", seconds))
+def threads(): return [t.name for t in threading.enumerate() if t.name == "rlm live view"]
+'''
+NOW = re.compile(r"<svg|<set |iteration \d+ of|asking")  # what only a run at work shows
+
+@pytest.fixture(scope="module")
+def told(kernel):
+    "The kernel with what these tests need. (`kernel` is one of ipykernel 7, then one of ipykernel 6.)"
+    kernel.ok(CODE)
+    return kernel
+
+def html(cell) -> list[str]: return [data["text/html"] for data in cell.displays.values()]
+def lines(cell) -> list[str]:
+    "The summaries of what stays."
+    return [re.sub("<[^>]+>", "", line) for page in html(cell) for line in re.findall(r"<summary>(.*?→.*?)</summary>", page)]
+
+def watched(kernel, code) -> tuple:
+    "The cell at its end, and all that its displays showed on the way."
+    cell, seen = kernel.start(code), []
+    def until(cell):
+        if (now := html(cell)) not in seen[-1:]: seen.append(now)
+        return cell.done
+    return kernel.listen(cell, until), seen
+
+def later(kernel, cell, seconds=1.0) -> list:
+    "What still comes for a cell that is over."
+    import queue
+    found, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        try: m = kernel.client.get_iopub_msg(timeout=.1)
+        except queue.Empty: continue
+        if m["parent_header"].get("msg_id") == cell.id: found.append(m["msg_type"])
+    return found
+
+def test_each_iteration_has_a_display_which_is_not_touched_once_it_is_over(told):
+    cell, seen = watched(told, 'x = of(slow("print(12)"), slow("1 / 0"), slow("FINAL(done)")).completion("How many?")')
+    assert cell.error is None
+    assert re.search("iteration 1 of 30: asking the model.*0 tokens", seen[1][0])
+    firsts = [now[0] for now in seen if len(now) > 1 and now[0] and "→" not in now[0]]
+    assert len(set(firsts)) == 1 and firsts[0].startswith("<details") and "12" in firsts[0] and not NOW.search(firsts[0])
+    assert any(len(now) == 3 and "ZeroDivisionError" in now[1] and "iteration 3 of 30" in now[2] for now in seen)
+    assert html(cell)[:2] == ["", ""] and lines(cell) == ["How many? → done · 3 iterations · 0 tokens · 2 s"]
+    assert not NOW.search("".join(html(cell))) and later(told, cell) == [] and told.value("threads()") == []
+
+def test_a_short_run_leaves_nothing(told):
+    assert told.ok('x = of("FINAL(done)").completion("How many?")').outputs == []
+
+def test_a_result_that_the_cell_shows_takes_the_place_of_its_line(told):
+    cell = told.ok('one().completion("How many?")')
+    assert html(cell) == ["", ""] and [o["output_type"] for o in cell.outputs] == ["display_data", "display_data", "execute_result"]
+    cell = told.ok('x = one().completion("How many?")\ndisplay(x)\ny = one().completion("And now?")')
+    assert lines(cell) == ["And now? → answer 0 · 2 iterations · 0 tokens · 0 s"]
+    shown = told.ok("y").displays
+    assert shown == {}  # the line of another cell stays as it was
+
+def test_runs_one_after_the_other_have_a_line_each(told):
+    cell = told.ok('for n in range(3): one(n).completion(f"Question {n}?")')
+    assert [line.partition(" ·")[0] for line in lines(cell)] == [f"Question {n}? → answer {n}" for n in range(3)]
+
+GATHER = '''await asyncio.gather(*(one(n, .3 + n / 10).acompletion(f"Question {n}?") for n in range(8)), return_exceptions=True);'''
+
+def test_eight_runs_at_once_share_a_display_and_settle_to_eight_lines(told):
+    cell, seen = watched(told, GATHER)
+    assert cell.error is None and len(cell.displays) == 1
+    assert any(re.search("[1-7] of 8 runs", now[-1]) and "8 · Question 7?" in now[-1] for now in seen if now)
+    assert sorted(line.partition(" ·")[0] for line in lines(cell)) == [f"Question {n}? → answer {n}" for n in range(8)]
+    assert not NOW.search("".join(html(cell))) and later(told, cell) == [] and told.value("threads()") == []
+
+def test_cells_never_share_a_view(told):
+    "A run goes on in the background, while the next cell runs another."
+    first = told.start('task = asyncio.create_task(of(slow("print(1)", 1), slow("print(2)", 1), slow("FINAL(one)", 1)).acompletion("First?"))')
+    second = told.start('await asyncio.sleep(.6)\nx = await of(slow("print(3)", 1), slow("FINAL(two)", 1)).acompletion("Second?")\nawait task;')
+    import queue
+    end = time.monotonic() + 30
+    while not second.done and time.monotonic() < end:
+        try: m = told.client.get_iopub_msg(timeout=1)
+        except queue.Empty: continue
+        cell = {first.id: first, second.id: second}.get(m["parent_header"].get("msg_id"))
+        if cell is None: continue
+        if name := m["content"].get("transient", {}).get("display_id"): cell.displays[name] = m["content"]["data"]
+        if m["msg_type"] == "status": cell.done = m["content"]["execution_state"] == "idle"
+    assert lines(first) == ["First? → one · 3 iterations · 0 tokens · 3 s"] and lines(second) == ["Second? → two · 2 iterations · 0 tokens · 2 s"]
+    assert not first.displays.keys() & second.displays.keys()
+
+@pytest.mark.parametrize("moment", [.3, .7, 1.2, 1.9])
+def test_an_interrupt_settles_the_view(told, moment):
+    cell = told.start('of(slow("print(1)", .9), slow("import time; time.sleep(5)", .9)).completion("How many?")')
+    told.listen(cell, lambda c: c.count is not None)
+    time.sleep(moment)
+    told.interrupt()
+    told.finish(cell)
+    assert cell.error.startswith("KeyboardInterrupt") and not NOW.search("".join(html(cell)))
+    if moment > .6: assert re.fullmatch(r"How many\? → stopped · \d iterations? · \d+ tokens · \d s", lines(cell)[-1])
+    assert later(told, cell) == [] and told.value("threads()") == [] and told.ok("6 * 7").result == "42"
+
+def test_an_error_is_told_in_its_line(told):
+    cell = told.run('def fail(m):\n    time.sleep(.7)\n    raise ConnectionError("the line is <dead>")\nof(slow("print(1)"), fail).completion("How many?")')
+    assert cell.error.startswith("ConnectionError")
+    assert lines(cell) == ["How many? → ConnectionError: the line is &lt;dead&gt; · 1 iteration · 0 tokens · 1 s"]
+
+def test_a_run_inside_of_a_block_draws_nothing(told):
+    code = '''inner = one()
+def ask(): return inner.completion("Inner?").response
+rlm = RLM(ScriptedLM([block("print(ask())"), "FINAL(done)"]), environment="jupyter", custom_tools={"ask": ask})
+x = rlm.completion("Outer?")
+print(x.iterations[0].code_blocks[0].result.outputs, x.iterations[0].code_blocks[0].result.stdout)'''
+    cell = told.ok(code)
+    assert cell.stdout == "() answer 0\n\n" and [line.partition(" ·")[0] for line in lines(cell)] == ["Outer? → done"]
+
+def test_where_outputs_are_captured_nothing_is_drawn(told):
+    cell = told.ok('from IPython.utils.capture import capture_output\nwith capture_output() as c: one().completion("How many?")\nprint(c.outputs)')
+    assert cell.stdout == "[]\n" and cell.displays == {}
+
+def test_what_a_notebook_keeps_of_a_run_is_small(told):
+    cell = told.ok('for n in range(5): one(n, .3).completion(f"Question {n}?")', timeout=120)
+    saved = [{"output_type": "display_data", "data": data, "metadata": {}} for data in cell.displays.values()]
+    assert len(lines(cell)) == 5 and len(json.dumps(saved)) < 5 * 6_000
+
+def test_a_question_finds_the_view_at_rest(told):
+    code = '''def allow(code):
+    time.sleep(1.5)
+    return code
+x = RLM(ScriptedLM([slow("print(1)"), "FINAL(done)"]), environment="jupyter", environment_kwargs={"approve": allow}).completion("How many?")'''
+    cell, seen = watched(told, code)
+    assert cell.error is None and lines(cell) == ["How many? → done · 2 iterations · 0 tokens · 2 s"]
