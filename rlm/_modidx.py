@@ -891,6 +891,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                           'rlm.live.Cell.settle': ('live.html#cell.settle', 'rlm/live.py'),
                           'rlm.live.Cell.write': ('live.html#cell.write', 'rlm/live.py'),
                           'rlm.live.Line': ('live.html#line', 'rlm/live.py'),
+                          'rlm.live.Line.bar': ('live.html#line.bar', 'rlm/live.py'),
                           'rlm.live.Progress': ('live.html#progress', 'rlm/live.py'),
                           'rlm.live.Progress.__call__': ('live.html#progress.__call__', 'rlm/live.py'),
                           'rlm.live.Progress.__init__': ('live.html#progress.__init__', 'rlm/live.py'),

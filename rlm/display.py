@@ -6,6 +6,7 @@
 from __future__ import annotations
 import os, sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import Any
 from .environments.capture import current_capture
@@ -74,8 +75,7 @@ class Terminal:
         lines = [Line("", plain(iteration_title(step.number, step.over))) for step in over[-8:]]
         text = Text(no_wrap=True, overflow="ellipsis")
         for line in lines + (runs[0].lines() if len(runs) == 1 else rows(runs)):
-            bar = "" if line.part is None else f"{'━' * int(20 * line.part):·<20} "
-            text.append("  " * line.level + bar + line.text, _RICH.get(line.kind, ""))
+            text.append("  " * line.level + line.bar + line.text, _RICH.get(line.kind, ""))
             text.append(f"{' · ' * bool(line.text and line.more)}{line.more}\n", "dim")
         text.rstrip()
         return text
@@ -139,8 +139,9 @@ class Watch:
 
     def __call__(self, event: Event) -> None:
         try: self.hear(event)
-        except Exception:
-            self.hear(RunEnded(None))  # a listener that raised hears no more
+        except Exception:  # it will hear no more of this run
+            self.progress.over = True
+            if self.view: leave(self.view)
             raise
 
     def hear(self, event: Event) -> None:
@@ -154,8 +155,9 @@ class Watch:
 
     def tell(self, text: str) -> None:
         "Print something that stays."
-        if self.view and self.view.canvas.shared: self.view.attempt(self.view.canvas.clear)
-        print(text, file=None if in_kernel() else sys.stderr)
+        with self.view.lock if self.view else nullcontext():
+            if self.view and self.view.canvas.shared: self.view.attempt(self.view.canvas.clear)
+            print(text, file=None if in_kernel() else sys.stderr)
 
 # %% ../nbs/10_display.ipynb #f3215cb1
 class StatusLine(Watch):

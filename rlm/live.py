@@ -169,6 +169,11 @@ class Line:
     level: int = 0              # how far it is set in
     part: float | None = None   # of a bar: how much of it is full
 
+    @property
+    def bar(self) -> str:
+        "The bar as text."
+        return "" if self.part is None else f"{'━' * int(20 * self.part):·<20} "
+
 def short(text: str, most: int = 90) -> str:
     "A text on one line, cut where it is long."
     text = " ".join(plain(text[:4 * most]).split())
@@ -242,8 +247,7 @@ def lines(self: Progress) -> list[Line]:
 # %% ../nbs/31_live.ipynb #5a97320c
 def as_text(lines: list[Line]) -> str:
     "The lines as plain text."
-    def bar(line): return "" if line.part is None else f"{'━' * int(20 * line.part):·<20} "
-    return "\n".join(f"{'  ' * l.level}{bar(l)}{' · '.join(filter(None, (l.text, l.more)))}" for l in lines)
+    return "\n".join(f"{'  ' * l.level}{l.bar}{' · '.join(filter(None, (l.text, l.more)))}" for l in lines)
 
 # %% ../nbs/31_live.ipynb #aa84a672
 _ENDS = {"interrupted": "stopped", "max_iterations": "a guess, since the iterations are used up"}
@@ -270,7 +274,7 @@ def rows(runs: list[Progress], most: int = 12) -> list[Line]:
     named = [pair for pair in named if not pair[0].shown]
     if len(named) > most: named.sort(key=lambda pair: pair[0].over)
     for run, name in named[:most]:
-        now = Line(name, f"{run.title} · {facts(run.spent, run.seconds)}")
+        now = Line(name, f"{run.title} · {lasting(run.seconds)}")
         found.append(ended(run, name) if run.over else now)
     return found + [Line("", f"and {len(named) - most:,} more")] * (len(named) > most)
 
@@ -283,6 +287,7 @@ _STYLES = {
     "error": "color: var(--jp-error-color1, #d9534f)",
     "stream": "font-style: italic; opacity: .75",
 }
+_CUT = "overflow: hidden; text-overflow: ellipsis; white-space: nowrap"
 _BAR = ('<span style="display: inline-block; width: 9em; height: .5em; border: 1px solid currentColor; opacity: .6; '
         'margin-right: .6em"><span style="display: block; height: 100%; width: {:.0%}; background: currentColor">'
         '</span></span>')
@@ -295,8 +300,7 @@ def line_html(line: Line) -> str:
 
 def lines_html(lines: list[Line]) -> str:
     "The lines, one below the other."
-    style = "margin-left: {}em; overflow: hidden; text-overflow: ellipsis; white-space: nowrap"
-    shown = "".join(f'<div style="{style.format(1.4 * l.level)}">{line_html(l)}</div>' for l in lines)
+    shown = "".join(f'<div style="margin-left: {1.4 * l.level}em; {_CUT}">{line_html(l)}</div>' for l in lines)
     return f'<div {IGNORED} style="line-height: 1.5">{shown}</div>'
 
 # %% ../nbs/31_live.ipynb #1b1747d1
@@ -317,7 +321,8 @@ def settled_html(lines: list[tuple[Line, str]]) -> str:
     for line, page in lines[:100]:
         head, room = line_html(line), room - len(page)
         fits = page and room >= 0
-        parts.append(f"<details><summary>{head}</summary>{page}</details>" if fits else f"<div>{head}</div>")
+        title = f'<summary style="{_CUT}">{head}</summary>'
+        parts.append(f"<details>{title}{page}</details>" if fits else f"<div>{head}</div>")
     if len(lines) > 100: parts.append(f"<div>and {len(lines) - 100:,} more</div>")
     return f'<div {IGNORED}>{"".join(parts)}</div>' if parts else ""
 
@@ -338,8 +343,7 @@ class Cell:
     shared = False  # a question to the user has a place of its own
 
     def __init__(self):
-        shell = sys.modules["IPython"].get_ipython()
-        self.publisher = shell.display_pub
+        self.publisher = sys.modules["IPython"].get_ipython().display_pub
         self.header, self.name = self.publisher.parent_header, uuid.uuid4().hex
         self.written: list[str] = []  # what each display shows
         self.drawn = 0.0              # when one was written last
@@ -359,7 +363,7 @@ class Cell:
     def only(self, html: str, again: bool = False) -> None:
         "Let the last display show this, and the others nothing."
         for n in range(len(self.written) - 1): self.write(n, "")
-        self.write(max(0, len(self.written) - 1), html, again)
+        if html or self.written: self.write(max(0, len(self.written) - 1), html, again)
 
 # %% ../nbs/31_live.ipynb #5f68d87b
 @patch
@@ -441,7 +445,8 @@ def enter(place: str, canvas: Callable[[], Any], run: Progress) -> View:
             view.thread.start()
             _views[place] = view
         with view.lock: view.runs.append(run)
-        for name in [n for n, v in _seen.items() if v.place != place or len(_seen) > 100]: _seen.pop(name)
+        for name in [n for n, v in _seen.items() if v.over.is_set() and (v.place != place or len(_seen) > 100)]:
+            del _seen[name]
         _seen[run.name] = view
     return view
 

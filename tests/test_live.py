@@ -202,16 +202,16 @@ def test_a_canvas_that_fails_does_not_break_the_run(capsys):
     assert result.response == "Blue" and not our_threads()
     assert capsys.readouterr().err == "rlm: the live view ends here, since it raised ValueError: no ink\n"
 
-def test_a_listener_that_fails_leaves_no_thread(capsys):
+def test_a_listener_that_fails_leaves_no_thread(capsys, monkeypatch):
     watch = Watch()
     watch.place = lambda: ("failing", Kept)
-    class Bad: iteration, spent, printed = 1, Usage(), None
-    def fail(event): raise ValueError("no")
     def model(messages):
-        watch.progress = fail
+        time.sleep(.7)
+        monkeypatch.setattr(Progress, "__call__", lambda self, event: 1 / 0)
+        assert our_threads()
         return "FINAL(Blue)"
     assert RLM(ScriptedLM([model]), verbose=False, logger=watch).completion("Which color?").response == "Blue"
-    assert "raised ValueError: no" in capsys.readouterr().err
+    assert "the listener Watch raised ZeroDivisionError" in capsys.readouterr().err and not our_threads()
 
 def test_a_shared_place_is_left_to_the_question(capsys):
     run = at_work()
@@ -345,7 +345,7 @@ def told(kernel):
 def html(cell) -> list[str]: return [data["text/html"] for data in cell.displays.values()]
 def lines(cell) -> list[str]:
     "The summaries of what stays."
-    return [re.sub("<[^>]+>", "", line) for page in html(cell) for line in re.findall(r"<summary>(.*?→.*?)</summary>", page)]
+    return [re.sub("<[^>]+>", "", line) for page in html(cell) for line in re.findall(r"<summary style=[^>]*>(.*?→.*?)</summary>", page)]
 
 def watched(kernel, code) -> tuple:
     "The cell at its end, and all that its displays showed on the way."
