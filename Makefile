@@ -1,4 +1,4 @@
-# make quick | make test | make demo | make docs | make prepare | make traces
+# make quick | make test | make browser | make demo | make docs | make prepare | make traces | make pictures
 # Each does its own set-up in $(VENV), and only when settings.ini or setup.py has changed since the last one.
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +12,7 @@ DOCS_ENV := PYTHONPATH="$(CURDIR)/scripts"
 # nbdev warns where building the docs would run a cell that is more than imports
 export PYTHONWARNINGS := error:Found cells containing imports
 
-.PHONY: demo quick test docs prepare traces dev clean
+.PHONY: demo quick test browser pictures docs prepare traces dev clean
 
 demo: $(VENV)/.local
 	$(BIN)/rlm_get_model
@@ -29,6 +29,14 @@ test: $(VENV)/.dev
 	@echo "All tests. On two cores this takes about seven minutes; make quick takes less than one."
 	$(BIN)/rlm_get_model --small
 	$(PY) -m pytest tests -v -n auto
+
+# In JupyterLab itself, in headless Chromium: the one that is installed, or the one that CHROME names
+browser: $(VENV)/.browser
+	$(PY) -m pytest tests/browser -v
+
+# The pictures of the pages, taken in JupyterLab
+pictures: $(VENV)/.browser
+	$(PY) scripts/pictures.py
 
 # Modules from notebooks, the API reference from modules, notebooks without what changes at every run, the table of the rooms,
 # README.md from nbs/index.ipynb
@@ -67,3 +75,8 @@ $(VENV)/.dev: settings.ini setup.py | $(PY)
 	@echo "Installing what the tests and the docs need in $(VENV) ..."
 	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[local,files,dev]'
 	@touch $@ $(VENV)/.local
+
+$(VENV)/.browser: $(VENV)/.dev
+	@echo "Installing JupyterLab, and what drives a browser, in $(VENV) ..."
+	@$(PY) -m pip install -qq --disable-pip-version-check -e '.[browser]'
+	@touch $@

@@ -10,6 +10,8 @@ import pytest
 
 for name in [n for n in os.environ if n.startswith("OPENAI_")]: del os.environ[name]  # so that no test can spend money
 
+collect_ignore = ["browser"]  # `make browser`
+
 # Below `nohup`, or in the background of a shell, Ctrl-C is ignored, here and in every process started from here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
 
