@@ -230,6 +230,7 @@ class Notebook:
         "A picture of some cells (of the whole notebook, where none is named)."
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.page.mouse.move(self.lab.window["width"] - 5, self.lab.window["height"] - 40)  # nothing is under it
         if not numbers:
             self.page.screenshot(path=path)
             return path
