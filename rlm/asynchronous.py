@@ -19,6 +19,7 @@ from .events import Event
 from .run import NO_CONTEXT, Call, answer_once, make_call, result_of
 from .session import Session
 from .text import brief
+from .tracebacks import show_briefly
 from .types import RLMChatCompletion
 
 # %% auto #0
@@ -41,6 +42,8 @@ async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCom
     except BaseException as e:
         call.ledger.stop.ask()
         if not isinstance(e, GeneratorExit): await asyncio.wait([over], timeout=1)
+        if outcome.done(): e.result = getattr(outcome.exception(), "result", None)
+        show_briefly(e)
         raise
     if isinstance(outcome.exception(), KeyboardInterrupt): _interrupt_the_cell(asyncio.current_task())
     return outcome.result()

@@ -5,7 +5,7 @@
 # %% ../nbs/23_configuration.ipynb #09605e97
 from __future__ import annotations
 import contextvars, copy, inspect, keyword, weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial, wraps
 from threading import Lock
@@ -22,8 +22,8 @@ from .prompts import PROFILES, Profile
 from .types import ConfigurationError, RLMChatCompletion, RLMError
 
 # %% auto #0
-__all__ = ['ENVIRONMENTS', 'answering', 'check_keywords', 'takes_no_other', 'RLM', 'check', 'check_count', 'check_choice',
-           'check_tools', 'named_environment', 'own_environment', 'refuse_own_code']
+__all__ = ['ENVIRONMENTS', 'answering', 'check_keywords', 'takes_no_other', 'Grown', 'RLM', 'check', 'check_count',
+           'check_choice', 'check_tools', 'named_environment', 'own_environment', 'refuse_own_code']
 
 # %% ../nbs/23_configuration.ipynb #138c6702
 _MEANT = {  # what people write -> what it is called here
@@ -52,8 +52,17 @@ def takes_no_other(f: Callable) -> Callable:
     async def awaited(*args, **given): return await checked(*args, **given)
     return awaited if inspect.iscoroutinefunction(f) else checked
 
+# %% ../nbs/23_configuration.ipynb #931b4e57
+class Grown:
+    "What other rooms add to `RLM`."
+    completion: Callable[..., RLMChatCompletion]
+    acompletion: Callable[..., Awaitable[RLMChatCompletion]]
+    preview: Callable[..., list[dict]]
+    start_session: Callable
+    stream: Callable
+
 # %% ../nbs/23_configuration.ipynb #9457c64a
-class RLM:
+class RLM(Grown):
     "A Recursive Language Model: answers prompts of any size by writing and running Python."
     last_result: RLMChatCompletion | None = None  # the latest run, also one that was interrupted or failed
 

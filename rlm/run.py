@@ -29,6 +29,7 @@ from .preview import describe_all, mention_all, path_hint, shows_whole
 from .streaming import Heard
 from .subcalls import SubCalls
 from .text import names_in, sendable, without
+from .tracebacks import show_briefly
 from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCompletion, RLMError, RunSettings,
                        Usage, cleaned)
 
@@ -408,6 +409,7 @@ def answer_in(repl: Repl, rlm: RLM, call: Call) -> Generator[None, None, RLMChat
             answer, stop_reason = yield from run.steps()
         except BaseException as e:
             e.result = run.finish(run.trajectory.early, stop_reason_of(e), keep=not call.all_or_nothing)
+            if isinstance(e, KeyboardInterrupt): show_briefly(e)
             raise
         return run.finish(answer, stop_reason)
 

@@ -5,7 +5,7 @@
 # %% ../nbs/02_session.ipynb #ec1eb5ff
 from __future__ import annotations
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any
 from fastcore.basics import patch
@@ -21,6 +21,8 @@ __all__ = ['Session', 'History']
 # %% ../nbs/02_session.ipynb #0cbac71f
 class Session:
     "A conversation: questions that build on each other."
+    achat: Callable[..., Awaitable[RLMChatCompletion]]  # comes from the room `asynchronous`
+
     def __init__(self, rlm: RLM):
         self.rlm = rlm
         self._repl = rlm.repl or rlm.new_repl()
