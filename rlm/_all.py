@@ -8,5 +8,14 @@ from .logger import RLMLogger, read_log
 from .asynchronous import Stream
 from . import timeline as _timeline  # it and the next give results their ways to be shown
 from .utils import notebook as _notebook, trace_markdown as _trace_markdown
+from .environments.jupyter import configure as _of_jupyter
+from .help import explain as _explain, explain_class as _explain_class
+from .lm import OpenAILM as _OpenAILM
 
 __all__ = [*_of_types, "RLM", "Session", "Files", "RLMLogger", "read_log", "Stream"]
+
+_PREVIEW = {"preview": '"schema" tells the model names, types and sizes, and no values; "values" tells these too'}
+for _offered in [globals()[name] for name in __all__]: _explain_class(_offered)
+_explain(RLM.__init__, backend_kwargs=[_OpenAILM.__init__], environment_kwargs=[_PREVIEW, _of_jupyter])
+for _asks in (RLM.acompletion, RLM.preview, RLM.stream): _explain(_asks, RLM.completion)
+_explain(Session.achat, Session.chat)
