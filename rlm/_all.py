@@ -18,4 +18,4 @@ _PREVIEW = {"preview": '"schema" tells the model names, types and sizes, and no 
 for _offered in [globals()[name] for name in __all__]: _explain_class(_offered)
 _explain(RLM.__init__, backend_kwargs=[_OpenAILM.__init__], environment_kwargs=[_PREVIEW, _of_jupyter])
 for _asks in (RLM.acompletion, RLM.preview, RLM.stream): _explain(_asks, RLM.completion)
-_explain(Session.achat, Session.chat)
+for _asks in (Session.achat, Session.preview): _explain(_asks, Session.chat)

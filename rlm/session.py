@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM, refuse_own_code, takes_no_other
-from .environments.stopping import taking
-from .run import NO_CONTEXT, Call, Past, answer_in, make_call as call_for, result_of
+from .environments.stopping import InterruptGate, interruptible, taking
+from .run import NO_CONTEXT, Call, Past, Run, answer_in, first_messages, make_call as call_for, result_of
 from .text import as_html, clip, plain
 from .types import ConfigurationError, RLMChatCompletion, RLMError
 
@@ -22,6 +22,7 @@ __all__ = ['Session', 'History']
 class Session:
     "A conversation: questions that build on each other."
     achat: Callable[..., Awaitable[RLMChatCompletion]]  # comes from the room `asynchronous`
+    preview: Callable[..., list[dict]]                  # comes below
 
     def __init__(self, rlm: RLM):
         self.rlm = rlm
@@ -112,6 +113,22 @@ def make_call(self: Session, prompt: Any, context: Any, root_prompt: str | None,
     if messages and root_prompt is None:
         raise ConfigurationError("chat takes one question, not a list of messages: the session has the earlier ones.")
     return call_for(self.rlm, prompt, context, root_prompt, output_type, all_or_nothing=True)
+
+# %% ../nbs/02_session.ipynb #1b2dc82b
+@patch
+@takes_no_other
+def preview(self: Session,
+            prompt: Any,                     # what `chat` would be given
+            context: Any = NO_CONTEXT,       # the same
+            root_prompt: str | None = None,  # the same
+            output_type: Any = None,         # the same
+           ) -> list[dict]:                  # messages as dicts with `role` and `content`
+    "The first request that `chat` with these arguments would send. Nothing is sent."
+    call = self.make_call(prompt, context, root_prompt, output_type)
+    call = replace(call, past=self._past([*self._contexts, call.data["context"]]))
+    with taking(self._lock), InterruptGate(), self._repl.hold(Run(self.rlm, call).task) as held:
+        try: return interruptible(first_messages, self.rlm, call, held.surroundings)
+        finally: held.end(keep=False)
 
 # %% ../nbs/02_session.ipynb #0e03c29a
 class History(list):

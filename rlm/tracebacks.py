@@ -4,14 +4,14 @@
 
 # %% ../nbs/35_tracebacks.ipynb #e6331149
 from __future__ import annotations
-import linecache, os, sys, sysconfig
+import linecache, os, re, sys, sysconfig
 from collections.abc import Iterator
 from traceback import walk_tb
 from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM
 from .display import until_then
-from .text import plain
+from .text import lazy_regex, plain
 from .types import RLMChatCompletion, RLMError
 
 # %% auto #0
@@ -26,6 +26,10 @@ def _is_yours(name: str) -> bool:
     installed = any(f"{kind}-packages{os.sep}" in name for kind in ("site", "dist"))
     return not (installed or name[:1] == "<" or name.startswith(_NOT_YOURS))
 
+_MAGIC = lazy_regex(r"get_ipython\(\)\.run_(cell|line)_magic\((?:'(\w+)', '([^']*)').*\)")
+
+def _as_written(call: re.Match) -> str: return f"{'%%' if call[1] == 'cell' else '%'}{call[2]} {call[3]}".rstrip()
+
 def your_lines(error: BaseException, # that was raised
                shell: Any,           # IPython's
               ) -> Iterator[str]:    # the first and the last two at most
@@ -36,7 +40,8 @@ def your_lines(error: BaseException, # that was raised
         cell = shell.compile.format_code_name(name)
         if not (cell or _is_yours(name)): continue
         place = " ".join(cell) if cell else f"File {name}"
-        found.append(f"{place}, line {number}: {linecache.getline(name, number).strip()}")
+        line = _MAGIC.sub(_as_written, linecache.getline(name, number).strip())
+        found.append(f"{place}, line {number}: {line}")
     yield from dict.fromkeys(found[:1] + found[1:][-2:])
 
 # %% ../nbs/35_tracebacks.ipynb #b72a1b5d

@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from .base import MAY_COVER, RESERVED, BaseEnvironment, Surroundings, Task, visible_names
 from .changes import MISSING, Changes
 from .local import LocalEnvironment
-from .sharing import (RIGHT_CALL, GivenNames, ReadThrough, SharedNames, SyncMode, can_be_given,
+from .sharing import (RIGHT_CALL, GivenNames, LiveNames, ReadThrough, SharedNames, SyncMode, can_be_given,
                                       is_library, reads_first, sync_mode)
 from .shell import InShell, cell_tree, find_shell
 from ..text import looks_secret, names_in, type_name
@@ -36,13 +36,13 @@ class InKernel(InShell):
         self.mode, self.approve = mode, approve
         self.user_ns = self.shell.user_ns
         self.theirs = SharedNames(self.shell, mode.names) if mode.reads else {}  # variables of the user that it reads
-        self.listed = frozenset(mode.names or ())
         self._words: dict[str, None] = {}  # every word of the code so far
         super().__init__(show_values=show_values, **more)
         self.helpers |= {"display": display}
 
     def begin(self, task: Task) -> Surroundings:
         "Get ready for a run, with a new account of what it changes."
+        self.listed = frozenset(self.mode.names or ())  # anew, since `LiveNames` may have grown
         check_listed(self.listed, task.tools)
         self._given = GivenNames(self.shell)
         found = super().begin(task)
@@ -95,9 +95,11 @@ def _hint(self: InKernel, question: str) -> str:
     found = [n for n in words if n in yours and n not in self.names and not hasattr(builtins, n)
              and not is_library(yours[n]) and not looks_secret(n, yours[n])]
     if not found: return ""
+    told = f"The model can't see your {', '.join(found)}. To share: "
+    if isinstance(self.mode.names, LiveNames): return f"{told}%%rlm --vars {','.join(found)}"
     flags = {"sync_from_user_ns": True} | ({"sync_to_user_ns": True} if self.mode.writes else {})
     call = flags | {"sync_vars": [*(self.mode.names or ()), *found]}
-    return f"The model can't see your {', '.join(found)}. To share: environment_kwargs={call}"
+    return f"{told}environment_kwargs={call}"
 
 # %% ../../nbs/environments/09_jupyter.ipynb #e579844e
 class PrivateNamespace(InKernel, LocalEnvironment):

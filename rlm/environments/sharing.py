@@ -17,8 +17,8 @@ from .shell import cell_tree
 from ..types import ConfigurationError
 
 # %% auto #0
-__all__ = ['RIGHT_CALL', 'Place', 'SyncMode', 'sync_mode', 'SharedNames', 'ReadThrough', 'reads_first', 'bound_names',
-           'CellNames', 'GivenNames', 'can_be_given', 'is_library']
+__all__ = ['RIGHT_CALL', 'Place', 'SyncMode', 'LiveNames', 'sync_mode', 'SharedNames', 'ReadThrough', 'reads_first',
+           'bound_names', 'CellNames', 'GivenNames', 'can_be_given', 'is_library']
 
 # %% ../../nbs/environments/07_sharing.ipynb #a9844cb0
 @dataclass(frozen=True, repr=False)
@@ -26,7 +26,7 @@ class SyncMode:
     "What crosses the line between the user's variables and the model's."
     reads: bool = False                    # the model's code sees names of yours
     writes: bool = False                   # you get the names that it binds
-    names: tuple[str, ...] | None = None   # which of yours; None for all
+    names: tuple[str, ...] | LiveNames | None = None  # which of yours; None for all
 
     @property
     def name(self) -> str:
@@ -40,6 +40,9 @@ class SyncMode:
 # %% ../../nbs/environments/07_sharing.ipynb #a0d014ad
 RIGHT_CALL = 'environment_kwargs={"sync_from_user_ns": True, "sync_vars": ["df"]}'
 
+class LiveNames(list):
+    "Names in `sync_vars` that more are added to from one run to the next. `%%rlm` has such a list."
+
 def sync_mode(sync_from_user_ns: bool = False, sync_to_user_ns: bool = False,
               sync_vars: list[str] | None = None) -> SyncMode:
     "The mode that these entries make. Raises `ConfigurationError` where they make none."
@@ -47,6 +50,7 @@ def sync_mode(sync_from_user_ns: bool = False, sync_to_user_ns: bool = False,
         if not isinstance(flag, bool): raise ConfigurationError(f"{name} must be True or False, not {flag!r:.80}.")
     if sync_vars is None: return SyncMode(sync_from_user_ns, sync_to_user_ns)
     names = tuple(sync_vars) if isinstance(sync_vars, Iterable) else (sync_vars,)
+    if isinstance(sync_vars, LiveNames): names = sync_vars
     if isinstance(sync_vars, str): wrong = f"is a list of names, and this is one text: {sync_vars!r}"
     elif not all(isinstance(n, str) and n.isidentifier() for n in names):
         wrong = "is a list of names, as texts, and not of objects"
