@@ -14,6 +14,11 @@ def __getattr__(name):
     if name in globals(): return globals()[name]
     raise AttributeError(f"module 'rlm' has no attribute {name!r}")
 
+def load_ipython_extension(shell):
+    "For `%load_ext rlm`: the magics `%%rlm` and `%rlm`."
+    from .magics import load
+    load(shell)
+
 _started = (getattr(_sys, "argv", None) or [""])[0]  # "-m" while Python looks for the module that it is to run
 if _started.replace("\\", "/").rpartition("/")[2] not in ("rlm", "rlm.exe", "-m"):
     del __getattr__

@@ -324,8 +324,9 @@ def _tell_start(self: Run) -> None:
     rlm, call = self.rlm, self.call
     past, carried = call.past, bool(call.past.data) and not call.brings
     has_context = carried or call.context is not NO_CONTEXT
+    options = {name: list(x) if isinstance(x, list) else x for name, x in rlm.environment_kwargs.items()}  # as now
     settings = RunSettings(
-        rlm.environment, rlm.environment_kwargs, rlm.persistent, tuple(rlm.tools),
+        rlm.environment, options, rlm.persistent, tuple(rlm.tools),
         tuple(name_of(sub_lm_of(lm)) for lm in rlm.lms), trait(rlm.lm, "sampling"), self.repl, session=bool(past.names),
         continues=past.previous.id if past.previous else "", names=self.held.surroundings.names,
         data_of=past.data_of if carried else "")

@@ -18,8 +18,8 @@ from fastcore.basics import patch
 from .base import MAY_COVER, RESERVED, BaseEnvironment, Surroundings, Task, visible_names
 from .changes import MISSING, Changes
 from .local import LocalEnvironment
-from .sharing import (RIGHT_CALL, GivenNames, LiveNames, ReadThrough, SharedNames, SyncMode, can_be_given,
-                                      is_library, reads_first, sync_mode)
+from .sharing import (RIGHT_CALL, GivenNames, LiveNames, ReadThrough, SharedNames, SyncMode,
+                                      can_be_given, is_library, reads_first, sync_mode)
 from .shell import InShell, cell_tree, find_shell
 from ..text import looks_secret, names_in, type_name
 from ..types import CodeResult, ConfigurationError
