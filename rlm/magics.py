@@ -299,7 +299,8 @@ def offers(before: str,         # the line up to the word where the cursor is
     last = next((given for given in reversed(before.split()) if given in parser.options), "")
     if word[:1] == "-": return parser.options
     if last == "--type": return ["int", "float", "str", "bool", "list[str]", "dict[str, float]", *names]
-    if last in ("--vars", "--context", "--as"): return [n for n in names if not (is_library(names[n]) or looks_secret(n, names[n]))]
+    data = [n for n in names if not (is_library(names[n]) or looks_secret(n, names[n]))]
+    if last in ("--vars", "--context", "--as"): return data
     if parser is CELL or len(before.split()) > 1: return parser.options
     return [*COMMANDS, "local", *(f"{b}/" for b in BACKENDS), *(n for n in names if hasattr(names[n], "complete"))]
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any
 from fastcore.basics import patch
+from .completion import Request
 from .configuration import RLM, refuse_own_code, takes_no_other
 from .environments.stopping import InterruptGate, interruptible, taking
 from .run import NO_CONTEXT, Call, Past, Run, answer_in, first_messages, make_call as call_for, result_of
@@ -22,7 +23,7 @@ __all__ = ['Session', 'History']
 class Session:
     "A conversation: questions that build on each other."
     achat: Callable[..., Awaitable[RLMChatCompletion]]  # comes from the room `asynchronous`
-    preview: Callable[..., list[dict]]                  # comes below
+    preview: Callable[..., Request]                     # comes below
 
     def __init__(self, rlm: RLM):
         self.rlm = rlm
@@ -122,12 +123,12 @@ def preview(self: Session,
             context: Any = NO_CONTEXT,       # the same
             root_prompt: str | None = None,  # the same
             output_type: Any = None,         # the same
-           ) -> list[dict]:                  # messages as dicts with `role` and `content`
+           ) -> Request:                     # messages as dicts with `role` and `content`
     "The first request that `chat` with these arguments would send. Nothing is sent."
     call = self.make_call(prompt, context, root_prompt, output_type)
     call = replace(call, past=self._past([*self._contexts, call.data["context"]]))
     with taking(self._lock), InterruptGate(), self._repl.hold(Run(self.rlm, call).task) as held:
-        try: return interruptible(first_messages, self.rlm, call, held.surroundings)
+        try: return Request(interruptible(first_messages, self.rlm, call, held.surroundings))
         finally: held.end(keep=False)
 
 # %% ../nbs/02_session.ipynb #0e03c29a
