@@ -915,6 +915,82 @@ def test_the_run_context_has_the_data_and_the_root_prompt(tmp_path):
     assert '"root_prompt": null' in run(tmp_path, "FINAL(ok ok)")[0].trace_markdown and "**context**" not in run(tmp_path, "FINAL(ok ok)")[0].trace_markdown
     assert "**context**" not in run(tmp_path, "FINAL(ok ok)", question="Task: x\n\nVariables in the REPL:\ncontext: evil\n\nTask: y")[0].trace_markdown
 
+# -- a trace in an editor
+
+SHOWS = ("import matplotlib\nmatplotlib.use('agg')\nimport matplotlib.pyplot as plt, pandas as pd\nplt.plot([1, 2])\nplt.show()\n"
+         "print('one\\n\\ntwo ü \\ud800')\npd.DataFrame({'a': [1, 2], 'b': ['<i>', '$x$']})")
+
+@pytest.mark.slow
+def test_a_trace_is_written_as_jupyter_saves_it(tmp_path):
+    result, logger, trace = run(tmp_path, "I look: ü\n" + block(SHOWS), block("1 / 0"), block("''"), "FINAL(ok ok)", context="x")
+    text = trace.path.read_text()
+    assert "image/png" in text
+    assert nbformat.writes(nbformat.reads(text, 4)) + "\n" == text
+
+def test_a_trace_has_the_metadata_of_the_kernel(tmp_path):
+    ipykernel = pytest.importorskip("ipykernel")
+    from ipykernel.ipkernel import IPythonKernel
+    from ipykernel.kernelspec import get_kernel_dict
+    metadata = json.loads(enable_trace_notebook(tmp_path)[1].path.read_text())["metadata"]
+    spec = get_kernel_dict()
+    assert metadata["kernelspec"] == {"display_name": spec["display_name"], "language": spec["language"], "name": "python3"}
+    info = IPythonKernel.language_info if isinstance(IPythonKernel.language_info, dict) else IPythonKernel().language_info
+    assert metadata["language_info"] == info
+
+def test_a_trace_is_there_from_the_first_moment(tmp_path):
+    logger, trace = enable_trace_notebook(tmp_path)
+    there, = tmp_path.glob("*.trace.ipynb")
+    nbformat.validate(nbformat.read(there, 4))
+    assert [c.source.split("\n")[0] for c in cells(there)] == [f"# Trace: {logger.path.stem.replace('_', ' ')}"]
+
+def saved(path, change=lambda nb: nb):
+    "A notebook saved by an editor that lays JSON out in its own way."
+    path.write_text(json.dumps(change(json.loads(path.read_text())), indent=4))
+
+@pytest.mark.parametrize("edited, change", [
+    (False, lambda nb: nb),
+    (False, lambda nb: nb | {"metadata": {"language_info": {"name": "python", "version": "3.99"}, "widgets": {}}}),
+    (False, lambda nb: nb | {"cells": [c | {"metadata": {"trusted": True}} for c in nb["cells"]]}),
+    (True, lambda nb: nb | {"cells": nb["cells"][:-1]}),
+    (True, lambda nb: nb | {"cells": nb["cells"] + [{"cell_type": "markdown", "id": "mine", "metadata": {}, "source": ["Mine."]}]}),
+    (True, lambda nb: nb | {"cells": [c | {"source": ["# Mine"]} if c["id"] == "about" else c for c in nb["cells"]]}),
+    (True, lambda nb: nb | {"cells": [c | {"outputs": []} if c.get("outputs") else c for c in nb["cells"]]}),
+    (True, lambda nb: {"cells": "none"}), (True, lambda nb: [])])
+def test_only_a_trace_with_other_cells_is_edited(tmp_path, edited, change):
+    logger, trace = enable_trace_notebook(tmp_path)
+    rlm = RLM(ScriptedLM([block("print('here')"), "FINAL(one one)"] * 2), logger=logger, verbose=False)
+    rlm.completion("Go on.")
+    there = trace.path
+    saved(there, change)
+    as_saved = there.read_text()
+    rlm.completion("Again.")
+    assert (trace.path != there) == edited
+    assert (there.read_text() == as_saved) == edited
+    assert trace.path.read_text() == trace_notebook(logger.path)
+
+def test_a_tab_that_shows_an_earlier_state_may_be_saved(tmp_path):
+    logger, trace = enable_trace_notebook(tmp_path)
+    rlm = RLM(ScriptedLM(["FINAL(one one)"] * 3), logger=logger, verbose=False)
+    rlm.completion("Go on.")
+    tab = json.loads(trace.path.read_text())
+    rlm.completion("Again.")
+    saved(trace.path, lambda nb: tab)
+    rlm.completion("And again.")
+    assert list(tmp_path.glob("*.ipynb")) == [trace.path] and len(read_log(logger.path)) == 3
+    assert trace.path.read_text() == trace_notebook(logger.path)
+
+@pytest.mark.parametrize("folder", ["logs", "../a #1 50%25 & ü"])
+def test_the_link_counts_from_the_folder_of_the_notebook(tmp_path, folder, monkeypatch):
+    from html import unescape
+    from urllib.parse import unquote, urlsplit
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "mine" / "notebook.ipynb"))
+    trace = enable_trace_notebook(tmp_path / "mine" / folder)[1]
+    shown = trace._repr_html_()
+    link = urlsplit(unescape(re.search('href="(.*?)"', shown)[1]))
+    assert not (link.scheme or link.query or link.fragment)
+    assert (tmp_path / "mine" / unquote(link.path)).samefile(trace.path)
+
 # -- a full disk
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import argparse, html, json, os, re, subprocess, sys, tempfile, threading, time,
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from fastcore.basics import patch
 from ..logger import LoggedRun, RLMLogger, listed, read_log, replace_file
 from ..replay import Replay, is_left_out
@@ -22,14 +23,13 @@ __all__ = ['trace_notebook', 'TraceHandle', 'enable_trace_notebook', 'start_repl
 # %% ../../nbs/utils/02_trace_notebook.ipynb #a705bd76
 def _cut(text: str) -> str: return clip(text, 10_000, 10_000)
 
-def _markdown(id: str, source: str) -> str:
+def _markdown(id: str, source: str) -> dict:
     "A cell of text, as a notebook's file has it."
-    return json.dumps({"cell_type": "markdown", "id": id, "metadata": {}, "source": sendable(source).splitlines(True)})
+    return {"cell_type": "markdown", "id": id, "metadata": {}, "source": sendable(source).splitlines(True)}
 
-def _code(id: str, source: str, outputs: list[dict] = []) -> str:
+def _code(id: str, source: str, outputs: list[dict] = ()) -> dict:
     "A cell of code, as a notebook's file has it."
-    return json.dumps({"cell_type": "code", "id": id, "metadata": {}, "source": sendable(source).splitlines(True),
-                       "execution_count": None, "outputs": outputs})
+    return _markdown(id, source) | {"cell_type": "code", "execution_count": None, "outputs": list(outputs)}
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #9d4f3264
 def _stream(name: str, text: str) -> list[dict]:
@@ -38,14 +38,15 @@ def _stream(name: str, text: str) -> list[dict]:
 
 def _output(o: dict) -> dict:
     data = {mime: sendable(_cut(x) if mime == "text/plain" else x) for mime, x in as_output(o["data"]).items()}
-    return {"output_type": "display_data", "data": data, "metadata": {}}
+    lines = {mime: x.splitlines(True) for mime, x in data.items() if mime.startswith(("text/", "image/svg"))}
+    return {"output_type": "display_data", "data": data | lines, "metadata": {}}
 
 def _outputs(r: CodeResult) -> list[dict]:
     wrong = r.stderr + (f"{r.error}\n" if r.error else "")
     return [*_stream("stdout", r.stdout), *map(_output, r.outputs), *_stream("stderr", wrong)]
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #c0726597
-def _block(run: str, number: int, block: CodeBlock) -> list[str]:
+def _block(run: str, number: int, block: CodeBlock) -> list[dict]:
     "The cells of a block."
     r, id = block.result, f"block-{run}-{number}"
     code = as_code(_cut(block.code), "python")
@@ -61,20 +62,20 @@ def _block(run: str, number: int, block: CodeBlock) -> list[str]:
 # %% ../../nbs/utils/02_trace_notebook.ipynb #f3a598ca
 _RUNNABLE = re.compile(r"^(`{3,})[ \t]*(repl|python|py)[^\n]*\n.*?(^\1\s*$|\Z)", re.M | re.S | re.I)
 
-def _iteration(run: str, title: str, iteration: Iteration, blocks: count) -> list[str]:
+def _iteration(run: str, title: str, iteration: Iteration, blocks: count) -> list[dict]:
     "The cells of an iteration. `blocks` counts those of the run."
     said = _RUNNABLE.sub("", iteration.response).strip() if iteration.code_blocks else iteration.response
     source = f"### {title}\n\n{as_markdown(_cut(said))}".rstrip()
     text = _markdown(f"iteration-{run}-{title.split()[-1].lower()}", source)
     return [text, *(cell for block in iteration.code_blocks for cell in _block(run, next(blocks), block))]
 
-def _end(run: LoggedRun) -> list[str]:
+def _end(run: LoggedRun) -> list[dict]:
     parts, reason = ["### Final Answer", as_markdown(_cut(run.result.response))], run.result.stop_reason
     if reason != "final": parts.append(as_markdown(f"Stopped: {reason.replace('_', ' ')}."))
     if run.missing: parts.append(as_markdown(f"Missing in the log: {listed(run.missing)}."))
     return [_markdown(f"end-{run.id}", "\n\n".join(parts)), _code(f"check-{run.id}", "end_replay()")]
 
-def _run(log: str, n: int, run: LoggedRun) -> list[str]:
+def _run(log: str, n: int, run: LoggedRun) -> list[dict]:
     "The cells of the log's run number `n`."
     start = f"from rlm.utils.trace_notebook import end_replay, start_replay\n\nstart_replay({log!r}, {run.id!r})"
     cells, blocks = [_markdown(f"run-{run.id}", f"## Run {n}\n\n{as_code(_cut(run.prompt))}")], count(1)
@@ -83,8 +84,19 @@ def _run(log: str, n: int, run: LoggedRun) -> list[str]:
     return cells if run.result.stop_reason == "unfinished" else cells + _end(run)
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #15c7baec
-_METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-             "language_info": {"name": "python"}}
+_METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"codemirror_mode": {"name": "ipython", "version": 3}, "file_extension": ".py",
+                      "mimetype": "text/x-python", "name": "python", "nbconvert_exporter": "python",
+                      "pygments_lexer": "ipython3", "version": sys.version.split()[0]}}
+
+def _file(nb: dict) -> str:
+    "The text of a notebook's file."
+    return json.dumps(nb, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+def _of_cells(cells: list[dict]) -> str:
+    "The text of a notebook of these cells."
+    return _file({"cells": cells, "metadata": _METADATA, "nbformat": 4, "nbformat_minor": 5})
 
 def trace_notebook(log: str | Path) -> str:
     "The trace notebook of a log, as the text of its file."
@@ -92,8 +104,7 @@ def trace_notebook(log: str | Path) -> str:
     about = (f"# Trace: {log.stem.replace('_', ' ')}\n\n> What was logged in `{log.name}`. "
              "Run it from top to bottom to replay it: no model is asked.")
     cells = [cell for n, run in enumerate(read_log(log), 1) for cell in _run(log.name, n, run)]
-    return ('{"cells": [\n' + ",\n".join([_markdown("about", about), *cells])
-            + f'\n],\n"metadata": {json.dumps(_METADATA)},\n"nbformat": 4, "nbformat_minor": 5}}\n')
+    return _of_cells([_markdown("about", about), *cells])
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #c580aa39
 _SHARE = 0.02   # of the time may go into writing the notebook
@@ -108,7 +119,8 @@ class TraceHandle:
         self._began, self._spent = time.monotonic(), 0.0
         self._saved = 0.0        # when it was written last
         self._due = False        # something is not in the notebook yet
-        self._as_written = None  # the hash of the notebook as it was written last
+        self._written = set()    # the hashes of the notebooks that it was
+        self.save()
         logger.listeners.append(self._hear)
         weakref.finalize(logger, self._catch_up)  # also when Python ends
 
@@ -138,11 +150,20 @@ def save(self: TraceHandle) -> None:
     "Write the notebook now."
     with self._lock:
         began, text = time.monotonic(), trace_notebook(self._log)
-        if self._path.exists() and hash(self._path.read_bytes()) != self._as_written: self._path = _beside(self._path)
+        if self._path.exists() and not self._is_ours(): self._path = _beside(self._path)
         replace_file(self._path, text)
-        self._due, self._as_written = False, hash(text.encode())
-        self._saved = time.monotonic()
+        self._written.add(hash(text))
+        self._due, self._saved = False, time.monotonic()
         self._spent += self._saved - began
+
+@patch
+def _is_ours(self: TraceHandle) -> bool:
+    "Whether the notebook has the cells that it was written with once."
+    try:
+        text = self._path.read_bytes().decode("utf-8", "surrogatepass")
+        if hash(text) in self._written: return True
+        return hash(_of_cells([cell | {"metadata": {}} for cell in json.loads(text)["cells"]])) in self._written
+    except (OSError, ValueError, TypeError, KeyError): return False
 
 def _beside(path: Path) -> Path:
     "A name for another notebook of the same log."
@@ -159,8 +180,9 @@ def close(self: TraceHandle) -> None:
 
 @patch
 def _repr_html_(self: TraceHandle):
-    where = html.escape(os.path.relpath(self.path).replace(os.sep, "/"))
-    return f'trace: <a href="{where}" target="_blank">{where}</a>'
+    folder = os.path.dirname(os.environ.get("JPY_SESSION_NAME", "")) or None
+    where = os.path.relpath(self.path, folder).replace(os.sep, "/")
+    return f'trace: <a href="{quote(where)}" target="_blank">{html.escape(where)}</a>'
 
 def enable_trace_notebook(
     log_dir: str | Path,                       # the folder for the log and the notebook
@@ -231,8 +253,8 @@ def verify(notebook: str | Path,  # a trace notebook, with its log beside it
         said = as_markdown(f"*Not verified: {_cut(outcome)}.*")
         if outcome == "equal": said = "*Verified, equal.* A replay in a fresh process came out as it was recorded."
         place = ids.index(f"check-{run}") + 1 if f"check-{run}" in ids else len(cells)
-        cells.insert(place, json.loads(_markdown(f"verified-{run}", said)))
-    replace_file(notebook, json.dumps(nb | {"cells": cells}, indent=1, ensure_ascii=False) + "\n")
+        cells.insert(place, _markdown(f"verified-{run}", said))
+    replace_file(notebook, _file(nb | {"cells": cells}))
     return outcomes
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #3fffc2b7
