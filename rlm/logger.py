@@ -333,18 +333,28 @@ def was_stopped(r: CodeResult) -> bool:
 
 # %% ../nbs/11_logger.ipynb #a295e4bb
 @patch(as_prop=True)
+def lost_variables(self: LoggedRun) -> dict[str, str]:
+    "Variables of the user's that the code may have used, and whose values the log does not have."
+    lost, inputs = {}, {}
+    named = set()  # by the code so far, and not the user's then
+    for block, before in self.blocks:
+        inputs |= before.get("inputs", {})
+        lost |= {name: _why(x) for name, x in inputs.items() if x.get("missing") and name not in named}
+        named |= set(names_in(block.code)) - inputs.keys()
+    return lost
+
+@patch(as_prop=True)
 def missing(self: LoggedRun) -> dict[str, str]:
     "What a replay of the run does not have, and why."
-    missing, named = {}, set()
+    missing, lost = {}, self.lost_variables
     if self.cleaned: missing["the credentials"] = "removed from the log"
     if (self.context or {}).get("missing"): missing["context"] = _why(self.context)
     for number, (block, before) in enumerate(self.blocks, 1):
-        used, inputs = names_used(block.code), before.get("inputs", {})
-        missing |= {name: _why(x) for name, x in inputs.items() if x.get("missing") and name in used - named}
+        used = names_used(block.code)
+        missing |= {name: why for name, why in lost.items() if name in used}
         missing |= {tool: "a tool" for tool in self.settings.tools if tool in used}
-        named |= set(names_in(block.code)) - inputs.keys()
         if before.get("numpy"): missing["the random state of numpy"] = "which a block imported"
-        missing |= {"the answer of a child": lost for call in block.result.rlm_calls if (lost := lost_answer(call))}
+        missing |= {"the answer of a child": why for call in block.result.rlm_calls if (why := lost_answer(call))}
         if was_stopped(block.result): missing[f"block {number}"] = "stopped"
     return missing
 

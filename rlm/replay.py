@@ -128,7 +128,6 @@ class ReplayedRepl:
         self.contexts: dict[str, Any] = {} # run -> its data, as its turns have left it
         self.supplied: dict[str, Any] = {} # what the log does not have, and the user has given
         self.missing: dict[str, str] = {}  # everything that its runs do not have so far
-        self.lacking: list[str] = []       # the names that the first block which can't run lacks
         self.needs = ""                    # why blocks are not run any more
 
 _repls: dict[tuple, ReplayedRepl] = {}  # (log, REPL) -> what its replays share
@@ -184,6 +183,7 @@ class Replay:
         self.unequal = {n: "was not run" for n, (block, _) in self.blocks.items() if not is_left_out(block.result)}
         self.answer: Answer | None = None
         self.outcome = ""  # at the end `equal`, or the first thing that is different
+        self.untold = ""   # why results are the recorded ones, where `told` does not say so
         flags = self.run.settings.environment_kwargs
         try: self._mode = sync_mode(**{k: x for k, x in flags.items() if k in signature(sync_mode).parameters})
         except ValueError as e: raise RLMError(f"{log}, run {run}: {e}") from None
@@ -215,13 +215,15 @@ def _only_in_answer(self: Replay) -> list[str]:
 def _supply(self: Replay, supplied: dict[str, Any]) -> None:
     "Take the missing things that the user supplies."
     repl, missing = self.repl, self.run.missing | dict.fromkeys(self._only_in_answer, "which only the answer names")
-    names = [name for name in missing if name.isidentifier()]
-    for name in supplied.keys() - names:
-        known = ", ".join(names) or "nothing"
-        raise ConfigurationError(f"{name} is not missing in run {self.run.id}. Missing: {known}.")
+    known = {name: why for name, why in (self.run.lost_variables | missing).items() if name.isidentifier()}
+    for name in supplied.keys() - known:
+        listing = ", ".join(known) or "nothing"
+        raise ConfigurationError(f"{name} is not missing in run {self.run.id}. Missing: {listing}.")
+    self.wanted = {name: why for name, why in known.items() if name not in repl.supplied | supplied}
     self.missing = {name: why for name, why in missing.items() if name not in repl.supplied | supplied}
     then, now = (version.rpartition(".")[0] for version in (self.run.metadata["python"], sys.version.split()[0]))
     if then != now: self.missing["Python"] = f"{then} then, {now} now"
+    for name in supplied: repl.missing.pop(name, None)
     repl.missing |= self.missing
     if "context" in supplied:
         given = supplied.pop("context")
@@ -250,12 +252,18 @@ def _begin(self: Replay, runs: dict[str, LoggedRun]) -> None:
 @patch(as_prop=True)
 def told(self: Replay) -> str:
     "What is missing, and how to supply it."
-    if not self.missing: return ""
-    return f"Missing: {listed(self.missing)}. {_how_to_supply(self.missing)}".rstrip()
+    told = []
+    if self.missing:
+        told = [f"Missing: {listed(self.missing)}.", "Where that makes a difference, cells show what was recorded."]
+    if how := _how_to_supply(self.missing): told.append(how)
+    if self.repl.needs: told.append(f"As recorded, not run: {self.repl.needs}.")
+    return " ".join(told)
 
 def _how_to_supply(missing: Iterable[str]) -> str:
-    names = ", ".join(f"{name}=..." for name in missing if name.isidentifier() and name != "Python")
-    return f"Supply it where the replay starts: start_replay(..., {names})" if names else ""
+    names = [name for name in missing if name.isidentifier() and name != "Python"]
+    given = ", ".join(f"{name}={name}" for name in names)
+    return (f"Define {' and '.join(names)} in a cell above and run all cells again, "
+            f"or write start_replay(..., {given}).") if names else ""
 
 # %% ../nbs/12_replay.ipynb #519ace55
 @patch
@@ -290,8 +298,22 @@ def _note_needs(self: Replay, number: int, code: str, calls: Iterable[SubCall]) 
     repl, lacking = self.repl, {} if self.repl.needs else self._lacking(code)
     lacking |= {"the answer of a child": lost for call in calls if (lost := lost_answer(call))}
     if repl.needs or not lacking: return
-    repl.lacking, repl.needs = list(lacking), f"block {number} needs {listed(lacking)}"
-    repl.missing |= lacking
+    repl.needs = f"block {number} needs {listed(lacking)}"
+    self._note(f"As recorded, not run: {repl.needs}.", lacking)
+
+@patch
+def _note(self: Replay, what: str, lacking: dict[str, str]) -> None:
+    "Note that something is lacking; it is untold if it was not known at the start."
+    if lacking.keys() - self.missing.keys(): self.untold = f"{what} {_how_to_supply(lacking)}".rstrip()
+    self.missing |= lacking
+    self.repl.missing |= lacking
+
+# %% ../nbs/12_replay.ipynb #d06b3536
+@patch
+def _as_recorded(self: Replay, number: int, code: str) -> bool:
+    "Whether this is the code of the block, as a cell has it."
+    block, in_a_cell = self.blocks[number][0], lambda text: sendable(text).strip("\n")
+    return in_a_cell(code) in map(in_a_cell, (block.code, block.result.ran or block.code))
 
 @patch
 def block(self: Replay, number: int, code: str) -> CodeResult:
@@ -302,16 +324,20 @@ def block(self: Replay, number: int, code: str) -> CodeResult:
     self._note_needs(number, code, recorded.result.rlm_calls if recorded else ())
     if recorded and (self.repl.needs or is_left_out(recorded.result)): return recorded.result
     if self.repl.needs: return CodeResult(error=f"Not run: {self.repl.needs}.")
-    if recorded:
-        ran, in_a_cell = recorded.result.ran or recorded.code, lambda text: sendable(text).strip("\n")
-        if in_a_cell(code) in map(in_a_cell, (recorded.code, ran)): code = ran
+    unedited = recorded and self._as_recorded(number, code)
+    if unedited: code = recorded.result.ran or recorded.code
     result = self.environment.run(code, f"block {number}")
     if self._mode.name == "share listed":  # what was listed was the user's again after each block
         own = self.environment.namespace
         self._place.update({name: own.pop(name) for name in self._mode.names if name in own})
     if result.answer: self.answer = result.answer
-    if recorded and not _same(recorded.result, result): self.unequal[number] = "differs"
-    elif self.unequal.get(number) == "was not run": del self.unequal[number]
+    if recorded and not _same(recorded.result, result):
+        self.unequal[number] = "differs"
+        lacking = self.wanted | self.repl.missing
+        if not (unedited and lacking): return result
+        self._note(f"As recorded: block {number} differs without {listed(lacking)}.", lacking)
+        return recorded.result
+    if self.unequal.get(number) == "was not run": del self.unequal[number]
     return result
 
 # %% ../nbs/12_replay.ipynb #a6ef13aa
@@ -339,15 +365,3 @@ def end(self: Replay) -> str:
     if self.outcome == "equal": return f"The same as then. The answer: {then.response}"
     if not self.repl.missing: raise ReplayDivergenceError(f"This came out different: {self.outcome}.")
     return f"Not the same as then: {self.outcome}. Missing: {listed(self.repl.missing)}."
-
-# %% ../nbs/12_replay.ipynb #0c457900
-@patch
-def cell(self: Replay, line: str, code: str) -> None:
-    "The cell magic `%%replay N`."
-    from IPython.display import display
-    result = self.block(int(line or 0), code)
-    sys.stdout.write(result.stdout)
-    for o in result.outputs: display(o["data"], metadata=o.get("metadata"), raw=True)
-    sys.stderr.write(result.stderr + (result.error or ""))
-    if not self.repl.needs: return
-    print(f"As recorded, not run: {self.repl.needs}. {_how_to_supply(self.repl.lacking)}", file=sys.stderr)

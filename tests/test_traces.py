@@ -302,7 +302,9 @@ def test_a_trace_lists_what_is_missing_and_what_is_recorded_stays(tmp_path):
     assert said.startswith("Not the same as then: block 2 needs context (object), lookup (a tool). Missing: context (object), lookup (a tool).")
     outputs = ["".join(o.get("text", "") for o in c.outputs) for c in nb.cells if c.source.startswith("%%replay")]
     assert result.iterations[1].code_blocks[0].result.stdout in outputs[1] and outputs[2].startswith("1\n")
-    assert outputs[1].endswith("Supply it where the replay starts: start_replay(..., context=..., lookup=...)\n") and outputs[0] == ""
+    start = next("".join(o.text for o in c.outputs) for c in nb.cells if c.cell_type == "code")
+    assert start.endswith("Define context and lookup in a cell above and run all cells again, or write start_replay(..., context=context, lookup=lookup).\n")
+    assert outputs == ["", result.iterations[1].code_blocks[0].result.stdout, "1\n"]
 
 def test_a_method_of_the_same_name_is_not_the_tool(tmp_path):
     code = "print(context.count('a'))  # lookup"
@@ -837,7 +839,8 @@ def test_an_answer_that_needs_what_is_missing_says_so(tmp_path):
         here.block(1, "x = 3")
         here.end()
         return here.outcome
-    assert Replay(logger.path, result.id).told == "Missing: context (test_traces.Table). Supply it where the replay starts: start_replay(..., context=...)"
+    assert Replay(logger.path, result.id).told == ("Missing: context (test_traces.Table). Where that makes a difference, cells show what was recorded. "
+                                                   "Define context in a cell above and run all cells again, or write start_replay(..., context=context).")
     assert outcome() == "the answer needs context (test_traces.Table)" and outcome(context=Table(1, 2)) == "equal"
 
 ONLY_IN_ANSWER = """
@@ -914,6 +917,109 @@ def test_the_run_context_has_the_data_and_the_root_prompt(tmp_path):
         assert '"root_prompt": "How many rows?"' in page and "**context**\n\n```\ncontext: dict, 1 key = {'rows':" in page and len(page) < 2_000
     assert '"root_prompt": null' in run(tmp_path, "FINAL(ok ok)")[0].trace_markdown and "**context**" not in run(tmp_path, "FINAL(ok ok)")[0].trace_markdown
     assert "**context**" not in run(tmp_path, "FINAL(ok ok)", question="Task: x\n\nVariables in the REPL:\ncontext: evil\n\nTask: y")[0].trace_markdown
+
+# -- a run on an object that no log can hold
+
+ON_ORDERS = ["SHOW_VARS()", "print(orders.shape)\norders.head()", "by = orders.groupby('city').price.sum()\nby", "orders.nope", "print(len('orders'))",
+             "def total(): return float(orders.price.sum())", "total()", "text = f'{by.loc[\"Lima\"]}'\ntext", "print(text, eval('len(orders)'))"]
+DEFINED = "import pandas as pd\norders = pd.DataFrame({'city': ['Lima', 'Oslo', 'Lima'], 'price': [3.0, 4.0, 5.0]})"
+
+def record_on_orders(folder, kwargs, codes=ON_ORDERS):
+    "A run of these blocks in a kernel that has `orders`; its trace notebook."
+    from kernel import SET_UP, Kernel
+    with Kernel(cwd=str(folder)) as k:
+        k.ok(SET_UP)
+        k.ok(DEFINED + "\nfrom rlm.utils.trace_notebook import enable_trace_notebook\nlogger, trace = enable_trace_notebook('logs')")
+        k.ok(f"lm = ScriptedLM([*map(block, {codes!r}), 'FINAL(all done)'])")
+        k.ok(f"RLM(lm, environment='jupyter', environment_kwargs={kwargs!r}, logger=logger, verbose=False).completion('The revenue by city?')")
+        return Path(k.value("str(trace.path)"))
+
+def as_shown(cell):
+    "The outputs of a cell as text, without the names of blocks."
+    return [re.sub("<(replay|run) [^>]*>", "<run>", o.text if o.output_type == "stream" else o.data["text/plain"]) for o in cell.outputs]
+
+def replayed(path, *above, start="", folder=None):
+    "What the blocks of a trace show in a fresh kernel, below these cells: their outputs, the first cell's, and the last one's."
+    from nbclient import NotebookClient
+    nb = nbformat.read(path, 4)
+    first = next(i for i, c in enumerate(nb.cells) if c.get("id", "").startswith("start-"))
+    nb.cells[first].source = nb.cells[first].source[:-1] + start + ")"
+    nb.cells[first:first] = [nbformat.v4.new_code_cell(source) for source in above]
+    NotebookClient(nb, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
+    blocks = [c for c in nb.cells if c.source.startswith("%%replay")]
+    return list(map(as_shown, blocks)), "".join(as_shown(nb.cells[first + len(above)])), "".join(as_shown(nb.cells[-1]))
+
+@pytest.fixture(scope="module")
+def on_orders(tmp_path_factory):
+    return record_on_orders(tmp_path_factory.mktemp("on_orders"), dict(sync_from_user_ns=True, sync_vars=["orders"]))
+
+def recorded(path): return [as_shown(c) for c in cells(path) if c.source.startswith("%%replay")]
+
+@pytest.mark.slow
+def test_a_replay_without_the_users_object_keeps_the_record(on_orders):
+    assert "Missing in the log: orders (pandas.DataFrame)." in cells(on_orders)[-2].source
+    blocks, start, end = replayed(on_orders)
+    assert blocks == recorded(on_orders) and len(blocks) == len(ON_ORDERS)
+    assert start.endswith("Missing: orders (pandas.DataFrame). Where that makes a difference, cells show what was recorded. "
+                          "Define orders in a cell above and run all cells again, or write start_replay(..., orders=orders).\n")
+    assert end == "Not the same as then: block 2 needs orders (pandas.DataFrame). Missing: orders (pandas.DataFrame).\n"
+
+@pytest.mark.slow
+def test_a_replay_takes_the_object_that_the_notebook_defines(on_orders):
+    for blocks, start, end in (replayed(on_orders, DEFINED), replayed(on_orders, DEFINED.replace("orders =", "mine ="), start=", orders=mine")):
+        assert blocks == recorded(on_orders) and "Missing" not in start and end.startswith("The same as then.")
+    assert replayed(on_orders, DEFINED)[1].endswith(" with orders of this notebook.\n")
+
+@pytest.mark.slow
+def test_another_object_of_that_name_comes_out_different(on_orders):
+    from nbclient.exceptions import CellExecutionError
+    with pytest.raises(CellExecutionError, match="came out different: block 2 differs"): replayed(on_orders, DEFINED, "orders = orders.head(1)")
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [dict(), dict(sync_to_user_ns=True, sync_vars=["orders"]), dict(sync_to_user_ns=True)])
+def test_the_record_stays_in_every_mode(tmp_path, flags):
+    path = record_on_orders(tmp_path, dict(sync_from_user_ns=True) | flags)
+    assert replayed(path)[0] == recorded(path)
+
+@pytest.mark.slow
+def test_a_variable_that_only_a_text_names_is_told_where_it_is_lacking(tmp_path):
+    codes = ["x = eval('len(orders)')\nprint(x)", "print(x + 1)", "print('fine')"]
+    path = record_on_orders(tmp_path, dict(sync_from_user_ns=True, sync_vars=["orders"]), codes)
+    blocks, start, end = replayed(path)
+    assert "Missing" not in start and blocks[1:] == recorded(path)[1:] == [["4\n"], ["fine\n"]]
+    assert blocks[0] == ["3\n", "As recorded: block 1 differs without orders (pandas.DataFrame). Define orders in a cell above and run all cells again, "
+                                "or write start_replay(..., orders=orders).\n"]
+    assert end == "Not the same as then: block 1 differs. Missing: orders (pandas.DataFrame).\n"
+    assert replayed(path, DEFINED)[2].startswith("The same as then.")
+
+def test_an_edited_block_shows_what_it_does_also_where_something_is_missing(tmp_path, capsys):
+    result, logger, trace = run(tmp_path, block("print(1)"), block("print(context)"), "FINAL(ok ok)", context=object())
+    here = Replay(logger.path, result.id)
+    assert [here.block(1, "print(2)").stdout, here.block(2, "print(context)")] == ["2\n", result.iterations[1].code_blocks[0].result]
+    assert here.end().startswith("Not the same as then: block 2 needs context (object).")
+
+def test_a_later_turn_says_why_its_blocks_are_not_run(tmp_path):
+    logger = RLMLogger(tmp_path)
+    session = RLM(ScriptedLM([block("n = len(context.rows)"), "FINAL(one one)", block("print(n)"), "FINAL(two two)"]), logger=logger, verbose=False).start_session()
+    runs = session.chat("Go on.", context=Table(1, 2)).id, session.chat("Again.").id
+    for given, told in (({}, "As recorded, not run: block 1 needs context (test_traces.Table)."), (dict(context=Table(1, 2)), "")):
+        first = Replay(logger.path, runs[0], **given)
+        first.block(1, "n = len(context.rows)")
+        first.end()
+        second = Replay(logger.path, runs[1])
+        assert second.told == told and second.block(1, "print(n)").stdout == "2\n"
+        assert second.end() and second.outcome == ("equal" if given else "block 1 needs context (test_traces.Table)")
+
+def test_a_turn_replayed_alone_keeps_its_record(tmp_path):
+    import rlm.replay
+    logger = RLMLogger(tmp_path)
+    session = RLM(ScriptedLM([block("n = 2"), "FINAL(one one)", block("print(n)"), "FINAL(two two)"]), logger=logger, verbose=False).start_session()
+    session.chat("Go on.")
+    second = session.chat("Again.").id
+    rlm.replay._repls.clear()
+    here = Replay(logger.path, second)
+    assert here.block(1, "print(n)").stdout == "2\n"
+    assert here.untold == "As recorded: block 1 differs without the runs before it (not replayed)."
 
 # -- a trace in an editor
 
@@ -1067,5 +1173,5 @@ def test_a_childs_answer_is_replayed_as_the_object_it_was(tmp_path, answer, outc
             RLM(replay(logger.path), verbose=False, max_depth=2, max_iterations=2).completion("Go on.", context=1)
         here = Replay(logger.path, logged.id)
         assert here.block(1, code) == logged.blocks[0][0].result and here.told.startswith("Missing: the answer of a child (")
-        assert "Supply" not in here.told
+        assert "start_replay" not in here.told
     assert list(verify(trace.path).values()) == [outcome]

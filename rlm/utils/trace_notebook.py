@@ -195,20 +195,45 @@ def enable_trace_notebook(
     if not path.parent.is_dir(): raise ConfigurationError(f"The folder of notebook_path does not exist: {path.parent}.")
     return logger, TraceHandle(logger, path)
 
-# %% ../../nbs/utils/02_trace_notebook.ipynb #9b2bdd67
+# %% ../../nbs/utils/02_trace_notebook.ipynb #01a33721
+@patch
+def cell(self: Replay, line: str, code: str) -> None:
+    "The cell magic `%%replay N`."
+    from IPython.display import display
+    result = self.block(int(line or 0), code)
+    if any(result is block.result for block, _ in self.blocks.values()):
+        for o in _outputs(result): _show(o)
+    else:
+        sys.stdout.write(result.stdout)
+        for o in result.outputs: display(o["data"], metadata=o.get("metadata"), raw=True)
+        sys.stderr.write(result.stderr + (f"{result.error}\n" if result.error else ""))
+    if self.untold: print(self.untold, file=sys.stderr)
+    self.untold = ""
+
+def _show(o: dict) -> None:
+    "Show an output of a notebook's file."
+    from IPython.display import display
+    if o["output_type"] == "stream": getattr(sys, o["name"]).write("".join(o["text"]))
+    else: display({mime: "".join(x) for mime, x in o["data"].items()}, raw=True)
+
+# %% ../../nbs/utils/02_trace_notebook.ipynb #87dd9115
 _running: list[Replay] = []  # the replay that the cells below belong to
 
 def start_replay(log: str,         # the log, which lies beside this notebook
                  run: str,         # the run's name in it
-                 **supplied: Any,  # what the log does not have, by name
+                 **supplied: Any,  # what the log does not have, by name; by default variables of this notebook
                 ) -> None:
     "Begin to replay a run."
     from IPython import get_ipython
     if not Path(log).exists():
         raise ConfigurationError(f"{log} is not here ({Path.cwd()}). A trace notebook wants its log beside it.")
-    _running[:] = [Replay(log, run, **supplied)]
-    get_ipython().register_magic_function(_running[0].cell, "cell", "replay")
-    print(f"Replaying {run}. {_running[0].told}".rstrip())
+    shell, replay = get_ipython(), Replay(log, run, **supplied)
+    found = {name: shell.user_ns[name] for name in replay.wanted if name in shell.user_ns}
+    if found: replay = Replay(log, run, **found, **supplied)
+    _running[:] = [replay]
+    shell.register_magic_function(replay.cell, "cell", "replay")
+    given = f" with {' and '.join(found)} of this notebook" if found else ""
+    print(f"Replaying {run}{given}. {replay.told}".rstrip())
 
 def end_replay() -> None:
     "Compare the replay with the recording."
