@@ -255,13 +255,13 @@ _ENDS = {"interrupted": "stopped", "max_iterations": "a guess, since the iterati
 def ended(run: Progress, name: str = "") -> Line:
     "A run that is over, in a line."
     if not (result := run.result): return Line(name, run.why or "over", "error")
-    n = len(result.iterations)
-    used = f"{n} iteration{'s' * (n != 1)} · {facts(result.usage, result.execution_time)}"
+    n, used = len(result.iterations), facts(result.usage, result.execution_time)
     good = result.stop_reason in ("final", "max_iterations")
     why = without(run.why, result.secrets) or _ENDS.get(result.stop_reason, result.stop_reason.replace("_", " "))
-    text = first_sentence(result.response, 100) or short(result.response, 100) if good else short(why, 160)
-    guess = f"{why} · " if good and result.stop_reason != "final" else ""
-    return Line(f"{name or short(result.prompt, 60)} → {text}", f"{guess}{used}", "" if good else "error")
+    text = first_sentence(result.response, 80) or short(result.response, 80) if good else short(why, 160)
+    after = f"{why} · " if result.stop_reason == "max_iterations" else ""
+    if not good: after = f"after {n} iteration{'s' * (n != 1)} · "
+    return Line(f"{name or short(result.prompt, 45)} → {text}", after + used, "" if good else "error")
 
 # %% ../nbs/31_live.ipynb #bd39831e
 def rows(runs: list[Progress], most: int = 12) -> list[Line]:
@@ -270,7 +270,7 @@ def rows(runs: list[Progress], most: int = 12) -> list[Line]:
     since = min(run.began for run in runs)
     total = facts(sum((run.spent for run in runs), Usage()), time.monotonic() - since)
     found = [Line(f"{len(over)} of {len(runs)} runs", total, "bar", 0, len(over) / len(runs))]
-    named = [(run, f"{n} · {short(run.label, 60)}") for n, run in enumerate(runs, 1)]
+    named = [(run, f"{n} · {short(run.label, 45)}") for n, run in enumerate(runs, 1)]
     named = [pair for pair in named if not pair[0].shown]
     if len(named) > most: named.sort(key=lambda pair: pair[0].over)
     for run, name in named[:most]:
@@ -301,14 +301,14 @@ def line_html(line: Line) -> str:
 def lines_html(lines: list[Line]) -> str:
     "The lines, one below the other."
     shown = "".join(f'<div style="margin-left: {1.4 * l.level}em; {_CUT}">{line_html(l)}</div>' for l in lines)
-    return f'<div {IGNORED} style="line-height: 1.5">{shown}</div>'
+    return f'<div {IGNORED} style="margin: 0; line-height: 1.5">{shown}</div>'
 
 # %% ../nbs/31_live.ipynb #1b1747d1
-LASTS = 20  # seconds that a drawing lasts if no other follows
+LASTS = 10  # seconds that a drawing lasts if no other follows
 
 def fading(lines: list[Line]) -> str:
     "The lines for as long as they are renewed."
-    return (f'<svg width="100%" height="{1.5 * len(lines) + 0.5}em" style="display: block"><foreignObject width="100%" '
+    return (f'<svg width="100%" height="{1.5 * len(lines) + 0.5}em" style="display: block; margin: 0"><foreignObject width="100%" '
             f'height="100%">{lines_html(lines)}</foreignObject>'
             f'<set attributeName="height" to="0" begin="{LASTS}s" fill="freeze"/></svg>')
 
@@ -324,7 +324,7 @@ def settled_html(lines: list[tuple[Line, str]]) -> str:
         title = f'<summary style="{_CUT}">{head}</summary>'
         parts.append(f"<details>{title}{page}</details>" if fits else f"<div>{head}</div>")
     if len(lines) > 100: parts.append(f"<div>and {len(lines) - 100:,} more</div>")
-    return f'<div {IGNORED}>{"".join(parts)}</div>' if parts else ""
+    return f'<div {IGNORED} style="margin: 0">{"".join(parts)}</div>' if parts else ""
 
 # %% ../nbs/31_live.ipynb #ebff6d00
 def in_kernel() -> bool:
@@ -374,7 +374,8 @@ def draw(self: Cell, runs: list[Progress]) -> None:
     steps = runs[0].steps
     while self.final < len(steps) - 1:
         step = steps[self.final]
-        self.write(self.final, iteration_html(step.number, step.over) if step.over else "")
+        shown = iteration_html(step.number, step.over) if step.over else ""
+        self.write(self.final, f'<div style="margin: 0">{shown}</div>')
         self.final += 1
     self.write(self.final, fading(runs[0].lines()), again)
 
