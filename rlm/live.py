@@ -313,7 +313,7 @@ def fading(lines: list[Line]) -> str:
             f'<set attributeName="height" to="0" begin="{LASTS}s" fill="freeze"/></svg>')
 
 # %% ../nbs/31_live.ipynb #5788d372
-PAGES = 1_000_000  # characters that the pages of the runs of one display may have together
+PAGES = 300_000  # characters that the pages of the runs of one display may have together
 
 def settled_html(lines: list[tuple[Line, str]]) -> str:
     "Runs that are over: of each its line, and the page that it unfolds to."
@@ -383,7 +383,7 @@ def draw(self: Cell, runs: list[Progress]) -> None:
 def settle(self: Cell, runs: list[Progress]) -> None:
     "Show what stays of runs that are over."
     for run in runs:
-        page = run.result._repr_html_() if run.result else ""
+        page = run.result._repr_html_(most=500) if run.result else ""
         if not run.shown: self.lines[run.name] = ended(run), page
     self.only(settled_html(list(self.lines.values())))
 

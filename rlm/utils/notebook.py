@@ -86,13 +86,14 @@ def _facts(result: RLMChatCompletion) -> str:
 
 def page_html(result: RLMChatCompletion,
               whole: bool = False,  # all is unfolded and stands in the order in which it happened
+              most: int = 8_000,    # characters of each text that are shown at most
              ) -> str:
     "A result as a page."
     question = text_html(result.prompt if whole else in_a_line(result.prompt, 400), "opacity: .7")
     told = text_html(told_of_data(result), "opacity: .7", 2_000) if whole else ""
     banner, answer = banner_html(result), answer_html(result)
     end = f"<div><small>{_facts(result)}</small></div>"
-    for room in (8_000, 2_000, 500, 0):
+    for room in (most, most // 4, most // 16, 0):
         steps = iterations_html(result, open=whole, rich=whole, room=room)
         figures = "" if whole else _displayed(result, room).replace(answer, "")
         parts = [told, steps, banner, answer, end] if whole else [banner, answer, figures, end, steps]
@@ -102,7 +103,7 @@ def page_html(result: RLMChatCompletion,
 
 # %% ../../nbs/utils/01_notebook.ipynb #70d56387
 @patch
-def _repr_html_(self: RLMChatCompletion) -> str: return page_html(self)
+def _repr_html_(self: RLMChatCompletion, most: int = 8_000) -> str: return page_html(self, most=most)
 
 @patch
 def _repr_mimebundle_(self: RLMChatCompletion, include=None, exclude=None) -> dict[str, str]:
