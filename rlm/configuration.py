@@ -87,7 +87,7 @@ class RLM(Grown):
         custom_sub_tools: dict[str, Any] | None = None,  # the same for children; None: those of custom_tools
         persistent: bool = False,            # keep the REPL's variables from one `completion` to the next
         logger: Callable | None = None,      # hears every event of every run: an `RLMLogger`, or a function of yours
-        verbose: bool | None = None,         # None: a status line; True: print every step; False: nothing
+        verbose: bool | None = None,         # None: a live view; True: print every step; False: nothing
         model: str | None = None,            # the model's name, where it is not said in `backend`
     ):
         self.limits = Limits(max_timeout, max_tokens, max_budget, max_errors)

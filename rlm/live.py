@@ -308,8 +308,9 @@ LASTS = 10  # seconds that a drawing lasts if no other follows
 
 def fading(lines: list[Line]) -> str:
     "The lines for as long as they are renewed."
-    return (f'<svg width="100%" height="{1.5 * len(lines) + 0.5}em" style="display: block; margin: 0"><foreignObject width="100%" '
-            f'height="100%">{lines_html(lines)}</foreignObject>'
+    height = 1.5 * len(lines) + 0.5
+    return (f'<svg width="100%" height="{height}em" style="display: block; margin: 0">'
+            f'<foreignObject width="100%" height="100%">{lines_html(lines)}</foreignObject>'
             f'<set attributeName="height" to="0" begin="{LASTS}s" fill="freeze"/></svg>')
 
 # %% ../nbs/31_live.ipynb #5788d372
