@@ -45,16 +45,19 @@ async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCom
         if outcome.done(): e.result = getattr(outcome.exception(), "result", None)
         show_briefly(e)
         raise
-    if isinstance(outcome.exception(), KeyboardInterrupt): _interrupt_the_cell(asyncio.current_task())
+    if isinstance(e := outcome.exception(), KeyboardInterrupt): _interrupt_the_cell(asyncio.current_task(), e)
     return outcome.result()
 
-def _interrupt_the_cell(task) -> None:
+def _interrupt_the_cell(task, error: KeyboardInterrupt) -> None:
     "Cancel a task and the cell that waits for it, where Ctrl-C would leave the task and end the loop of a kernel."
     import asyncio, signal
     if not in_kernel() or task.get_coro().__name__ == "run_cell_async": return
     handler = signal.getsignal(signal.SIGINT)  # the kernel's cancels the cell
     if callable(handler) and handler is not signal.default_int_handler: handler(signal.SIGINT, None)
-    raise asyncio.CancelledError
+    cancelled = asyncio.CancelledError()
+    cancelled.result = getattr(error, "result", None)
+    show_briefly(cancelled)
+    raise cancelled
 
 # %% ../nbs/04_async.ipynb #99245e6d
 @patch
@@ -137,6 +140,12 @@ async def __aiter__(self: Stream) -> AsyncIterator[Event]:
     try:
         while (event := await heard.get()) is not None: yield event
         await run
+    except asyncio.CancelledError as e:
+        run.cancel()
+        await asyncio.wait([run])
+        e.result = self.result
+        show_briefly(e)
+        raise
     finally:
         run.cancel()
         await asyncio.wait([run])

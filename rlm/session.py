@@ -136,7 +136,7 @@ class History(list):
     "What was asked and answered, as dicts with `role` and `content`."
     def __repr__(self): return plain("\n\n".join(f"{m['role']}: {m['content']}" for m in self)) or "nothing said yet"
     def _repr_html_(self):
-        row = "<dt>{}</dt><dd><pre style='white-space: pre-wrap'>{}</pre></dd>"
+        row = "<dt>{}</dt><dd><pre style='white-space: pre-wrap; word-break: normal'>{}</pre></dd>"
         rows = [row.format(m["role"], as_html(clip(m["content"], 4_000, 1_000))) for m in self]
         return f"<dl>{''.join(rows)}</dl>" if self else "<p>nothing said yet</p>"
 

@@ -26,9 +26,9 @@ def _is_yours(name: str) -> bool:
     installed = any(f"{kind}-packages{os.sep}" in name for kind in ("site", "dist"))
     return not (installed or name[:1] == "<" or name.startswith(_NOT_YOURS))
 
-_MAGIC = lazy_regex(r"get_ipython\(\)\.run_(cell|line)_magic\((?:'(\w+)', '([^']*)').*\)")
+_MAGIC = lazy_regex(r"""get_ipython\(\)\.run_(cell|line)_magic\('(\w+)', (['"])(.*?)\3.*\)""")
 
-def _as_written(call: re.Match) -> str: return f"{'%%' if call[1] == 'cell' else '%'}{call[2]} {call[3]}".rstrip()
+def _as_written(call: re.Match) -> str: return f"{'%%' if call[1] == 'cell' else '%'}{call[2]} {call[4]}".rstrip()
 
 def your_lines(error: BaseException, # that was raised
                shell: Any,           # IPython's

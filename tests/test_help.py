@@ -26,6 +26,8 @@ def test_what_a_tooltip_tells(k):
     assert "output_type: the type of the answer" in told(k, "session.achat")
     k.ok("from rlm import Usage, Files, RLMLogger")
     assert "calls: requests answered" in told(k, "Usage") and "log_dir: the folder" in told(k, "RLMLogger") and "paths: files" in told(k, "Files")
+    k.ok("from rlm.utils.trace_notebook import enable_trace_notebook")
+    assert "log_dir: the folder for the log and the notebook" in told(k, "enable_trace_notebook")
     assert "getdoc" not in completions(k, "session.g") + completions(k, "RLM.g")
 
 @pytest.mark.parametrize("jedi", [True, False])

@@ -64,10 +64,23 @@ def test_ctrl_c(k):
     cell = interrupted(k, "asker = RLM(Slow(), verbose=False)\ntry: asker.completion('Go.')\nexcept KeyboardInterrupt as e: print(e.result.stop_reason, type(e) is KeyboardInterrupt)")
     assert cell.error is None and "interrupted True" in cell.stdout
 
-def test_ctrl_c_in_an_awaited_run(k):
+BLOCKING = """
+import asyncio, threading
+class Blocking:
+    model = "blocking"
+    def complete(self, messages): return "```repl\\nimport time\\ntime.sleep(30)\\n```"
+threading.Timer(0.5, print, ["waiting"]).start()
+"""
+
+@pytest.mark.parametrize("model, ask", [
+    ("Slow", "await asker.acompletion('Go.')"), ("Slow", "await asker.start_session().achat('Go.')"),
+    ("Slow", "async for event in asker.stream('Go.'): pass"), ("Slow", "await asyncio.gather(asker.acompletion('Go.'))"),
+    ("Blocking", "await asyncio.gather(asker.acompletion('Go.'))"), ("Slow", "%time asker.completion('Go.')")])
+def test_ctrl_c_in_other_ways_to_ask(k, model, ask):
     k.ok(SLOW)
-    lines = shown(interrupted(k, "asker = RLM(Slow(), verbose=False)\nawait asker.acompletion('Go.')"))
-    assert lines[0].endswith(": The run was stopped.") and "await asker.acompletion('Go.')" in lines[1] and len(lines) < 6
+    lines = shown(interrupted(k, f"{BLOCKING}\nasker = RLM({model}(), verbose=False, environment='jupyter')\n{ask}"))
+    assert lines[0].endswith(": The run was stopped.") and lines[1].endswith(ask) and len(lines) < 6
+    assert "Until then: 1 iteration" in lines[-2]
 
 def test_your_own_errors_keep_their_traceback(k):
     k.ok("class Broken:\n    model = 'broken'\n    def complete(self, messages): return {}['reply']")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from fastcore.basics import patch
+from ..help import explain
 from ..logger import LoggedRun, RLMLogger, listed, read_log, replace_file
 from ..replay import Replay, is_left_out
 from ..text import as_code, as_markdown, as_output, clip, sendable, without_shortcodes
@@ -184,6 +185,7 @@ def _repr_html_(self: TraceHandle):
     where = os.path.relpath(self.path, folder).replace(os.sep, "/")
     return f'trace: <a href="{quote(where)}" target="_blank">{html.escape(where)}</a>'
 
+@explain
 def enable_trace_notebook(
     log_dir: str | Path,                       # the folder for the log and the notebook
     file_name: str = "rlm",                    # how their names begin
@@ -219,6 +221,7 @@ def _show(o: dict) -> None:
 # %% ../../nbs/utils/02_trace_notebook.ipynb #87dd9115
 _running: list[Replay] = []  # the replay that the cells below belong to
 
+@explain
 def start_replay(log: str,         # the log, which lies beside this notebook
                  run: str,         # the run's name in it
                  **supplied: Any,  # what the log does not have, by name; by default variables of this notebook
