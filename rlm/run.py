@@ -266,10 +266,14 @@ def perform(self: Run, request: AskModel | RunCode | Resolve) -> Generator[None,
 
 def result_of(steps: Generator) -> Any:
     "What comes of all the steps together. An interrupt waits until nothing is half done."
-    with InterruptGate():
-        while True:
-            try: next(steps)
-            except StopIteration as end: return end.value
+    try:
+        with InterruptGate():
+            while True:
+                try: next(steps)
+                except StopIteration as end: return end.value
+    except KeyboardInterrupt as e:
+        show_briefly(e)
+        raise
 
 # %% ../nbs/13_run.ipynb #57a52f6e
 _interrupted = WeakKeyDictionary()  # event loop -> when Ctrl-C last ended a block on its thread
@@ -410,7 +414,7 @@ def answer_in(repl: Repl, rlm: RLM, call: Call) -> Generator[None, None, RLMChat
             answer, stop_reason = yield from run.steps()
         except BaseException as e:
             e.result = run.finish(run.trajectory.early, stop_reason_of(e), keep=not call.all_or_nothing)
-            if isinstance(e, KeyboardInterrupt): show_briefly(e)
+            if isinstance(e, KeyboardInterrupt): show_briefly(e)  # also where a stream is read
             raise
         return run.finish(answer, stop_reason)
 
