@@ -36,7 +36,7 @@ class Bar:
 def _of_calls(block: CodeResult, begin: float, start: float) -> Iterator[Bar]:
     "The sub-calls of a block that began at `start`, in a run that began at `begin`."
     times = [call.execution_time for call in block.rlm_calls]
-    beside = math.ceil(sum(times) / max(block.execution_time, *times, 1e-9)) if times else 1
+    beside = max(1, math.ceil(sum(times) / max([block.execution_time, *times, 1e-9])))
     free = [start] * beside  # when the next call can begin
     for call, seconds in zip(block.rlm_calls, times):
         lane = free.index(min(free))

@@ -28,7 +28,7 @@ _ON_A_TERMINAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2
 def check_terminal(text):
     assert not (found := _ON_A_TERMINAL.search(text)), repr(found)
 
-VOID = {"br", "hr", "img", "rect", "line"}
+VOID = {"br", "hr", "img", "line"}
 
 class _Tags(HTMLParser):
     def __init__(self, text):

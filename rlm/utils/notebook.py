@@ -68,7 +68,7 @@ def banner_html(result: RLMChatCompletion) -> str:
     if result.stop_reason == "final": return ""
     words = _BANNERS.get(result.stop_reason) or f"The run stopped: {result.stop_reason.replace('_', ' ')}."
     style = "border-left: 4px solid var(--jp-warn-color1, #e08e0b); padding: .2em .8em; margin: .4em 0"
-    return f'<div style="{style}">{as_html(in_a_line(words, 300))}</div>'
+    return f'<div style="{style}">{sendable(as_html(in_a_line(words, 300)))}</div>'
 
 # %% ../../nbs/utils/01_notebook.ipynb #ecaea8b1
 _LONGEST = 100_000  # characters of a page without its pictures
@@ -183,7 +183,7 @@ def cells_of(result: RLMChatCompletion) -> list[str]:  # a cell for each block; 
     "The code that led to the answer, as cells of your own."
     cells, spare = [], []
     for block in (b for i in result.replies.values() for b in i.code_blocks if b.result.ran != ""):
-        failed, code = block.result.error or block.result.interrupted, _as_own(block.result.ran or block.code)
+        failed, code = block.result.error or block.result.interrupted, _as_own(sendable(plain(block.result.ran or block.code)))
         if not failed: cells.append(code)
         elif tree := parse_python(code): spare += tree.body
     final = result.computed and parse_reply([*result.replies.values()][-1].response).final
@@ -192,12 +192,12 @@ def cells_of(result: RLMChatCompletion) -> list[str]:  # a cell for each block; 
     kinds, missing = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef), _missing(cells)
     kept = [ast.unparse(node) for node in spare if isinstance(node, kinds) and _bound(node) & missing]
     if kept: cells.insert(0, "\n".join(dict.fromkeys(kept)))
-    return [f"{_told(result, _missing(cells))}\n{cells[0]}", *cells[1:]] if cells else []
+    return [sendable(f"{_told(result, _missing(cells))}\n{cells[0]}"), *cells[1:]] if cells else []
 
 @patch
 def to_cells(self: RLMChatCompletion) -> None:
     "Put the code that led to the answer into a new cell below the running one; outside of a notebook, print it."
-    text = plain("\n\n# %%\n".join(cells_of(self)))
+    text = "\n\n# %%\n".join(cells_of(self))
     if not text: print("No code led to this answer.")
     elif not in_kernel(): print(text)
     else:
