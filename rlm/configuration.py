@@ -8,13 +8,13 @@ import contextvars, copy, inspect, keyword, weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial, wraps
-from threading import Lock
 from typing import Any
 from fastcore.basics import patch
+from .approve import as_approval
 from .backends import create_lm, create_others
 from .environments.base import RESERVED, Environment
 from .environments.jupyter import configure as configure_jupyter
-from .environments.local import LocalEnvironment
+from .environments.local import LocalEnvironment, configure as configure_local
 from .environments.repl import Repl
 from .limits import Limits
 from .lm import LM, name_of, trait
@@ -71,7 +71,7 @@ class RLM(Grown):
         backend: str | LM | None = None,  # "gpt-4o-mini", "ollama/llama3.2", "local", or an object with `complete`
         backend_kwargs: dict | None = None,  # base_url, api_key, client, prices, timeout, max_retries, sampling
         environment: str | Environment = "local",  # where code runs: "local", "jupyter" (your notebook), one of yours
-        environment_kwargs: dict | None = None,  # preview="schema" sends no values; for "jupyter" sync modes, approve
+        environment_kwargs: dict | None = None,  # preview="schema" sends no values; approve; for "jupyter" sync modes
         max_iterations: int = 30,            # replies and their code; then the model is asked for its best answer
         max_depth: int = 1,                  # levels of REPLs: at 1 `rlm_query` is a plain call, at 2 a child
         max_timeout: float | None = None,    # seconds that a run may take; None: no limit, as for the next three
@@ -139,7 +139,7 @@ def _set_words(self: RLM, prompts, prompt, tools, sub_tools):
     self.sub_tools = self.tools if sub_tools is None else check_tools(sub_tools)
 
 # %% ../nbs/23_configuration.ipynb #e1e5fd54
-ENVIRONMENTS = {"local": lambda: LocalEnvironment, "jupyter": configure_jupyter}
+ENVIRONMENTS = {"local": configure_local, "jupyter": configure_jupyter}
 
 def named_environment(name: str, options: dict[str, Any], show_values: bool) -> Callable[[], Environment]:
     "What makes the environment of that name. Raises `ConfigurationError` for options that it does not have."
@@ -174,13 +174,14 @@ def _set_environment(self: RLM, environment, options, persistent):
     self.environment_kwargs = dict(options)
     preview = check_choice("preview", options.pop("preview", "values"), ("values", "schema"))
     self.show_values = preview == "values"  # to the model
+    if "approve" in options: options["approve"] = as_approval(options["approve"])
+    self.approval = options.get("approve")
     named = isinstance(environment, str)
     if named: self._create = named_environment(environment, options, self.show_values)
     else: self._create = own_environment(environment, options)
     self.environment = environment if named else getattr(environment, "__name__", type(environment).__name__)
     self.persistent = check("persistent", persistent, isinstance(persistent, bool), "True or False")
     self.closed, self._repls = False, weakref.WeakSet()
-    self._asking = Lock()  # held while the user is asked for the code of a child
     self.repl = self.new_repl() if persistent or not (named or isinstance(environment, type)) else None
 
 @patch
@@ -213,16 +214,9 @@ def secrets(self: RLM) -> tuple[str, ...]:
     "The credentials of its models, which are taken out of what its runs say and show."
     return tuple(dict.fromkeys(s for lm in self.lms for s in trait(lm, "secrets")))
 
-_OF_A_CHILD = "# This is the code of a child, which the model opened with rlm_query.\n"
-
 @patch
 def _create_for_child(self: RLM) -> LocalEnvironment:
-    environment, approve = LocalEnvironment(self.show_values), self.environment_kwargs.get("approve")
-    def ask(code):
-        with self._asking: allowed = approve(_OF_A_CHILD + code)
-        return allowed.removeprefix(_OF_A_CHILD) if isinstance(allowed, str) else allowed
-    if approve: environment.approve = ask
-    return environment
+    return configure_local(self.approval and self.approval.for_child())(self.show_values)
 
 @patch
 def child(self: RLM, lm: LM) -> RLM:

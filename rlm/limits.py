@@ -123,11 +123,11 @@ class Ledger:
 # %% ../nbs/05_limits.ipynb #a1899f65
 @patch
 def check(self: Ledger) -> None:
-    "Raise if the run is over: `RunEndedError`, `Stopped`, or the `LimitError` that it has come to."
+    "Raise if the run is over: `RunEndedError`, `Stopped`, `KeyboardInterrupt`, or the `LimitError` it came to."
     if self.ended:
         raise RunEndedError("The run that this function belonged to has ended; call it from the model's code only.")
     if self.parent: return self.parent.check()
-    if self.stop.asked.done(): raise Stopped("the run was cancelled")
+    if self.stop.asked.done(): raise KeyboardInterrupt if self.stop.interrupted else Stopped("the run was cancelled")
     self._reached = self._reached or self.limits.reached(self.spent, self._errors, self.stop.left)
     if self._reached: raise type(self._reached)(*self._reached.args)
 

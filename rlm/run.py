@@ -5,9 +5,9 @@
 # %% ../nbs/13_run.ipynb #d0b8933f
 from __future__ import annotations
 import contextvars, itertools, os, time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,7 +19,7 @@ from .engine import AskModel, Resolve, RunCode, Trajectory, run_loop
 from .environments.base import Surroundings, Task
 from .environments.repl import Held, Repl
 from .environments.stopping import InterruptGate, Stopped, interruptible
-from .events import BlockEnded, BlockStarted, ChildStep, IterationEnded, Listeners
+from .events import BlockEnded, BlockStarted, ChildStep, IterationEnded, Listeners, UserAnswered, UserAsked
 from .events import ModelAsked, ModelLoading, ModelReplied, Notice, Retrying, RunEnded, RunStarted
 from .files import files_of
 from .limits import Ledger
@@ -185,7 +185,7 @@ class Run:
         "What it brings into an environment."
         own = {name: prompts.tool_and_note(given)[0] for name, given in self.rlm.tools.items()}
         tools = self.subcalls.functions | own
-        return Task(self.call.question, self.call.data, tools, self.label, self.ledger.stop)
+        return Task(self.call.question, self.call.data, tools, self.label, self.ledger.stop, self._users_turn)
 
     @property
     def spent(self) -> Usage:
@@ -203,6 +203,15 @@ class Run:
         return any(getattr(listener, "reads_along", False) for listener in self.emit.listeners)
 
     def _tell_retry(self, why: str) -> None: self.emit(Retrying(name_of(self.rlm.lm), why, self.spent))
+
+# %% ../nbs/13_run.ipynb #f2f5f7cd
+@patch
+@contextmanager
+def _users_turn(self: Run, code: str) -> Iterator[None]:
+    emit = self.call.emit_above or self.emit
+    emit(UserAsked(code, self.spent))
+    try: yield
+    finally: emit(UserAnswered(self.spent))
 
 # %% ../nbs/13_run.ipynb #7bb8acc7
 @patch
@@ -308,6 +317,7 @@ def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResu
         raise ConfigurationError(f"{run.__qualname__}() returned a {type(result).__name__}, "
                                  "not an rlm.types.CodeResult.")
     result = cleaned(result, self.ledger.secrets)
+    if result.interrupted and result.ran == "" and self.ledger.parent: self.ledger.stop.ask(interrupted=True)
     calls = self.subcalls.take(result.interrupted or self.ledger.over)
     return replace(result, rlm_calls=calls, start=start)
 

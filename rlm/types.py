@@ -14,7 +14,7 @@ from .environments.stopping import BlockEnd
 from .text import bounded_repr, plain, table, without
 
 # %% auto #0
-__all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'CodeBlock', 'cleaned', 'Iteration', 'RunSettings',
+__all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'Refuse', 'CodeBlock', 'cleaned', 'Iteration', 'RunSettings',
            'RLMChatCompletion', 'RLMError', 'ConfigurationError', 'LMError', 'LMConnectionError', 'LMTimeoutError',
            'LMAuthenticationError', 'ModelNotFoundError', 'LMRateLimitError', 'LMServerError', 'LMRequestError',
            'ContextWindowExceededError', 'LMResponseError', 'LimitError', 'TimeoutExceededError',
@@ -143,6 +143,17 @@ class CodeResult:
         parts = (self.stdout, self.shown, self.stderr, self.error or "")
         return "\n".join(part.rstrip("\n") for part in parts if part.strip())
 
+# %% ../nbs/15_types.ipynb #f1309bcf
+@dataclass(frozen=True)
+class Refuse:
+    "What `approve` returns for a block that must not run."
+    why: str = ""  # the model is told
+
+    def __str__(self) -> str:
+        "What the model is told."
+        return "The user did not allow this code to run" + (f": {self.why.strip()}" if self.why.strip() else ".")
+
+# %% ../nbs/15_types.ipynb #96dc9453
 @dataclass(frozen=True)
 class CodeBlock:
     "A block of code and what it did."

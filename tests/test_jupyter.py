@@ -187,7 +187,7 @@ def test_a_helpers_name_of_your_own_in_share_all_is_refused(k):
     ("only([1, 2])", "as texts, and not of objects"),
     ("dict(sync_from_user_ns='yes')", "must be True or False"),
     ("dict(sync_from=True)", "Did you mean 'sync_from_user_ns'"),
-    ("dict(approve='yes')", "approve must be a function"),
+    ("dict(approve='yes')", 'approve must be "ask", "changes", or a function'),
 ])
 def test_wrong_settings(k, kw, says):
     error = k.run(f"RLM(ScriptedLM([]), environment='jupyter', environment_kwargs={kw})").error

@@ -4,19 +4,22 @@
 
 # %% ../../nbs/environments/03_base.ipynb #80bdb9be
 from __future__ import annotations
-import ast, builtins, linecache, sys, time, weakref
+import ast, builtins, linecache, sys, weakref
 from collections import ChainMap
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from types import CodeType, ModuleType
+from functools import partial
 from typing import Any, Callable, Mapping, NoReturn, Protocol
 from fastcore.basics import patch
 from .capture import Capture, not_caught, route_figures, route_tables, without_values
 from .changes import Changes
+from .effects import effects
 from .execution import EventLoop, compile_block, format_error, remember_source, run_block
 from .stopping import BlockEnd, InterruptGate, Stop, Stopped
-from ..text import bounded_repr, clip, parse_python, type_name
-from ..types import Answer, CodeResult, ConfigurationError, RunEndedError
+from ..approve import Approval, Pending, as_approval
+from ..text import bounded_repr, clip, names_in, parse_python, type_name
+from ..types import Answer, CodeResult, Refuse, RunEndedError
 
 # %% auto #0
 __all__ = ['RESERVED', 'MAY_COVER', 'Task', 'Surroundings', 'Environment', 'visible_names', 'BaseEnvironment', 'AnswerGiven',
@@ -29,6 +32,7 @@ RESERVED = ("context", "context_history", "session_history", "llm_query", "llm_q
 MAY_COVER = frozenset(  # a variable of the code's may take such a name
     {"answer", "display", "input", "exit", "quit", "globals", "locals", "vars", "dir"})
 
+# %% ../../nbs/environments/03_base.ipynb #8ac647b5
 @dataclass(frozen=True)
 class Task:
     "What a run brings into an environment."
@@ -37,6 +41,7 @@ class Task:
     tools: dict[str, Any] = field(default_factory=dict)  # by name: `llm_query` and its like, and the user's own
     label: str = "run"                                   # the run's name, the first word in its tracebacks
     stop: Stop = field(default_factory=Stop)             # ends its blocks from outside
+    users_turn: Callable[[str], AbstractContextManager] = nullcontext  # tells that the user is asked about some code
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -76,7 +81,8 @@ def visible_names(namespace: Mapping[str, Any]) -> dict[str, Any]:
 class BaseEnvironment:
     "Runs blocks in one namespace and remembers what tracebacks need."
     theirs: Mapping[str, Any] = {}  # variables of the user's that the code can read
-    approve: Callable[[str], str | None] | None = None  # from a block to the code to run, or None to refuse it
+    approve: Approval | Callable | None = None  # decides what runs
+    gives_back = False              # what the code binds to the user's names becomes theirs
     own = property(lambda self: self.namespace, doc="The names that are the code's alone.")
     _capture = property(lambda self: self._captures[0])  # of the run under way
 
@@ -101,10 +107,6 @@ class BaseEnvironment:
         "Public names and their values, `context` first."
         return visible_names(self.names)
 
-    def run(self, code: str, name: str) -> CodeResult:
-        "What running `code` did; its last expression is echoed."
-        return self._perform_approved(code, name, self._echo)
-
     def close(self) -> None:
         "Let go of everything."
         self._finalizer()
@@ -119,6 +121,7 @@ class BaseEnvironment:
 def begin(self: BaseEnvironment, task: Task) -> Surroundings:
     "Get ready for a run. The namespace is as the run before left it."
     if not self._finalizer.alive: raise RunEndedError("this environment is closed")
+    if approval := as_approval(self.approve): approval.check()
     self.task = task
     self._captures[:] = [Capture()]
     self._before_run = dict(self.own)
@@ -157,7 +160,7 @@ def _perform(self: BaseEnvironment, source: str,  # the code
             ) -> CodeResult:
     "Run `source`, and hand the value of its last expression to `use` while output is still captured."
     if not self._finalizer.alive: raise RunEndedError("this environment is closed")
-    began, result = time.perf_counter(), CodeResult()
+    began, result = self.task.stop.clock.now(), CodeResult()
     try:
         with InterruptGate() as gate, self.task.stop.watch():
             self._prepare(source)
@@ -172,7 +175,7 @@ def _perform(self: BaseEnvironment, source: str,  # the code
             if tried.interrupted: answer = None
             result = CodeResult(*written, outputs + tried.outputs, None if answer else tried.error, answer=answer,
                                 interrupted=tried.interrupted, restored=restored,
-                                rebound=self._own_instead(), execution_time=time.perf_counter() - began)
+                                rebound=self._own_instead(), execution_time=self.task.stop.clock.now() - began)
     except KeyboardInterrupt: result = replace(result, interrupted=True)
     except Stopped as e: result = replace(result, error=f"Stopped: {e}")
     return result
@@ -235,16 +238,30 @@ def _own_instead(self: BaseEnvironment) -> dict[str, str]:
 
 # %% ../../nbs/environments/03_base.ipynb #4a963b84
 @patch
+def run(self: BaseEnvironment, code: str, name: str) -> CodeResult:
+    "What running `code` did; its last expression is echoed."
+    return self._perform_approved(code, name, self._echo)
+
+@patch
 def _perform_approved(self: BaseEnvironment, source: str, name: str, use: Callable) -> CodeResult:
     "What `_perform` does with the code that the user allows."
     if self.approve is None: return self._perform(source, name, use)
-    allowed = self.approve(source)
-    if allowed is not None and not isinstance(allowed, str):
-        raise ConfigurationError("approve must return the code to run, or None to refuse it, "
-                                 f"not {type(allowed).__name__}.")
-    if not (allowed or "").strip(): return CodeResult(error="The user did not allow this code to run.", ran="")
+    pending = Pending(source, self.task.stop, self.task.users_turn, partial(self._effects, source))
+    try: allowed = as_approval(self.approve).allowed(pending)
+    except KeyboardInterrupt: return CodeResult(error="The user stopped the run here.", ran="", interrupted=True)
+    except Stopped as e: return CodeResult(error=f"Stopped: {e}", ran="")
+    if isinstance(allowed, Refuse): return CodeResult(error=str(allowed), ran="")
     result = self._perform(allowed, name, use)
     return result if allowed == source else replace(result, ran=allowed)
+
+@patch
+def _effects(self: BaseEnvironment, source: str) -> list[str]:
+    "What of the user's the code may change, and on which line."
+    words, given = dict.fromkeys(names_in(source)), self.task.data | self.task.tools
+    theirs = {id(x) for x in (*self.task.data.values(), *self.theirs.values())}
+    users = {n: self.own[n] for n in words if n in self.own and id(self.own[n]) in theirs}
+    users |= self._users_objects(list(words))
+    return effects(self._parse(source), self.names, users, given, self.gives_back)
 
 # %% ../../nbs/environments/03_base.ipynb #d77dbca7
 @patch

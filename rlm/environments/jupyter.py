@@ -11,10 +11,10 @@ from contextvars import ContextVar
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
-from inspect import iscoroutinefunction
 from typing import Any
 from weakref import WeakKeyDictionary
 from fastcore.basics import patch
+from ..approve import Approval, as_approval
 from .base import MAY_COVER, RESERVED, BaseEnvironment, Surroundings, Task, visible_names
 from .changes import MISSING, Changes
 from .local import LocalEnvironment
@@ -30,10 +30,11 @@ __all__ = ['InKernel', 'check_listed', 'PrivateNamespace', 'UserNamespace', 'con
 # %% ../../nbs/environments/09_jupyter.ipynb #ac2db5dd
 class InKernel(InShell):
     "Mixed into an environment: its code runs in the user's kernel, by a sync mode."
-    def __init__(self, mode: SyncMode, approve: Callable | None = None, show_values: bool = True, **more):
+    def __init__(self, mode: SyncMode, approve: Approval | None = None, show_values: bool = True, **more):
         from IPython.display import display
         self.shell = find_shell()
         self.mode, self.approve = mode, approve
+        self.gives_back = mode.writes
         self.user_ns = self.shell.user_ns
         self.theirs = SharedNames(self.shell, mode.names) if mode.reads else {}  # variables of the user that it reads
         self._words: dict[str, None] = {}  # every word of the code so far
@@ -155,7 +156,7 @@ class UserNamespace(InKernel, BaseEnvironment):
     "The model works in the user's own namespace."
     own = property(lambda self: self._brought)  # all other names are the user's, and go back by `Changes.undo`
 
-    def __init__(self, mode: SyncMode, approve: Callable | None = None, show_values: bool = True):
+    def __init__(self, mode: SyncMode, approve: Approval | None = None, show_values: bool = True):
         self._brought: dict[str, Any] = {}  # the run's data, by the names that it has here
         self._builtins = dict(vars(builtins))
         self._made: dict[str, None] = {}  # names that its runs have added
@@ -240,12 +241,10 @@ def configure(
     sync_from_user_ns: bool = False,        # let the model's code read your variables
     sync_to_user_ns: bool = False,          # give you the variables that it binds
     sync_vars: list[str] | None = None,     # the names of yours that it reads; by default all
-    approve: Callable[[str], str | None] | None = None, # from a block, a child's too, to the code to run; None refuses
+    approve: str | Callable | None = None,  # "ask" or "changes", or a function from a block to the code to run
 ) -> Callable[[bool], InKernel]:
     "What makes an environment, given whether values are shown in tracebacks."
     mode = sync_mode(sync_from_user_ns, sync_to_user_ns, sync_vars)
-    if approve is not None and (not callable(approve) or iscoroutinefunction(approve)):
-        raise ConfigurationError("approve must be a function, and not an async one, from the code of a block to the "
-                                 "code to run, or None to refuse it.")
+    approve = as_approval(approve)
     find_shell()
     return partial(UserNamespace if mode.name == "share all" else PrivateNamespace, mode, approve)

@@ -6,11 +6,12 @@
 from __future__ import annotations
 import builtins, itertools, sys
 from types import ModuleType
-from typing import Any
+from typing import Any, Callable
+from ..approve import as_approval
 from .base import BaseEnvironment
 
 # %% auto #0
-__all__ = ['new_namespace', 'LocalEnvironment']
+__all__ = ['new_namespace', 'LocalEnvironment', 'configure']
 
 # %% ../../nbs/environments/04_local.ipynb #0c299e73
 def new_namespace() -> ModuleType:
@@ -47,3 +48,15 @@ class LocalEnvironment(BaseEnvironment):
         self._fixed["__builtins__"] |= self.helpers
         names |= self._fixed
         return sorted(changed)
+
+# %% ../../nbs/environments/04_local.ipynb #63c29e77
+def configure(
+    approve: str | Callable | None = None,  # "ask" or "changes", or a function from a block to the code to run
+) -> Callable[[bool], LocalEnvironment]:
+    "What makes an environment, given whether values are shown in tracebacks."
+    approval = as_approval(approve)
+    def create(show_values: bool = True) -> LocalEnvironment:
+        environment = LocalEnvironment(show_values)
+        environment.approve = approval
+        return environment
+    return create

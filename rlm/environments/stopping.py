@@ -15,7 +15,7 @@ from weakref import WeakSet
 from fastcore.basics import patch
 
 # %% auto #0
-__all__ = ['BlockEnd', 'Stopped', 'running_loop', 'InterruptGate', 'interruptible', 'taking', 'raise_in', 'Stop']
+__all__ = ['BlockEnd', 'Stopped', 'running_loop', 'InterruptGate', 'interruptible', 'taking', 'raise_in', 'Clock', 'Stop']
 
 # %% ../../nbs/environments/00_stopping.ipynb #68cdb70c
 class BlockEnd(BaseException):
@@ -142,6 +142,31 @@ def raise_in(thread: int, kind: type[BaseException], wanted: Callable[[], bool] 
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
             if _WAKE and thread == threading.main_thread().ident: signal.pthread_kill(thread, _WAKE)
 
+# %% ../../nbs/environments/00_stopping.ipynb #f8e2b978
+class Clock:
+    "Counts seconds, except while it is the user's turn."
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._turns = 0     # of the user, under way
+        self._since = 0.0   # when the first of them began
+        self._passed = 0.0  # in those that are over
+
+    def now(self) -> float:
+        "Seconds since some moment, by `time.monotonic`."
+        with self._lock: return (self._since if self._turns else time.monotonic()) - self._passed
+
+    @contextmanager
+    def paused(self):
+        "Inside, it stands still."
+        with self._lock:
+            if not self._turns: self._since = time.monotonic()
+            self._turns += 1
+        try: yield
+        finally:
+            with self._lock:
+                self._turns -= 1
+                if not self._turns: self._passed += time.monotonic() - self._since
+
 # %% ../../nbs/environments/00_stopping.ipynb #4c8b9ed6
 _enclosing: ContextVar[Stop | None] = ContextVar("rlm_stop", default=None)  # of the block that this code belongs to
 
@@ -157,23 +182,26 @@ class Stop:
         self._lock = threading.Lock()
         self._watched = {}       # blocks at work: a key for each -> its thread
         self._inner = WeakSet()  # the switches of runs within these blocks
+        self.interrupted = False # True if the user asked, as by Ctrl-C
         outer = _enclosing.get()
-        self.deadline = outer and outer.deadline  # by `time.monotonic`; None: no end
+        self.clock = outer.clock if outer else Clock()
+        self.deadline = outer and outer.deadline  # by the clock; None: no end
         if outer is not None: outer._inner.add(self)
 
     def begin(self) -> None:
         "Start the clock."
         if self.seconds is None: return
-        self.deadline = min(time.monotonic() + min(self.seconds, _LONGEST), self.deadline or float("inf"))
+        self.deadline = min(self.clock.now() + min(self.seconds, _LONGEST), self.deadline or float("inf"))
 
     @property
     def left(self) -> float | None:
         "Seconds until the time is up; None if there is no such time."
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        return None if self.deadline is None else max(0.0, self.deadline - self.clock.now())
 
-    def ask(self) -> None:
-        "Stop everything now."
+    def ask(self, interrupted: bool = False) -> None:
+        "Stop everything now. `interrupted` says that the user wants it, so that the run ends as with Ctrl-C."
         with self._lock:
+            self.interrupted |= interrupted
             if not self.asked.done(): self.asked.set_result(None)
             blocks, inner = list(self._watched), list(self._inner)
         for stop in inner: stop.ask()
@@ -189,21 +217,33 @@ def _end(self: Stop, block: object) -> None:
         time.sleep(self.patience)
 
 @patch
+def _wait(self: Stop, block: object, over: threading.Event) -> None:
+    while left := self.left:
+        if over.wait(left): return
+    self._end(block)
+
+@patch
 @contextmanager
 def watch(self: Stop):
     "What goes through a gate inside ends when it is time. Raises `Stopped` if that is now."
     if self.asked.done() or self.left == 0: raise Stopped
     _be_woken()
-    block, timer = object(), None
+    block, over = object(), threading.Event()
     token = _enclosing.set(self)
     with self._lock: self._watched[block] = threading.get_ident()
     try:
-        if self.left is not None:
-            timer = threading.Timer(self.left, self._end, [block])
-            timer.daemon = True
-            timer.start()
+        if self.deadline: threading.Thread(target=self._wait, args=[block, over], daemon=True).start()
         yield
     finally:
         with self._lock: del self._watched[block]
-        if timer is not None: timer.cancel()
+        over.set()
         _enclosing.reset(token)
+
+@patch
+@contextmanager
+def users_turn(self: Stop):
+    "As `watch`, and time does not run down. A run that begins inside has a clock of its own."
+    with self.watch(), self.clock.paused():
+        token = _enclosing.set(None)
+        try: yield
+        finally: _enclosing.reset(token)
