@@ -123,6 +123,15 @@ class Kernel:
         assert cell.error is None, re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback))
         return cell
 
+    def dialog(self, code: str, *typed, timeout: float = 60) -> tuple[Cell, list[str]]:
+        "Run a cell, and at each of its questions type a line, or call a function; the cell, and the questions."
+        cell, questions = self.start(code), []
+        for line in typed:
+            questions.append(self.client.get_stdin_msg(timeout=timeout)["content"]["prompt"])
+            if callable(line): line()
+            else: self.client.input(line)
+        return self.finish(cell, timeout), questions
+
     def value(self, expression: str):
         "The value of an expression of literals, in the kernel."
         import ast
