@@ -63,8 +63,13 @@ def cells(name):
     for cell in json.loads((NBS / f"{name}.ipynb").read_text())["cells"]:
         if cell["cell_type"] == "code": yield "".join(cell["source"]), cell["outputs"]
 
+def is_question(source):
+    "True for a cell of words, which the magic `%%rlm` begins."
+    return bool(re.match(r"(#\|.*\n)*%%rlm", source))
+
 def imported(source):
     "The packages that a cell imports; magics are no Python."
+    if is_question(source): return
     for node in ast.walk(ast.parse(re.sub(r"^ *[%!].*", "", source, flags=re.M))):
         match node:
             case ast.Import(): yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -82,7 +87,7 @@ def test_a_downloaded_page_finds_what_it_imports():
 
 def shows(source):
     "True if a cell ends on something to look at: a value, or a call of `print`."
-    if re.match(r"(#\|.*\n)*%%rlm", source): return True  # a question in words
+    if is_question(source): return True
     *_, last = ast.parse(re.sub(r"^ *[%!].*", "pass", source, flags=re.M)).body or [None]
     match last:
         case ast.Expr(ast.Call(ast.Name("print"))): return True
