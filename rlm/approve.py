@@ -143,8 +143,8 @@ class _Terminal:
         from prompt_toolkit.output import create_output
         from pygments.lexers.python import PythonLexer
         session = PromptSession(lexer=PygmentsLexer(PythonLexer), output=create_output(sys.stderr))
-        return session.prompt("", default=code, multiline=True, in_thread=running_loop() is not None,
-                              bottom_toolbar="Esc, then Enter, when done")
+        return session.prompt("Change it; then Esc, and Enter:\n", default=code, multiline=True,
+                              in_thread=running_loop() is not None)
 
 # %% ../nbs/33_approve.ipynb #dbafbe45
 class AskUser(Approval):
