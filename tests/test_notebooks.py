@@ -77,9 +77,9 @@ def imported(source):
 
 def test_a_downloaded_page_finds_what_it_imports():
     "What pip installs with the library, and packages that a page names; nothing of this tree."
-    installed = sys.stdlib_module_names | {"rlm", "fastcore", "IPython", "openai", "tomli", "pydantic", "pydantic_core"}
+    installed = sys.stdlib_module_names | {"rlm", "fastcore", "IPython", "openai", "tomli", "pydantic", "pydantic_core", "pygments", "markdown_it"}
     named = {"pandas", "numpy", "matplotlib", "nbformat", "huggingface_hub", "filelock", "tqdm"}  # the last three: rlm[local]
-    named |= {"duckdb", "pypdf", "mammoth", "markdownify", "charset_normalizer", "prompt_toolkit"}  # rlm[files], and IPython's
+    named |= {"rich", "duckdb", "pypdf", "mammoth", "markdownify", "charset_normalizer", "prompt_toolkit"}  # rlm[terminal], rlm[files], and IPython's
     found = {(name, package) for name in NAMES for source, _ in cells(name) for package in imported(source)}
     assert ("tutorials/get_started", "pandas") in found
     assert [(name, package) for name, package in found if package not in installed | named] == []
