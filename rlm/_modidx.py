@@ -1031,6 +1031,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                           'rlm.live.Progress.block': ('live.html#progress.block', 'rlm/live.py'),
                           'rlm.live.Progress.branches': ('live.html#progress.branches', 'rlm/live.py'),
                           'rlm.live.Progress.lines': ('live.html#progress.lines', 'rlm/live.py'),
+                          'rlm.live.Progress.now': ('live.html#progress.now', 'rlm/live.py'),
                           'rlm.live.Progress.seconds': ('live.html#progress.seconds', 'rlm/live.py'),
                           'rlm.live.Progress.title': ('live.html#progress.title', 'rlm/live.py'),
                           'rlm.live.Step': ('live.html#step', 'rlm/live.py'),

@@ -92,7 +92,7 @@ def status_line(runs: list[Progress]) -> str:
     if len(runs) > 1: return f"rlm: {rows(runs)[0].text} · {rows(runs)[0].more}"
     run = runs[0]
     sub = f", {run.sub_calls:,} sub-calls" if run.sub_calls else ""
-    return f"rlm: {run.doing}{sub} · {facts(run.spent, run.seconds)}"
+    return f"rlm: {run.now}{sub} · {facts(run.spent, run.seconds)}"
 
 class OneLine:
     "The runs of this process in a line of stderr, or wherever `write` puts it."

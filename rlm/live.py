@@ -68,8 +68,8 @@ class Step:
 # %% ../nbs/31_live.ipynb #dd088f17
 class Progress:
     "A listener that knows what a run, or a child, is doing now."
-    def __init__(self, label: str = ""):      # what it is about
-        self.label = label
+    def __init__(self, label: str = "", model: str = ""):  # what it is about; who is asked
+        self.label, self.model = label, model
         self.max_iterations: int | None = None
         self.doing, self.spent = "starting", Usage()
         self.began = self.since = time.monotonic()  # when it began, and when what it is doing did
@@ -93,6 +93,12 @@ class Progress:
         "The block that runs now."
         blocks = self.steps[-1].blocks[-1:] if self.steps else []
         return blocks[0] if blocks and not blocks[0].result else None
+
+    @property
+    def now(self) -> str:
+        "What it is doing; while its code does nothing but wait for models, whom it asks."
+        asked = list(self.asked.values()) if self.block and self.doing == self.block.doing else []
+        return plain(f"asking {asked[-1].model or 'a model'}") if asked else self.doing
 
 # %% ../nbs/31_live.ipynb #1e82a2c9
 @patch
@@ -137,7 +143,7 @@ def _at(self: Progress, path: tuple[int, ...]) -> Progress | None:
 
 @patch
 def _ask(self: Progress, event: SubCallStarted) -> None:
-    self.asked[event.number] = Progress(event.prompt)
+    self.asked[event.number] = Progress(event.prompt, event.model)
     if self.block: self.block.batches.setdefault(event.first, Batch(event.batch, time.monotonic()))
 
 @patch
@@ -230,9 +236,9 @@ def title(self: Progress) -> str:
     "What it is doing, in which iteration, and for how long if the code does not say that."
     n = self.steps[-1].number if self.steps else None
     of = f" of {self.max_iterations}" if self.max_iterations else ""
-    where = f"iteration {n}{of}: " if n and not self.doing.startswith("iteration") else ""
+    where = f"iteration {n}{of}: " if n and not self.now.startswith("iteration") else ""
     waited = 0 if self.paused or self.block else time.monotonic() - self.since
-    return f"{where}{short(self.doing, 120)}" + (f" ({lasting(waited)})" if waited >= 2 else "")
+    return f"{where}{short(self.now, 120)}" + (f" ({lasting(waited)})" if waited >= 2 else "")
 
 @patch
 def lines(self: Progress) -> list[Line]:

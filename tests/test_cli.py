@@ -216,14 +216,18 @@ def test_other_alphabets_in_a_plain_locale():
 # -- a terminal
 
 class Terminal:
-    "A process in a pseudo-terminal of its own."
+    "A process in a pseudo-terminal of its own, which finds no `rich`."
     def __init__(self, *args, columns=80, env=()):
         self.fd, other = pty.openpty()
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         def lead():
             os.setsid()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        env = {name: x for name, x in os.environ.items() if name not in ("COLUMNS", "LINES")} | {"TERM": "xterm"} | dict(env)
+        plain = Path("plain")
+        plain.mkdir(exist_ok=True)
+        (plain / "sitecustomize.py").write_text("import sys\nsys.modules['rich'] = None\n")
+        path = os.pathsep.join([str(plain.resolve()), os.environ.get("PYTHONPATH", "")])
+        env = {name: x for name, x in os.environ.items() if name not in ("COLUMNS", "LINES")} | {"TERM": "xterm", "PYTHONPATH": path} | dict(env)
         self.process = subprocess.Popen([*RLM, *args], stdin=other, stdout=other, stderr=other, preexec_fn=lead, env=env)
         os.close(other)
         self.seen = ""
