@@ -515,6 +515,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                              'rlm/environments/effects.py'),
                                           'rlm.environments.effects.Reader.level': ( 'environments/effects.html#reader.level',
                                                                                      'rlm/environments/effects.py'),
+                                          'rlm.environments.effects.Reader.level_inside': ( 'environments/effects.html#reader.level_inside',
+                                                                                            'rlm/environments/effects.py'),
                                           'rlm.environments.effects.Reader.note': ( 'environments/effects.html#reader.note',
                                                                                     'rlm/environments/effects.py'),
                                           'rlm.environments.effects.Reader.note_call': ( 'environments/effects.html#reader.note_call',

@@ -97,7 +97,7 @@ def mark(row): row["seen"] = True\nfor r in rows: mark(r) :: changes row
 mark = lambda r: r.clear()\nmark(rows[0]) :: changes r
 list(map(lambda r: r.update(x=1), rows)) :: changes r
 nested["a"].append(2) :: changes nested
-nested.get("a").append(2) :: changes nested.get
+nested.get("a").append(2) :: changes nested
 numbers += [4] :: changes numbers
 numbers.sort() :: changes numbers
 arr[0] = 7 :: changes arr
@@ -106,7 +106,7 @@ import numpy as np\nnp.multiply(arr, 2, out=arr) :: changes arr
 import random\nrandom.shuffle(numbers) :: changes numbers
 import heapq\nheapq.heapify(numbers) :: changes numbers
 setattr(df, "x", 1) :: changes df
-globals()["df"] = None :: changes globals()
+globals()["df"] = None :: changes globals
 if rows:\n    rows.clear() :: changes rows
 clean(3) :: calls clean
 model_made(rows) :: hands rows to model_made
@@ -171,6 +171,14 @@ def test_a_block_that_may_change_something_is_asked_about(code, why):
 def test_names_that_become_the_users(code, why):
     assert [found.split(" ", 2)[2] for found in told(code, gives_back=True)] == ([why] if why else [])
     assert told(code) == []
+
+@pytest.mark.parametrize("code, found", [
+    ("x = " + "f(" * 60 + "rows" + ")" * 60, 0), ("x = rows" + ".a()" * 60, 0), ("x = " + "+".join(["rows"] * 900), 1),
+    ("\n".join(f"def f{i}(x): " + "; ".join([f"f{i + 1}(x)"] * 20) for i in range(20)) + "\ndef f20(x): x.clear()\nf0(rows)", 1)])
+def test_code_that_is_hard_to_read_takes_no_time(code, found):
+    begun = time.monotonic()
+    assert len(effects(ast.parse(code), {}, {"rows": [[]]})) == found
+    assert time.monotonic() - begun < 20
 
 # -- a function that decides
 

@@ -58,6 +58,7 @@ _CHANGES_FIRST = frozenset(
 _HANDS_OUT = frozenset(  # methods whose value is a part of the object, or another view of it
     "get pop popitem setdefault head tail xs item to_numpy reshape ravel view transpose squeeze swapaxes "
     "__getitem__ pipe".split())
+_HANDS_ON = frozenset("next min max getattr".split())
 _WRAPS = frozenset(  # what they return is new, and holds what they were given, or its parts
     "list tuple set dict sorted reversed enumerate zip iter filter map islice chain items values iterrows itertuples "
     "copy".split())
@@ -84,6 +85,7 @@ class Reader(ast.NodeVisitor):
         self.functions: dict[str, ast.AST] = {}   # that the code defines
         self.uses_paths = False
         self.branches = self.inside = 0           # how many of them, and of functions, are around
+        self.read: set[tuple[ast.AST, int]] = set()  # functions, and with arguments of which level
         self.found: dict[str, None] = {}
 
     def note(self, node: ast.AST, what: str) -> None:
@@ -93,9 +95,11 @@ class Reader(ast.NodeVisitor):
     def note_call(self, node: ast.Call) -> None: self.note(node, f"calls {clip(ast.unparse(node.func), 30, 20)}")
 
 def root(node: ast.AST) -> str:
-    "The name that an expression begins with, or its text."
-    while isinstance(node, (ast.Attribute, ast.Subscript)): node = node.value
-    return clip(ast.unparse(node), 30, 10)
+    "The name that an expression begins with; empty if there is none."
+    while not isinstance(node, ast.Name):
+        node = getattr(node, "value", getattr(node, "func", None))
+        if not isinstance(node, ast.expr): return ""
+    return node.id
 
 # %% ../../nbs/environments/11_effects.ipynb #abb75daf
 @patch
@@ -128,7 +132,7 @@ def level(self: Reader, node: ast.AST | None) -> int:
     match node:
         case ast.Name(id=name): return self.levels.get(name, 0)
         case ast.Subscript(value=value, slice=index):
-            return 0 if _is_mask(index) or root(value) in self.flat else 2 * bool(self.level(value))
+            return 0 if _is_mask(index) else self.level_inside(value)
         case ast.Attribute(value=value): return 2 * bool(self.level(value))
         case ast.Starred(value=value) | ast.Await(value=value) | ast.NamedExpr(value=value): return self.level(value)
         case ast.IfExp(body=a, orelse=b): return max(self.level(a), self.level(b))
@@ -143,13 +147,16 @@ def level(self: Reader, node: ast.AST | None) -> int:
     return 0
 
 @patch
+def level_inside(self: Reader, node: ast.AST) -> int:
+    "The level of the parts of a value, as a loop over it gets them."
+    return 0 if root(node) in self.flat else 2 * bool(self.level(node))
+
+@patch
 def _level_of_call(self: Reader, name: str, f: ast.AST, args: list[ast.expr]) -> int:
-    of = self.level(f.value) if isinstance(f, ast.Attribute) and not self.path(f) else 0
-    flat = [root(part) in self.flat for part in (f.value if of else f, *args) if self.level(part)]
-    if not flat and not of or flat and all(flat): return 0
-    given = max(of, *map(self.level, args), 0)
-    if name in _WRAPS: return min(1, given)
-    return 2 if of and name in _HANDS_OUT or name in ("next", "min", "max", "getattr") and given else 0
+    of = [f.value] if isinstance(f, ast.Attribute) and not self.path(f) else []
+    levels = [0 if root(part) in self.flat else self.level(part) for part in (*of, *args)]
+    if name in _WRAPS: return min(1, max(levels, default=0))
+    return 2 * bool(of and levels[0] and name in _HANDS_OUT or name in _HANDS_ON and any(levels))
 
 # %% ../../nbs/environments/11_effects.ipynb #6778a3b1
 @patch
@@ -178,8 +185,7 @@ def visit_Assign(self: Reader, node: ast.Assign) -> None:
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             pairs += zip(target.elts, value.elts)
         elif isinstance(value, ast.Lambda) and isinstance(target, ast.Name): self.functions[target.id] = value
-    in_parts = lambda target, value: isinstance(target, (ast.Tuple, ast.List)) and root(value) in self.flat
-    levels = [0 if in_parts(*pair) else self.level(pair[1]) for pair in pairs]
+    levels = [(self.level_inside if isinstance(t, (ast.Tuple, ast.List)) else self.level)(x) for t, x in pairs]
     for (target, value), level in zip(pairs, levels):
         self.visit(target)
         self.bind(target, level)
@@ -210,9 +216,8 @@ def visit_NamedExpr(self: Reader, node: ast.NamedExpr) -> None:
 @patch
 def visit_For(self: Reader, node: ast.For) -> None:
     self.visit(node.iter)
-    over = 0 if root(node.iter) in self.flat else 2 * bool(self.level(node.iter))
     self.visit(node.target)
-    self.bind(node.target, over)
+    self.bind(node.target, self.level_inside(node.iter))
     self._branch([*node.body, *node.orelse])
 
 @patch
@@ -238,7 +243,7 @@ def generic_visit(self: Reader, node: ast.AST) -> None:
     if isinstance(node, (ast.If, ast.While, ast.Try, ast.Match)): return self._branch(list(ast.iter_child_nodes(node)))
     for loop in getattr(node, "generators", ()):
         self.visit(loop.iter)
-        self.bind(loop.target, 0 if root(loop.iter) in self.flat else 2 * bool(self.level(loop.iter)))
+        self.bind(loop.target, self.level_inside(loop.iter))
     ast.NodeVisitor.generic_visit(self, node)
 
 # %% ../../nbs/environments/11_effects.ipynb #483ba2d4
@@ -252,7 +257,8 @@ def visit_FunctionDef(self: Reader, node: ast.FunctionDef) -> None:
 @patch
 def read_function(self: Reader, node: ast.FunctionDef | ast.Lambda, level: int) -> None:
     "Read its code, with arguments of that level."
-    if self.inside > 5: return  # it calls itself
+    if (node, level) in self.read: return
+    self.read.add((node, level))
     before, arguments = (self.levels, self.paths, self.branches), node.args
     self.levels, self.paths = dict(self.levels), dict(self.paths)
     self.branches = 0
@@ -420,5 +426,6 @@ def effects(tree: ast.AST | None,            # the code
            ) -> list[str]:                   # empty if there is nothing to ask
     "What of the user's the code may change, and on which line."
     reader = Reader(names, users, given, gives_back)
-    if tree is not None: reader.visit(tree)
+    try: reader.visit(tree or ast.Module([], []))
+    except RecursionError: return ["it is nested too deep to be read"]
     return list(reader.found)
