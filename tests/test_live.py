@@ -11,6 +11,7 @@ from rlm.streaming import Heard
 from rlm.types import *
 from hostile_corpus import TEXTS, check_terminal, tags
 from kernel import SET_UP
+from server import ChatServer, Http
 
 SPENT = Usage(1_000, 200, calls=3, cost=0.01)
 def done(code, **kw): return CodeBlock(code, CodeResult(**kw))
@@ -456,3 +457,18 @@ def test_a_question_finds_the_view_at_rest(told):
 x = RLM(ScriptedLM([slow("print(1)"), "FINAL(done)"]), environment="jupyter", environment_kwargs={"approve": allow}).completion("How many?")'''
     cell, seen = watched(told, code)
     assert cell.error is None and lines(cell) == ["How many? → done · 0 tokens · "]
+
+def test_a_reply_is_shown_while_the_server_streams_it(told):
+    words = " ".join(f"word{n}" for n in range(20))
+    with ChatServer([f"I think about {words}.\n```repl\nprint(1)\n```", "FINAL(done)"], streams=True, pause=.1) as s:
+        cell, seen = watched(told, f'x = RLM(backend_kwargs=dict(model_name="m", base_url="{s.base_url}", api_key="none"), environment="jupyter").completion("Go.")')
+    assert cell.error is None
+    pages = ["".join(now) for now in seen]
+    assert any("word5" in page and "word19" not in page and "asking the model" in page for page in pages)
+    assert lines(cell)[0].startswith("Go. → done")
+
+def test_a_server_that_is_busy_is_told_of(told):
+    busy = Http(429, {"error": {"message": "too many requests"}}, {"retry-after": "2"})
+    with ChatServer([busy, "FINAL(done)"]) as s:
+        cell, seen = watched(told, f'x = RLM(backend_kwargs=dict(model_name="m", base_url="{s.base_url}", api_key="none"), environment="jupyter").completion("Go.")')
+    assert cell.error is None and any("again (" in "".join(now) and "429" in "".join(now) for now in seen), seen
