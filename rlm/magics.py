@@ -86,8 +86,8 @@ class LineParser(argparse.ArgumentParser):
 
 def line_parser(magic: str, about: str) -> LineParser:
     "A parser without options yet."
-    return LineParser(magic, description=about, add_help=False, allow_abbrev=False,
-                      formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, 28, 28, 100))
+    def shape(prog): return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=96)
+    return LineParser(magic, description=about, add_help=False, allow_abbrev=False, formatter_class=shape)
 
 # %% ../nbs/34_magics.ipynb #f13f6265
 def cell_parser() -> LineParser:
@@ -168,6 +168,8 @@ def settings_parser() -> LineParser:
     add("--base-url", metavar="URL", help="a server that speaks OpenAI's protocol")
     add("--max-budget", metavar="USD", type=float, help="US dollars that a question may cost")
     add("--max-timeout", metavar="SECONDS", type=float, help="seconds that it may take")
+    add("--approve", choices=("ask", "changes", "never"),
+        help="ask you before code runs, or only before code that may change something; begins a new conversation")
     add("--trace", metavar="DIR", help="keep a log there, and a notebook of it")
     return parser
 
@@ -211,6 +213,7 @@ class Magics:
             try: named, self.note = choose(given.get("word"), None, given.get("base_url"), settings)
             except ConfigurationError as e: raise ConfigurationError(str(e).replace("--model", "%rlm")) from None
         sharing = {"sync_from_user_ns": True, "sync_vars": shared}
+        if given.get("approve", "never") != "never": sharing["approve"] = given["approve"]
         rlm = RLM(**named, **limits, environment="jupyter", environment_kwargs=sharing, logger=self.hear)
         folder = given.get("trace") or settings.trace
         if folder and not self.logger: self.logger, self.trace = enable_trace_notebook(folder)
@@ -241,15 +244,17 @@ def command(self: Magics, line: str) -> Standing | None:
     kept = {option: x for option, x in before.items() if not ("word" in given and option == "base_url")}
     self.settled = kept | given  # the address was the former model's
     if "trace" in given: self.logger = self.trace = None
+    going_on = None if "approve" in given else self.conversation
     try:
-        if given and self.conversation: self.conversation.session.rlm = self.make(self.conversation.shared)
-        self.conversation = going_on = self.started()
+        if given and going_on: going_on.session.rlm = self.make(going_on.shared)
+        self.conversation = going_on = going_on or self.started(new=True)
     except ConfigurationError:
         self.settled = before
         raise
     trace = str(self.trace.path) if self.trace else ""
     return Standing(going_on.session, self.spent, tuple(going_on.shared), trace)
 
+# %% ../nbs/34_magics.ipynb #1d30cad4
 @patch
 def undo(self: Magics) -> None:
     "Take back the last turn and what it changed."

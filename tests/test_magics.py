@@ -131,6 +131,14 @@ def test_a_line_that_looks_like_options_is_told(n):
     assert "'--vars df' is part of the question" in n.ok("%%rlm\n--vars df\nPick a color.").stdout
     assert "The model can't see your df. To share: %%rlm --vars df" in n.ok("%%rlm\nPick one of df.").stdout
 
+def test_approval(n):
+    n.ok("script = ScriptedLM([block('df.append(1)'), 'FINAL(done it)'] * 2)\ndf = []\n%rlm script --approve changes")
+    cell, asked = n.dialog("%%rlm --vars df\nAppend.", "no", "keep it as it is")
+    assert cell.error is None and n.value("df") == [] and len(asked) == 2
+    n.ok("%rlm --approve never")
+    n.ok("%%rlm --vars df\nAppend.")
+    assert n.value("df") == [1]
+
 def test_a_trace(n, tmp_path):
     n.ok(f"script = ScriptedLM([block('FINAL(len(df))'), block('FINAL(sum(df))')])\ndf = [1, 2]\nother = 3\n%rlm script --trace {tmp_path}")
     n.ok("%%rlm --vars df\nHow many?")
