@@ -26,6 +26,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'rlm.approve._Terminal.hear': ('approve.html#_terminal.hear', 'rlm/approve.py'),
                              'rlm.approve._Terminal.show': ('approve.html#_terminal.show', 'rlm/approve.py'),
                              'rlm.approve.as_approval': ('approve.html#as_approval', 'rlm/approve.py'),
+                             'rlm.approve.question_html': ('approve.html#question_html', 'rlm/approve.py'),
                              'rlm.approve.understood': ('approve.html#understood', 'rlm/approve.py'),
                              'rlm.approve.visible': ('approve.html#visible', 'rlm/approve.py'),
                              'rlm.approve.with_line': ('approve.html#with_line', 'rlm/approve.py')},

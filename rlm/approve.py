@@ -22,7 +22,7 @@ from .text import as_html, plain
 from .types import ConfigurationError, Refuse
 
 # %% auto #0
-__all__ = ['Pending', 'Approval', 'understood', 'with_line', 'visible', 'AskUser', 'as_approval']
+__all__ = ['Pending', 'Approval', 'understood', 'with_line', 'visible', 'question_html', 'AskUser', 'as_approval']
 
 # %% ../nbs/33_approve.ipynb #6cb5abbf
 @dataclass
@@ -93,6 +93,12 @@ def visible(code: str) -> str:
     "Code in which nothing is hidden."
     return "".join(c if c.isprintable() or c in "\n\t" else f"\\u{ord(c):04x}" for c in code)
 
+# %% ../nbs/33_approve.ipynb #b16550b0
+def question_html(title: str, code: str, folded: bool) -> str:
+    "A block as it is shown in a notebook."
+    page, head = code_html(code, room=4 * len(code) + 8), as_html(title)
+    return f"<details><summary>{head}</summary>{page}</details>" if folded else f"<div><b>{head}</b>{page}</div>"
+
 # %% ../nbs/33_approve.ipynb #3bc4387b
 class _Cell:
     "A question in a notebook."
@@ -103,10 +109,7 @@ class _Cell:
     def show(self, title: str, code: str, numbered: bool = False, folded: bool = False) -> None:
         from IPython.display import display
         lines = "\n".join(f"{n:>3}  {line}" for n, line in enumerate(code.split("\n"), 1)) if numbered else code
-        page = code_html(lines, room=4 * len(lines) + 8)
-        head = as_html(title)
-        page = f"<details><summary>{head}</summary>{page}</details>" if folded else f"<div><b>{head}</b>{page}</div>"
-        data = {"text/html": page, "text/plain": f"{plain(title)}\n{lines}"}
+        data = {"text/html": question_html(title, lines, folded), "text/plain": f"{plain(title)}\n{lines}"}
         if self.shown: self.shown.update(data, raw=True)
         else: self.shown = display(data, raw=True, display_id=True)
 
