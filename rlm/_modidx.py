@@ -1377,6 +1377,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                          'rlm.run.answer_once': ('run.html#answer_once', 'rlm/run.py'),
                          'rlm.run.earlier': ('run.html#earlier', 'rlm/run.py'),
                          'rlm.run.first_messages': ('run.html#first_messages', 'rlm/run.py'),
+                         'rlm.run.interrupt_loop': ('run.html#interrupt_loop', 'rlm/run.py'),
                          'rlm.run.is_shown_whole': ('run.html#is_shown_whole', 'rlm/run.py'),
                          'rlm.run.make_call': ('run.html#make_call', 'rlm/run.py'),
                          'rlm.run.opening': ('run.html#opening', 'rlm/run.py'),

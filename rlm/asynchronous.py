@@ -16,7 +16,7 @@ from .configuration import RLM, takes_no_other
 from .display import in_kernel
 from .environments.stopping import InterruptGate
 from .events import Event
-from .run import NO_CONTEXT, Call, answer_once, make_call, result_of
+from .run import NO_CONTEXT, Call, answer_once, interrupt_loop, make_call, result_of
 from .session import Session
 from .text import brief
 from .tracebacks import show_briefly
@@ -45,19 +45,20 @@ async def _awaited(call: Call, steps: Callable[[Call], Generator]) -> RLMChatCom
         if outcome.done(): e.result = getattr(outcome.exception(), "result", None)
         show_briefly(e)
         raise
-    if isinstance(e := outcome.exception(), KeyboardInterrupt): _interrupt_the_cell(asyncio.current_task(), e)
+    if isinstance(e := outcome.exception(), KeyboardInterrupt): await _interrupt_the_cell(asyncio.current_task(), e)
     return outcome.result()
 
-def _interrupt_the_cell(task, error: KeyboardInterrupt) -> None:
+async def _interrupt_the_cell(task, error: KeyboardInterrupt) -> None:
     "Cancel a task and the cell that waits for it, where Ctrl-C would leave the task and end the loop of a kernel."
-    import asyncio, signal
+    import asyncio
     if not in_kernel() or task.get_coro().__name__ == "run_cell_async": return
-    handler = signal.getsignal(signal.SIGINT)  # the kernel's cancels the cell
-    if callable(handler) and handler is not signal.default_int_handler: handler(signal.SIGINT, None)
-    cancelled = asyncio.CancelledError()
-    cancelled.result = getattr(error, "result", None)
-    show_briefly(cancelled)
-    raise cancelled
+    try:
+        if interrupt_loop(): await asyncio.sleep(1)  # `gather` is cancelled while it waits, or its other tasks go on
+        raise asyncio.CancelledError
+    except asyncio.CancelledError as e:
+        e.result = getattr(error, "result", None)
+        show_briefly(e)
+        raise
 
 # %% ../nbs/04_async.ipynb #99245e6d
 @patch

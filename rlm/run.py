@@ -4,7 +4,7 @@
 
 # %% ../nbs/13_run.ipynb #d0b8933f
 from __future__ import annotations
-import contextvars, itertools, os, time
+import contextvars, itertools, os, signal, time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -35,7 +35,8 @@ from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCo
 
 # %% auto #0
 __all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'is_shown_whole', 'make_call', 'earlier', 'first_messages', 'opening',
-           'opens_repls', 'told_all', 'Run', 'result_of', 'stop_reason_of', 'answer_in', 'answer_once', 'repl_for']
+           'opens_repls', 'told_all', 'Run', 'result_of', 'interrupt_loop', 'stop_reason_of', 'answer_in',
+           'answer_once', 'repl_for']
 
 # %% ../nbs/13_run.ipynb #1127309e
 class _NoContext:
@@ -287,20 +288,31 @@ def result_of(steps: Generator) -> Any:
 # %% ../nbs/13_run.ipynb #57a52f6e
 _interrupted = WeakKeyDictionary()  # event loop -> when Ctrl-C last ended a block on its thread
 
+def interrupt_loop() -> bool:
+    "Hand Ctrl-C to whoever handles it for the running event loop, as a kernel does; whether somebody does."
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or handler is signal.default_int_handler: return False
+    handler(signal.SIGINT, None)
+    return True
+
 @patch
 def _in_repl(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
     "What `run(*args)` did, on the thread where the environment's code belongs."
     if self.call.loop is None or not self.held.surroundings.calling_thread: return self._with_subcalls(run, *args)
     loop, future = self.call.loop, Future()
     queued = time.monotonic()
+    def work():
+        try:
+            if queued < _interrupted.get(loop, 0): raise KeyboardInterrupt
+            result = self._with_subcalls(run, *args)
+            if result.interrupted: _interrupted[loop] = time.monotonic()
+            future.set_result(result)
+        except BaseException as e: future.set_exception(e)
     def there():
-        with InterruptGate():
-            try:
-                if queued < _interrupted.get(loop, 0): raise KeyboardInterrupt
-                result = self._with_subcalls(run, *args)
-                if result.interrupted: _interrupted[loop] = time.monotonic()
-                future.set_result(result)
-            except BaseException as e: future.set_exception(e)
+        try:
+            with InterruptGate(): work()
+        except KeyboardInterrupt:  # it came too late for the block, and would end the loop
+            if not interrupt_loop(): raise
     loop.call_soon_threadsafe(there, context=contextvars.copy_context())
     return self.ledger.wait(future)
 
