@@ -405,7 +405,7 @@ def clear(self: Cell) -> None: self.only("")
 # %% ../nbs/31_live.ipynb #a6460196
 class View:
     "Draws the runs of one place, from half a second on until the last of them is over."
-    first, every = 0.5, 0.3  # seconds before it is drawn, and from one drawing to the next
+    first, every = 0.5, 0.4  # seconds before it is drawn, and from one drawing to the next
 
     def __init__(self, canvas: Any, place: str = ""):
         self.canvas, self.place = canvas, place
