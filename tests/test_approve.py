@@ -401,6 +401,21 @@ rlm = RLM(Family(), environment="jupyter", environment_kwargs=dict(approve="ask"
         assert cell.error.startswith("KeyboardInterrupt") and k.value("rlm.last_result.stop_reason") == "interrupted"
         assert k.dialog("print(input('still mine? '))", "yes")[0].stdout == "yes\n"
 
+def test_runs_side_by_side_ask_one_after_the_other(k):
+    k.ok("""import asyncio
+def local(): return RLM(ScriptedLM([block('print(1)'), 'FINAL(done it)']), environment_kwargs=dict(approve='ask'), verbose=False)
+async def both(): return await asyncio.gather(*[rlm.acompletion('Go.') for rlm in rlms])""")
+    k.ok("rlms = local(), local()")
+    cell, questions = k.dialog("results = await both()", "y", "no, thanks")
+    assert len(questions) == 2 and cell.error is None
+    k.ok("rlms = local(), local()")
+    cell, questions = k.dialog("results = await both()", "no, later", "always")
+    assert cell.error is None and sorted(k.value("[str(r.iterations[0].code_blocks[0].result.error) for r in results]")) == ["None", f"{REFUSED}: later"]
+    k.ok("rlms = local(), local()")
+    cell, questions = k.dialog("results = await both()", k.interrupt)
+    assert cell.error.startswith("KeyboardInterrupt") or cell.error.startswith("CancelledError")
+    assert k.dialog("print(input('still mine? '))", "yes")[0].stdout == "yes\n"
+
 def test_a_front_end_where_nobody_types(k):
     k.ok("rlm = scripted('print(1)', 'FINAL(no)', approve='ask')")
     from kernel import Cell
