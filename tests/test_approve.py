@@ -1,14 +1,18 @@
 """Asking the user before code runs: which blocks are asked about, what can be answered, and what the run makes of it."""
-import ast, os, pty, select, subprocess, sys, threading, time
+import ast, os, pty, re, select, subprocess, sys, threading, time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from rlm import RLM, Refuse
+from rlm import RLM, Refuse, read_log
 from rlm.environments.effects import effects
 from rlm.environments.stopping import Stop
 from rlm.events import BlockEnded, UserAnswered, UserAsked
 from rlm.lm import ScriptedLM
+from rlm.text import parse_python
 from rlm.types import ConfigurationError, TimeoutExceededError
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # -- which blocks may change something
 
@@ -179,6 +183,14 @@ def test_code_that_is_hard_to_read_takes_no_time(code, found):
     begun = time.monotonic()
     assert len(effects(ast.parse(code), {}, {"rows": [[]]})) == found
     assert time.monotonic() - begun < 20
+
+def test_of_recorded_runs_only_what_changes_a_table_is_asked_about():
+    logs = [*ROOT.glob("nbs/traces/*.jsonl"), *ROOT.glob("nbs/data/recorded/*.jsonl")]
+    blocks = [b.code for log in logs for run in read_log(log) for i in run.result.iterations for b in i.code_blocks]
+    users = {name: [{}] for name in ("context", "df", "orders")}
+    asked = {code: found for code in blocks if (tree := parse_python(code)) and (found := effects(tree, users, users))}
+    assert len(blocks) > 20 and len(asked) <= len(blocks) / 8
+    assert all(re.fullmatch(r"line \d+ changes (df|orders)", what) for found in asked.values() for what in found), asked
 
 # -- a function that decides
 
