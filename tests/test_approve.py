@@ -213,6 +213,20 @@ def test_an_answer_outside_code_can_be_refused():
     result = scripted("x = 5; print(x)", "FINAL(x + 1)", "FINAL(none)", approve=lambda code: Refuse("no sums") if "+" in code else code).completion("Go.")
     assert "no sums" in result.messages[-2]["content"] and result.response == "none"
 
+def test_a_log_a_replay_and_a_trace_keep_what_was_refused_and_why(tmp_path):
+    from rlm import RLMLogger
+    from rlm.replay import Replay
+    from rlm.utils.trace_notebook import enable_trace_notebook
+    logger, trace = enable_trace_notebook(tmp_path)
+    rlm = scripted("open('x', 'w')", "print(1)", "FINAL(no)", approve=lambda code: Refuse("no *files*") if "open" in code else code, logger=logger)
+    result = rlm.completion("Go.")
+    logged = read_log(logger.path)[0].result
+    assert [(r.ran, r.error) for r in blocks(logged)] == [("", f"{REFUSED}: no *files*"), (None, None)]
+    assert "no *files*" in Path(trace.path).read_text() and "no *files*" in result.trace_markdown
+    here = Replay(logger.path, result.id)
+    here.block(2, "print(1)")
+    assert here.end().startswith("The same as then")
+
 async def asked_later(code): return code
 class AskedLater:
     async def __call__(self, code): return code
@@ -499,6 +513,20 @@ def test_stop_and_ctrl_c_in_a_terminal():
 def test_edit_in_a_terminal():
     seen, ran = ran_in_a_terminal((QUESTION, "e\n"), ("then Esc, and Enter:", " + 1\x1b\r"), (QUESTION, "a\n"), codes=("1", "print(2)"))
     assert ran[0][0] == "1 + 1" and ran[1] == (None, "2\n")
+
+@pytest.mark.parametrize("asks", ["rlm.completion('Go.')", "await rlm.acompletion('Go.')"])
+def test_in_ipython(asks):
+    code = (TERMINAL % (["mine = 1", "total = 5"], "changes", None)).replace("RLM(lm, environment_kwargs={", "RLM(lm, environment='jupyter', environment_kwargs={"
+        "'sync_from_user_ns': True, 'sync_to_user_ns': True, ").replace('rlm.completion("Go.")', f"({asks})")
+    t = Terminal(f"from IPython import start_ipython\nstart_ipython(argv=['--no-banner', '-c', {'total = 3' + code!r} + 'print(total)'])")
+    t.until("line 1 rebinds total", QUESTION)
+    t.type("edit\n")
+    t.until("then Esc, and Enter:")
+    t.type(" + 2\x1b\r")
+    t.until(QUESTION)
+    t.type("y\n")
+    t.until("ran: [(None, ''), ('total = 5 + 2', '')]", "7")
+    t.process.wait(30)
 
 def test_the_live_view_leaves_a_question_alone():
     codes = ["import time; time.sleep(1.5)", "x = 1"]
