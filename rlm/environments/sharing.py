@@ -26,7 +26,7 @@ class SyncMode:
     "What crosses the line between the user's variables and the model's."
     reads: bool = False                    # the model's code sees names of yours
     writes: bool = False                   # you get the names that it binds
-    names: tuple[str, ...] | LiveNames | None = None  # which of yours; None for all
+    names: tuple[str, ...] | list[str] | None = None  # which of yours; None for all
 
     @property
     def name(self) -> str:
