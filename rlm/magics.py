@@ -235,6 +235,7 @@ def started(self: Magics, new: bool = False) -> Conversation:
 @patch
 @no_var_expand
 def command(self: Magics, line: str) -> Standing | None:
+    "What `%rlm` does."
     given = {option: x for option, x in vars(LINE.read(line)).items() if x is not None}
     word, before = given.get("word", ""), self.settled
     if word in COMMANDS and len(given) == 1: return getattr(self, word)()
@@ -274,6 +275,7 @@ def reset(self: Magics) -> None:
 @patch
 @no_var_expand
 def ask(self: Magics, line: str, cell: str) -> RLMChatCompletion | Unsent:
+    "What `%%rlm` does."
     given, names = CELL.read(line), self.shell.user_ns
     shared = [name for part in given.vars for name in part.split(",") if name]
     try: check_listed(shared, {})
