@@ -311,10 +311,16 @@ def _load(context: dict | None, folder: Path) -> dict | None:
 
 # %% ../nbs/11_logger.ipynb #8073c29a
 def names_used(code: str) -> set[str]:
-    "The names that code uses; its words, where it is no Python."
+    "The names that code uses, but for those that it binds first; its words, where it is no Python."
     tree = parse_python(code)
     if tree is None: return set(names_in(code))
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used, bound = set(), set()
+    for statement in tree.body:
+        nodes = list(ast.walk(statement))
+        used |= {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Store)} - bound
+        used |= {n.target.id for n in nodes if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)} - bound
+        if isinstance(statement, ast.Assign): bound |= {t.id for t in statement.targets if isinstance(t, ast.Name)}
+    return used
 
 # %% ../nbs/11_logger.ipynb #8c5074f8
 def lost_answer(call: SubCall) -> str:
@@ -347,11 +353,13 @@ def lost_variables(self: LoggedRun) -> dict[str, str]:
 def missing(self: LoggedRun) -> dict[str, str]:
     "What a replay of the run does not have, and why."
     missing, lost = {}, self.lost_variables
+    inputs: dict[str, dict] = {}  # the user's variables as a block finds them
     if self.cleaned: missing["the credentials"] = "removed from the log"
     if (self.context or {}).get("missing"): missing["context"] = _why(self.context)
     for number, (block, before) in enumerate(self.blocks, 1):
         used = names_used(block.code)
-        missing |= {name: why for name, why in lost.items() if name in used}
+        inputs |= before.get("inputs", {})
+        missing |= {name: lost[name] for name in lost if name in used and inputs.get(name, {}).get("missing")}
         missing |= {tool: "a tool" for tool in self.settings.tools if tool in used}
         if before.get("numpy"): missing["the random state of numpy"] = "which a block imported"
         missing |= {"the answer of a child": why for call in block.result.rlm_calls if (why := lost_answer(call))}

@@ -984,6 +984,14 @@ def test_a_replay_keeps_the_record_or_is_equal_in_every_mode(tmp_path, flags):
     assert blocks == recorded(path) and "Missing" not in start and end.startswith("The same as then.")
 
 @pytest.mark.slow
+@pytest.mark.parametrize("flags", [dict(), dict(sync_to_user_ns=True)])
+def test_a_name_that_the_code_binds_itself_is_not_missing(tmp_path, flags):
+    codes = ["orders = 3\nprint(orders)", "print(orders + 1)", "for city in [1, 2]: pass\norders += 1\norders"]
+    path = record_on_orders(tmp_path, dict(sync_from_user_ns=True) | flags, codes)
+    blocks, start, end = replayed(path)
+    assert blocks == recorded(path) and "Missing" not in start and end.startswith("The same as then.")
+
+@pytest.mark.slow
 def test_a_variable_that_only_a_text_names_is_told_where_it_is_lacking(tmp_path):
     codes = ["x = eval('len(orders)')\nprint(x)", "print(x + 1)", "print('fine')"]
     path = record_on_orders(tmp_path, dict(sync_from_user_ns=True, sync_vars=["orders"]), codes)
