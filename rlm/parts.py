@@ -14,7 +14,7 @@ from .types import CodeBlock, CodeResult, Iteration, RLMChatCompletion, SubCall,
 
 # %% auto #0
 __all__ = ['IGNORED', 'in_a_line', 'first_sentence', 'what_went_wrong', 'iteration_title', 'text_html', 'code_html',
-           'markdown_html', 'output_html', 'is_rich', 'dollars', 'calls_html', 'block_html', 'iteration_html',
+           'markdown_html', 'output_html', 'is_rich', 'dollars', 'calls_html', 'block_html', 'iteration_html', 'size',
            'iterations_html']
 
 # %% ../nbs/utils/03_parts.ipynb #006a07fb
@@ -150,16 +150,18 @@ def output_html(data: dict[str, Any], # a displayed value: its forms by type
                 room: int = 8_000,    # characters of a text that are shown; a table may have five times as many
                ) -> str:
     "A displayed value in the richest form that a page may show."
-    shown = as_output({mime: x for mime, x in data.items() if mime != "text/markdown"})
+    too_long = len(str(data.get("text/html", ""))) > 20 * room
+    left_out = ("text/markdown", "text/html" if too_long else "")
+    shown = as_output({mime: x for mime, x in data.items() if mime not in left_out})
     for mime in ("image/png", "image/jpeg", "image/gif"):
         if mime in shown: return f'<img src="data:{mime};base64,{shown[mime]}" alt="figure" style="max-width: 100%">'
     if 0 < len(table := shown.get("text/html", "")) <= 5 * room: return _WIDE.format(sendable(table))
     if isinstance(words := data.get("text/markdown"), str): return markdown_html(words, room)
     return text_html(shown.get("text/plain", ""), room=room)
 
-def is_rich(data: dict[str, Any]) -> bool:
-    "True for a displayed value that a page can show as more than text."
-    return not output_html(data).startswith("<pre")
+def is_rich(shown: str) -> bool:
+    "True for what `output_html` has made, if it is more than text."
+    return not shown.startswith("<pre")
 
 # %% ../nbs/utils/03_parts.ipynb #0c4f178b
 def _ends(items: Sequence, most: int) -> Iterator:
@@ -191,6 +193,7 @@ def _table(heads: Sequence[str], rows: Sequence[list[str]]) -> str:
 # %% ../nbs/utils/03_parts.ipynb #d79cece6
 def calls_html(calls: Sequence[SubCall],  # those of a block
                room: int = 8_000,         # how much is shown: of each child's texts, in characters
+               rich: bool = True,         # show figures and tables of children as such
               ) -> str:
     "Whom some code asked, and what came back: a table to unfold, and under it each child."
     if not calls: return ""
@@ -202,7 +205,8 @@ def calls_html(calls: Sequence[SubCall],  # those of a block
     rows = [left_out(x) if isinstance(x, int) else _row(x[1], x[0], room) for x in numbered]
     table = _table(["", "model", "prompt", "answer", "tokens", "cost", "s", "error"], rows)
     children = [x for x in numbered if not isinstance(x, int) and x[1].run is not None]
-    below = "".join(_child(n, call.run, room // 2) for n, call in children[:max(4, room // 400)])
+    below = "".join(_child(n, call.run, room // 4, rich) for n, call in children[:room // 800])
+    if more := len(children[room // 800:]): below += f"<div>… {more:,} more with a REPL of their own …</div>"
     return f"<details {IGNORED}><summary>{' · '.join(facts)}</summary>{table}{below}</details>"
 
 # %% ../nbs/utils/03_parts.ipynb #064d5f90
@@ -221,7 +225,7 @@ def block_html(block: CodeBlock,
     if r.ran: parts.append("<i>You changed this before it ran.</i>")
     if r.ran == "": parts.append("<i>You did not allow this.</i>")
     below = f'<div style="{_EDGE}">{"".join(parts)}</div>' if parts else ""
-    return code_html(r.ran or block.code, room) + below + calls_html(r.rlm_calls, room)
+    return code_html(r.ran or block.code, room) + below + calls_html(r.rlm_calls, room, rich)
 
 # %% ../nbs/utils/03_parts.ipynb #685b9a07
 def _in_order(iteration: Iteration) -> Iterator[str | CodeBlock]:
@@ -251,20 +255,31 @@ def iteration_html(number: int | None,   # which it is; None for a best answer
     return f"<details {IGNORED}{' open' * open}><summary>{title}</summary>{body}</details>"
 
 # %% ../nbs/utils/03_parts.ipynb #97d5a1bc
+_PICTURE = re.compile(r"data:image/\w+;base64,[\w+/=]+")
+
+def size(page: str) -> int:
+    "How many characters a page has without its pictures."
+    return len(_PICTURE.sub("", page))
+
 def iterations_html(result: RLMChatCompletion,
                     open: bool = False, # unfolded
                     rich: bool = True, # show figures and tables as such; False shows their text
                     room: int = 8_000, # characters of each text that are shown; 0 shows the titles alone
+                    most: int | None = None, # no more is made when there are so many characters
                    ) -> str:
     "All iterations of a run, and its best answer if it was asked for one."
     numbered = [*enumerate(result.iterations, 1), *[(None, result.best_answer)] * (result.best_answer is not None)]
-    return "".join(f"<div>… {x:,} more …</div>" if isinstance(x, int) else iteration_html(*x, open, rich, room)
-                   for x in _ends(numbered, 200))
+    parts, length = [], 0
+    for x in _ends(numbered, 200):
+        parts.append(f"<div>… {x:,} more …</div>" if isinstance(x, int) else iteration_html(*x, open, rich, room))
+        length += size(parts[-1])
+        if most and length > most: break
+    return "".join(parts)
 
-def _child(number: int, run: RLMChatCompletion, room: int) -> str:
+def _child(number: int, run: RLMChatCompletion, room: int, rich: bool) -> str:
     "The run that answered a sub-call, to unfold."
     n = len(run.replies)
     counted = f"{n} iteration{'s' * (n != 1)}"
     facts = f"child {number} · {first_sentence(run.prompt)} · {counted} · {run.execution_time:.1f} s"
-    body = f'<div style="margin-left: 1em">{iterations_html(run, room=room)}</div>'
+    body = f'<div style="margin-left: 1em">{iterations_html(run, rich=rich, room=room)}</div>'
     return f"<details {IGNORED}><summary>{sendable(as_html(facts))}</summary>{body}</details>"

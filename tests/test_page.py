@@ -175,11 +175,12 @@ def big(n=30, calls=0, code=200, child=None):
     return RLMChatCompletion("m", "q" * 50_000, "a" * 200_000, iterations=(i,) * n)
 
 @pytest.mark.parametrize("result", [big(), big(1), big(400), big(30, 40), big(2, 500), big(3, 60, child=big(5)), big(5, 20, child=big(3, 30, child=big(2)))], ids="30 1 400 calls 500 children deep".split())
+@pytest.mark.slow
 def test_a_page_is_bounded(result):
     page = page_html(result)
     check_html(page)
     assert 5_000 < size(page) <= 100_000 and size(page_html(result, whole=True)) <= 500_000
-    assert page.count("<summary>") or page.count(" · 3.0 s") >= 100
+    assert page.count("<summary>") >= 2 or page.count(" · 3.0 s") >= 100
 
 def test_pictures_do_not_make_the_rest_smaller():
     png = {"output_type": "display_data", "data": {"text/plain": "<Figure>", "image/png": "A" * 1_000_000}, "metadata": {}}

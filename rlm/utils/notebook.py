@@ -12,7 +12,8 @@ from ..live import forget, in_kernel
 from ..environments.base import RESERVED
 from ..environments.stopping import BlockEnd
 from ..parsing import parse_reply
-from ..parts import (IGNORED, code_html, in_a_line, is_rich, iterations_html, markdown_html, output_html, text_html)
+from ..parts import (IGNORED, code_html, in_a_line, is_rich, iterations_html, markdown_html, output_html, size,
+                       text_html)
 from ..text import as_html, bounded_repr, parse_python, plain, sendable, type_name, without
 from ..types import RLMChatCompletion
 from .trace_markdown import told_of_data, turns
@@ -44,7 +45,7 @@ def answer_html(result: RLMChatCompletion) -> str:
     record = isinstance(x, (list, dict)) or computed and isinstance(x, (tuple, set)) or is_dataclass(x)
     if not (computed or record) or isinstance(x, str): return markdown_html(result.response, 20_000)
     try:
-        if is_rich(forms := _forms(x)): return output_html(forms)
+        if is_rich(shown := output_html(_forms(x))): return shown
         if record: return code_html(_laid_out(x))
     except (KeyboardInterrupt, BlockEnd): raise
     except BaseException as e: return text_html(f"{result.response}\n\n({type_name(e)} while it was drawn)")
@@ -72,17 +73,22 @@ def banner_html(result: RLMChatCompletion) -> str:
 
 # %% ../../nbs/utils/01_notebook.ipynb #ecaea8b1
 _LONGEST = 100_000  # characters of a page without its pictures
-_PICTURE = re.compile(r"data:image/\w+;base64,[\w+/=]+")
 
 def _displayed(result: RLMChatCompletion, room: int) -> str:
     "The last figures and tables that the blocks displayed."
     found = [o["data"] for i in result.replies.values() for b in i.code_blocks for o in b.result.outputs]
-    return "".join(dict.fromkeys(output_html(data, room) for data in found[-50:] if is_rich(data)))
+    shown = dict.fromkeys(output_html(data, room) for data in found[-10:] if {*data} - {"text/plain"})
+    return "".join(x for x in shown if is_rich(x))
 
 def _facts(result: RLMChatCompletion) -> str:
     n = len(result.iterations)
     counted = f"{n} iteration{'s' * (n != 1)}"
     return as_html(f"{in_a_line(result.root_model)} · {counted} · {result.usage} · {result.execution_time:.1f} s")
+
+def _iterations(result: RLMChatCompletion) -> int:
+    "How many there are, those of children included."
+    calls = [call for i in result.iterations for b in i.code_blocks for call in b.result.rlm_calls]
+    return len(result.iterations) + sum(_iterations(call.run) for call in calls if call.run)
 
 def page_html(result: RLMChatCompletion,
               whole: bool = False,  # all is unfolded and stands in the order in which it happened
@@ -93,12 +99,14 @@ def page_html(result: RLMChatCompletion,
     told = text_html(told_of_data(result), "opacity: .7", 2_000) if whole else ""
     banner, answer = banner_html(result), answer_html(result)
     end = f"<div><small>{_facts(result)}</small></div>"
-    for room in (most, most // 4, most // 16, 0):
-        steps = iterations_html(result, open=whole, rich=whole, room=room)
+    limit = _LONGEST * (1 + 4 * whole)
+    n = _iterations(result)
+    for room in (most, most // 4, most // 16, most // 64, 0)[(n > 300) + (n > 2_000):]:
+        steps = iterations_html(result, open=whole, rich=whole, room=room, most=limit)
         figures = "" if whole else _displayed(result, room).replace(answer, "")
         parts = [told, steps, banner, answer, end] if whole else [banner, answer, figures, end, steps]
         page = f"<div {IGNORED}>{question}{''.join(parts)}</div>"
-        if len(_PICTURE.sub("", page)) <= _LONGEST * (1 + 4 * whole): break
+        if size(page) <= limit: break
     return sendable(without(page, result.secrets))
 
 # %% ../../nbs/utils/01_notebook.ipynb #70d56387
