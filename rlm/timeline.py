@@ -140,9 +140,9 @@ class Timeline:
         return max((bar.end for row in self.rows for bar in row.bars), default=0) or 1e-3
 
     def __repr__(self) -> str:
-        lines = []
+        lines, scale = [], 40 / self.seconds
         for row in self.rows:
-            ends = [(int(40 * bar.start / self.seconds), int(40 * bar.end / self.seconds)) for bar in row.bars]
+            ends = {(int(bar.start * scale), int(bar.end * scale)) for bar in row.bars}
             strip = "".join("█" if any(a <= n <= b for a, b in ends) else "·" for n in range(40))
             lines.append(f"{'  ' * row.depth + row.label:<14} {strip}  {row.facts}")
         return "\n".join([*lines, f"{'':<14} 0 s{self.seconds:>35.1f} s"])
