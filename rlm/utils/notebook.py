@@ -191,8 +191,8 @@ def cells_of(result: RLMChatCompletion) -> list[str]:  # a cell for each block; 
     "The code that led to the answer, as cells of your own."
     cells, spare = [], []
     for block in (b for i in result.replies.values() for b in i.code_blocks if b.result.ran != ""):
-        failed, code = block.result.error or block.result.interrupted, _as_own(sendable(plain(block.result.ran or block.code)))
-        if not failed: cells.append(code)
+        code = _as_own(sendable(plain(block.result.ran or block.code)))
+        if not (block.result.error or block.result.interrupted): cells.append(code)
         elif tree := parse_python(code): spare += tree.body
     final = result.computed and parse_reply([*result.replies.values()][-1].response).final
     if final and parse_python(final.source, "eval"): cells.append(f"final_answer = {final.source}")
