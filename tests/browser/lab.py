@@ -206,7 +206,47 @@ class Notebook:
         self.outputs(n).get_by_text(text).first.click()
         return self
 
+    def follow(self, n: int, timeout: float = 30) -> Notebook:
+        "Click the link in the output of a cell. What it opens in a tab of Lab."
+        name = Path(self.outputs(n).locator("a").first.inner_text()).name
+        self.outputs(n).locator("a").first.click()
+        wait_until(lambda: name in self.tabs() or self.dialogs(), timeout, f"a tab named {name}")
+        self.page.wait_for_timeout(1500)
+        return Notebook(self.lab, self.page, name)
+
+    def question(self, n: int, timeout: float = 30) -> str:
+        "What `input()` in a cell asks, once it does."
+        box = self.cell(n).locator(".jp-Stdin-prompt").last
+        box.wait_for(timeout=timeout * 1000)
+        return box.inner_text()
+
+    def answer(self, n: int, text: str) -> Notebook:
+        "Type into the field below a cell, and press Enter."
+        self.question(n)
+        self.cell(n).locator(".jp-Stdin-input").last.fill(text)
+        self.page.keyboard.press("Enter")
+        self.page.wait_for_timeout(200)
+        return self
+
+    def write_in(self, n: int, keys: str, *then: str) -> Notebook:
+        "Type at the end of a cell, and press keys."
+        self.cell(n).locator(".cm-content").click()
+        self.page.keyboard.press("Control+End")
+        self.page.keyboard.type(keys)
+        for key in then: self.page.keyboard.press(key)
+        return self
+
     # -- what a user sees
+    def tooltip(self) -> str:
+        "What Shift+Tab shows."
+        self.page.locator(".jp-Tooltip").wait_for(timeout=20_000)
+        return self.page.locator(".jp-Tooltip").inner_text()
+
+    def completions(self) -> list[str]:
+        "What Tab offers."
+        self.page.locator(".jp-Completer-item").first.wait_for(timeout=20_000)
+        return [item.locator(".jp-Completer-match").inner_text() for item in self.page.locator(".jp-Completer-item").all()]
+
     def text(self, n: int) -> str:
         "The text of a cell's outputs, as it is seen: what is folded is not."
         return "\n".join(t for o in self.outputs(n).locator(".jp-OutputArea-output").all() if (t := o.inner_text().strip()))
