@@ -1271,6 +1271,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                            'rlm.parts.output_html': ('utils/parts.html#output_html', 'rlm/parts.py'),
                            'rlm.parts.size': ('utils/parts.html#size', 'rlm/parts.py'),
                            'rlm.parts.text_html': ('utils/parts.html#text_html', 'rlm/parts.py'),
+                           'rlm.parts.title_html': ('utils/parts.html#title_html', 'rlm/parts.py'),
                            'rlm.parts.what_went_wrong': ('utils/parts.html#what_went_wrong', 'rlm/parts.py')},
             'rlm.preview': { 'rlm.preview._bytes_size': ('preview.html#_bytes_size', 'rlm/preview.py'),
                              'rlm.preview._columns': ('preview.html#_columns', 'rlm/preview.py'),

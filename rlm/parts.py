@@ -14,12 +14,12 @@ from .types import CodeBlock, CodeResult, Iteration, RLMChatCompletion, SubCall,
 
 # %% auto #0
 __all__ = ['IGNORED', 'in_a_line', 'first_sentence', 'what_went_wrong', 'iteration_title', 'text_html', 'code_html',
-           'markdown_html', 'output_html', 'is_rich', 'dollars', 'calls_html', 'block_html', 'iteration_html', 'size',
-           'iterations_html']
+           'markdown_html', 'output_html', 'is_rich', 'dollars', 'calls_html', 'block_html', 'title_html',
+           'iteration_html', 'size', 'iterations_html']
 
 # %% ../nbs/utils/03_parts.ipynb #006a07fb
 _MARKS = re.compile(r"^[ \t]*(?:[#>*+-]+[ \t]+|\d{1,3}[.)][ \t]+)+|[*`]+", re.M)
-_SENTENCE = re.compile(r".{8,}?(?<!e\.g)(?<!i\.e)[.!?:](?=\s|$)")
+_SENTENCE = re.compile(r".{8,}?(?<!e\.g)(?<!i\.e)[.!?](?=\s|$)")
 
 def _prose(text: str) -> str:
     "`text` without its fences."
@@ -41,7 +41,7 @@ def first_sentence(text: str,        # a reply, perhaps one that is still being 
     prose = re.findall(r"^[ \t]*#.*|^[ \t]*[^#\s].*(?:\n[ \t]*[^#\s].*)*", plain(_prose(text[:10_000])), re.M)
     line = " ".join(_MARKS.sub("", next((p for p in prose if p.lstrip()[0] != "#"), "".join(prose[:1]))).split())
     sentence = _SENTENCE.match(line)
-    return in_a_line(sentence[0].rstrip(":") if sentence else line, width)
+    return in_a_line((sentence[0] if sentence else line).rstrip(":"), width)
 
 # %% ../nbs/utils/03_parts.ipynb #ecc3fe90
 def what_went_wrong(result: CodeResult) -> str:
@@ -70,7 +70,7 @@ def iteration_title(number: int | None,    # which it is; None for a best answer
 
 # %% ../nbs/utils/03_parts.ipynb #56a2ea09
 IGNORED = 'class="tex2jax_ignore mathjax_ignore"'  # TeX is not set in what has it, nor in `<pre>`
-_PRE = "margin: .2em 0 .6em; padding: 0; white-space: pre-wrap; overflow-wrap: anywhere"
+_PRE = "margin: .2em 0 .6em; padding: 0; white-space: pre-wrap; word-break: normal; overflow-wrap: anywhere"
 _EDGE = "border-left: 3px solid var(--jp-border-color1, #9e9e9e); padding-left: .8em"
 _RED = "color: var(--jp-error-color1, #d9534f)"
 _COLOURS = {  # how the name of a kind of word begins -> a colour of the theme, and one for a page that has none
@@ -173,12 +173,13 @@ def _ends(items: Sequence, most: int) -> Iterator:
 
 def dollars(usage: Usage) -> str:
     "What something cost; empty where that is unknown."
-    return "" if usage.cost is None else f"${usage.cost:.4f}"
+    if usage.cost is None: return ""
+    return "under $0.0001" if 0 < usage.cost < 0.00005 else f"${usage.cost:.4f}"
 
 def _row(call: SubCall, n: int, room: int) -> list[str]:
     "The cells of a sub-call's row, as HTML."
     width = max(40, room // 30)
-    asked = f"{call.prompt}, with {call.context}" if call.context else call.prompt
+    asked = f"{call.prompt} ({call.context})" if call.context else call.prompt
     facts = [f"{call.usage.total_tokens:,}", dollars(call.usage), f"{call.execution_time:.1f}"]
     texts = [call.model, asked, call.response, *facts, call.error or ""]
     return [str(n), *(_safe(" ".join(text.split()), width) for text in texts)]
@@ -186,9 +187,9 @@ def _row(call: SubCall, n: int, room: int) -> list[str]:
 def _table(heads: Sequence[str], rows: Sequence[list[str]]) -> str:
     "A table without the columns that are empty."
     full = [i for i in range(len(heads)) if any(row[i] for row in rows)]
-    cell = lambda x, tag: f'<{tag} style="text-align: left; vertical-align: top">{x}</{tag}>'
-    line = lambda row, tag: "<tr>" + "".join(cell(row[i], tag) for i in full) + "</tr>"
-    return _WIDE.format("<table>" + line(heads, "th") + "".join(line(row, "td") for row in rows) + "</table>")
+    style = lambda x: ' style="text-align: left"' * bool(re.search("[A-Za-z]", x))  # of words, not of numbers
+    line = lambda row, tag: "<tr>" + "".join(f"<{tag}{style(row[i])}>{row[i]}</{tag}>" for i in full) + "</tr>"
+    return _WIDE.format(f"<table>{line(heads, 'th')}{''.join(line(row, 'td') for row in rows)}</table>")
 
 # %% ../nbs/utils/03_parts.ipynb #d79cece6
 def calls_html(calls: Sequence[SubCall],  # those of a block
@@ -240,6 +241,12 @@ def _in_order(iteration: Iteration) -> Iterator[str | CodeBlock]:
     yield said[at:]
     yield from left
 
+def title_html(number: int | None, iteration: Iteration) -> str:
+    "The title of an iteration, with what went wrong in red."
+    *said, last = sendable(as_html(iteration_title(number, iteration))).split(" · ")
+    wrong = any(what_went_wrong(block.result) for block in iteration.code_blocks)
+    return " · ".join([*said, f'<span style="{_RED}">{last}</span>' if wrong else last])
+
 def iteration_html(number: int | None,   # which it is; None for a best answer
                    iteration: Iteration,
                    open: bool = False,   # unfolded
@@ -247,7 +254,7 @@ def iteration_html(number: int | None,   # which it is; None for a best answer
                    room: int = 8_000,    # characters of each text that are shown; 0 shows the title alone
                   ) -> str:
     "An iteration under its title, to unfold."
-    title = sendable(as_html(iteration_title(number, iteration)))
+    title = title_html(number, iteration)
     if not room: return f"<div {IGNORED}>{title}</div>"
     parts = [block_html(part, rich, room) if isinstance(part, CodeBlock) else markdown_html(part, room)
              for part in _in_order(iteration) if isinstance(part, CodeBlock) or part.strip()]

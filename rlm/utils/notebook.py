@@ -14,7 +14,7 @@ from ..environments.stopping import BlockEnd
 from ..parsing import parse_reply
 from ..parts import (IGNORED, code_html, in_a_line, is_rich, iterations_html, markdown_html, output_html, size,
                        text_html)
-from ..text import as_html, bounded_repr, parse_python, plain, sendable, type_name, without
+from ..text import as_html, bounded_repr, clip, parse_python, plain, sendable, type_name, without
 from ..types import RLMChatCompletion
 from .trace_markdown import told_of_data, turns
 
@@ -95,7 +95,8 @@ def page_html(result: RLMChatCompletion,
               most: int = 8_000,    # characters of each text that are shown at most
              ) -> str:
     "A result as a page."
-    question = text_html(result.prompt if whole else in_a_line(result.prompt, 400), "opacity: .7")
+    asked = sendable(as_html(clip(result.prompt, 6_000, 2_000) if whole else in_a_line(result.prompt, 400)))
+    question = f'<div style="white-space: pre-wrap; opacity: .7; margin-bottom: .6em">{asked}</div>'
     told = text_html(told_of_data(result), "opacity: .7", 2_000) if whole else ""
     banner, answer = banner_html(result), answer_html(result)
     end = f"<div><small>{_facts(result)}</small></div>"
