@@ -206,6 +206,12 @@ class Notebook:
         self.outputs(n).get_by_text(text).first.click()
         return self
 
+    def leave(self, *numbers: int) -> Notebook:
+        "Go to a cell that is none of these."
+        others = (n for n in range(self.panel.locator(".jp-Notebook .jp-Cell").count()) if n not in numbers)
+        self.cell(next(others)).locator(".jp-InputPrompt").first.click()
+        return self
+
     def follow(self, n: int, timeout: float = 30) -> Notebook:
         "Click the link in the output of a cell. What it opens in a tab of Lab."
         name = Path(self.outputs(n).locator("a").first.inner_text()).name
