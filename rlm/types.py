@@ -277,7 +277,10 @@ class ModelNotFoundError(LMError): "The server does not have that model, or that
 class LMRateLimitError(LMError): "Too many requests, or a used-up quota (429), also after the retries."
 class LMServerError(LMError): "The server failed (5xx), also after the retries."
 class LMRequestError(LMError): "The server refused the request itself (any other 4xx)."
-class ContextWindowExceededError(LMRequestError): "The request is longer than the model's window."
+class ContextWindowExceededError(LMRequestError):
+    "The request is longer than the model's window."
+    limit: int | None = None   # the tokens that the model takes, where the server says so
+    tokens: int | None = None  # those that the request had, where it says that
 class LMResponseError(LMError): "The server answered with something that is no chat completion."
 
 class LimitError(RLMError): "A limit of the run was reached. `.result` holds everything up to then."
