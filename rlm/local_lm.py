@@ -146,14 +146,14 @@ class LocalLM:
         more = {"grammar": grammar_for(messages)} if self.constrained else other_than_before(messages)
         return self._lm.complete(messages, heard, **more)
 
-    @property
-    def context_window(self) -> int:
-        "The tokens that it takes at once."
-        return self._setting.n_ctx
-
     def __repr__(self): return f"LocalLM({self.model!r}, n_ctx={self._setting.n_ctx})"
 
 # %% ../nbs/09_local_lm.ipynb #fd0f1f6a
+@patch(as_prop=True)
+def context_window(self: LocalLM) -> int:
+    "The tokens that it takes at once."
+    return self._setting.n_ctx
+
 @patch(as_prop=True)
 def prompts(self: LocalLM) -> str:
     "The profile of the prompts that suit it."
