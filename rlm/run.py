@@ -190,7 +190,7 @@ class Run:
         self.began = time.perf_counter()
         self.label = f"run {next(_numbers)}"
         self.id = os.urandom(6).hex()
-        self.iteration = 0
+        self.iteration, self.fitting = 0, None
         self.emit = Listeners(filter(None, (rlm.logger, *listener_for(rlm.verbose), *call.listeners)), self.id)
         child = self._child if opens_repls(rlm, self.ledger) else None
         self.subcalls = SubCalls(rlm.lms, self.ledger, call.emit_above or self.emit, child, call.path, rlm.windows)
@@ -451,7 +451,8 @@ def finish(self: Run, answer: Answer | None, stop_reason: str, keep: bool = True
     result = RLMChatCompletion(
         name_of(self.rlm.lm), self.call.question, without(answer.text, secrets), answer.value, tuple(t.iterations),
         tuple(t.messages), dict(self.ledger.by_model), time.perf_counter() - self.began, stop_reason, computed, changes,
-        self.id, self.call.past.previous, secrets, t.best_answer, self.fitting.folding)
+        self.id, self.call.past.previous, secrets, t.best_answer,
+        self.fitting.folding if self.fitting else Folding())
     self.rlm.last_result = result
     self.emit(RunEnded(result))
     return result
