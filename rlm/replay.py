@@ -243,6 +243,7 @@ def _supply(self: Replay, supplied: dict[str, Any]) -> None:
         repl.contexts[self.run.id] = given if files is None else files.content()
     repl.supplied |= supplied
 
+# %% ../nbs/12_replay.ipynb #91394d72
 @patch
 def _begin(self: Replay, runs: dict[str, LoggedRun]) -> None:
     "Get the REPL ready."

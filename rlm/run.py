@@ -201,8 +201,7 @@ class Run:
     @property
     def task(self) -> Task:
         "What it brings into an environment."
-        own = {name: prompts.tool_and_note(given)[0] for name, given in self.rlm.tools.items()}
-        tools = self.subcalls.functions | own
+        tools = self.subcalls.functions | {n: prompts.tool_and_note(x)[0] for n, x in self.rlm.tools.items()}
         kept = {name: self.outputs} if (name := self.call.past.folding.name) else {}
         return Task(self.call.question, self.call.data | kept, tools, self.label, self.ledger.stop,
                     self._users_turn)

@@ -262,3 +262,128 @@ def test_the_server_is_asked_once_and_only_in_a_long_conversation(where):
         rlm.completion("Print thirty pages.")
         rlm.completion("Print thirty pages.")
         assert s.refused == 0 and s.asked == {"models": 1, "props": 2, "ps": 3}[where]
+
+class Script(ScriptedLM):
+    "Scripted replies of a model that takes so many tokens."
+    def __init__(self, replies, most=8_000):
+        super().__init__(replies)
+        self.most, self.refused = most, 0
+
+    def complete(self, messages):
+        if tokens(messages) <= self.most: return super().complete(messages)
+        self.refused += 1
+        raise ContextWindowExceededError("the input length exceeds the context length")
+
+PAGES = [f"```repl\nprint('page {i} ' * 1_000)\n```" for i in range(1, 7)]
+
+def test_the_codes_own_history_stays_and_the_outputs_have_another_name():
+    lm = Script(["```repl\nhistory = ['mine']\nprint('page 0 ' * 900)\n```", *PAGES,
+                 "```repl\nFINAL([history, rlm_history[1][:6], sorted(rlm_history)[:2], 9 in rlm_history])\n```"])
+    result = RLM(lm, verbose=False).completion("Print!")
+    assert result.value == [["mine"], "page 0", [1, 2], False] and result.folding.name == "rlm_history"
+    assert any("is in rlm_history[2]" in m["content"] for m in result.messages)
+
+def test_the_outputs_stay_what_they_are():
+    lm = Script([*PAGES, "```repl\nhistory = 5\n```", "```repl\nFINAL(history[1][:6])\n```"])
+    result = RLM(lm, verbose=False).completion("Print!")
+    assert result.response == "page 1"
+    assert result.iterations[6].code_blocks[0].result.restored == ("history",)
+
+def test_a_short_run_has_no_history():
+    lm = Script(["```repl\nprint('history' in globals() or 'history' in SHOW_VARS())\n```", "```repl\nFINAL(history)\n```",
+                 "FINAL(none)"])
+    result = RLM(lm, verbose=False).completion("Is there any?")
+    assert "NameError" in result.iterations[1].code_blocks[0].result.error and not result.folding.steps
+
+def test_an_environment_of_ones_own_has_no_variable_for_it():
+    class Mine:
+        def begin(self, task): pass
+        def run(self, code, name):
+            from rlm.types import CodeResult
+            return CodeResult(stdout=eval(code.strip()[6:-1]))
+        def resolve(self, source, variable):
+            from rlm.types import CodeResult
+            return CodeResult()
+        def end(self, keep=True): pass
+        def close(self): pass
+    lm = Script([*PAGES, "FINAL(done)"])
+    result = RLM(lm, environment=Mine(), verbose=False).completion("Print!")
+    assert result.response == "done" and result.folding.name == "" and lm.refused == 1
+    assert "(The output of iteration 1, 7,000 characters, is not kept.)" == result.messages[7]["content"]
+
+def test_undone_turns_leave_no_trace_in_the_numbers():
+    lm = Script([PAGES[0], "FINAL(one)", PAGES[1], "FINAL(two)", PAGES[2], "FINAL(three)", *PAGES[3:],
+                 "```repl\nFINAL([history[n][:6] for n in history])\n```"])
+    session = RLM(lm, verbose=False).start_session()
+    for _ in range(2): session.chat("Print!")
+    session.undo()
+    session.chat("Print another!")
+    last = session.chat("What was printed?")
+    assert last.value == ["page 1", "", "page 3", "", "page 4", "page 5", "page 6"]
+
+def test_a_turn_that_fails_leaves_the_conversation_as_it_was():
+    lm = Script([*PAGES, "FINAL(one)", RuntimeError("no net"), "```repl\nFINAL(history[2][:6])\n```"])
+    session = RLM(lm, verbose=False).start_session()
+    first = session.chat("Print!")
+    with pytest.raises(RuntimeError): session.chat("And now?")
+    last = session.chat("And now?")
+    assert last.response == "page 2" and last.messages[:len(first.messages)] == first.messages
+
+def test_a_sub_call_that_is_too_long_fails_before_it_is_sent():
+    with Narrow(lambda messages: "ok", most=8_000) as s:
+        lm = OpenAILM("m", s.base_url, "", max_retries=0)
+        code = "```repl\nfor n in (40_000, 300_000, 300_000):\n    try: print(llm_query('x' * n))\n" \
+               "    except Exception as e: print(type(e).__name__, e)\n```"
+        replies = iter([code, "FINAL(done)"])
+        s.model = lambda messages: next(replies) if messages[0]["role"] == "system" else "ok"
+        result = RLM(lm, verbose=False).completion("Ask!")
+        assert len(s.requests) == 3 and s.refused == 1
+    printed = result.iterations[0].code_blocks[0].result.stdout
+    assert printed.count("takes 8,000 tokens at once, as it said when it refused a request. Cut it into pieces") == 2
+    calls = result.iterations[0].code_blocks[0].result.rlm_calls
+    assert [bool(c.error) for c in calls] == [True] * 3 and "300,000 characters" in calls[1].error
+
+def test_a_child_is_kept_within_the_window_too():
+    lm = Script(["```repl\nprint(rlm_query('Print all of it', context=[1, 2]))\n```", *PAGES,
+                 "```repl\nFINAL(history[1][:6])\n```", "FINAL(done)"])
+    result = RLM(lm, max_depth=2, verbose=False).completion("Ask!")
+    child = result.iterations[0].code_blocks[0].result.rlm_calls[0].run
+    assert child.response == "page 1" and child.folding.steps and not result.folding.steps and lm.refused == 1
+
+@pytest.mark.parametrize("given", [0, -1, 1.5, "8k", True])
+def test_a_window_is_a_number_of_tokens(given):
+    with pytest.raises(ConfigurationError, match="context_window must be a whole number of at least 1"):
+        RLM(Script([]), context_window=given)
+
+def test_a_refusal_corrects_what_the_user_said():
+    class Smaller(Script):
+        def complete(self, messages):
+            try: return super().complete(messages)
+            except ContextWindowExceededError: raise ContextWindowExceededError("maximum context length is 8000 tokens")
+    lm = Smaller([*PAGES, "FINAL(done)"])
+    rlm = RLM(lm, verbose=False, context_window=100_000)
+    assert rlm.completion("Print!").response == "done" and lm.refused == 1
+    assert rlm.windows.of(lm).limit == 8_000
+
+def test_a_model_that_says_its_window_is_not_refused():
+    lm = Script([*PAGES, "FINAL(done)"])
+    lm.context_window = 8_000
+    assert RLM(lm, verbose=False).completion("Print!").response == "done" and lm.refused == 0
+
+def test_a_limit_on_tokens_counts_the_summary():
+    with Narrow(worker) as s:
+        rlm = RLM(OpenAILM("m", s.base_url, "", max_retries=0), verbose=False, max_iterations=40)
+        result = rlm.completion("Print thirty pages.")
+        sent = sum(u["prompt_tokens"] for u in s.usage if u)
+    assert result.usage.input_tokens == sent and result.usage.calls == len(s.requests) - s.refused
+
+def test_what_may_be_folded_and_in_which_order():
+    roles = ["system", "user", "assistant", "user", "assistant", "user", "assistant", "user", "assistant", "user", "assistant",
+             "user"]
+    marks = [0, 0, 1, 1, 2, 0, 3, 3, 4, 4, 5, 5]  # a turn of two replies, and one that has three so far
+    messages = [{"role": role, "content": str(i)} for i, role in enumerate(roles)]
+    assert foldable(marks, messages) == [3, 2, 7, 6]
+    assert foldable(marks, messages, kept=1) == [3, 2, 7, 9, 6, 8]
+    assert to_sum_up(messages, marks, goal=1) == (2, 5)
+    assert to_sum_up([*messages[:2], messages[2], messages[5], messages[6] | {"content": "a long reply"},
+                      *messages[7:]], [0, 0, -2, *marks[5:]], 1) == (4, 5)
