@@ -1319,6 +1319,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'rlm.prompts.folded_reply': ('prompts.html#folded_reply', 'rlm/prompts.py'),
                              'rlm.prompts.iterations_left': ('prompts.html#iterations_left', 'rlm/prompts.py'),
                              'rlm.prompts.misfit': ('prompts.html#misfit', 'rlm/prompts.py'),
+                             'rlm.prompts.moved': ('prompts.html#moved', 'rlm/prompts.py'),
                              'rlm.prompts.no_such_name': ('prompts.html#no_such_name', 'rlm/prompts.py'),
                              'rlm.prompts.now_its_own': ('prompts.html#now_its_own', 'rlm/prompts.py'),
                              'rlm.prompts.prompt_message': ('prompts.html#prompt_message', 'rlm/prompts.py'),

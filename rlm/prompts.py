@@ -18,7 +18,7 @@ __all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'SMALL_PROMPT', '
            'OUT_OF_ITERATIONS', 'REPEATED', 'LOOK_FIRST', 'tool_and_note', 'system_prompt', 'task_message',
            'still_there', 'prompt_message', 'shared', 'worked_example', 'iterations_left', 'untold', 'turn_of',
            'Profile', 'feedback', 'now_its_own', 'put_back', 'confirm', 'no_such_name', 'misfit', 'answer_failed',
-           'folded_output', 'folded_reply', 'summarize', 'summed_up']
+           'folded_output', 'folded_reply', 'moved', 'summarize', 'summed_up']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = r"""You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its \
@@ -309,6 +309,10 @@ def folded_reply(number: int, said: str, code: str, name: str) -> str:
     lines, where = code.splitlines(), _where(name, number, ".replies")
     if len(lines) < 5: return clip(said, 200, 0)
     return "\n".join(["```repl", *lines[:3], f"# {len(lines) - 3} more lines, {where}", "```"])
+
+def moved(name: str, names: Mapping[str, str]) -> str:
+    "Tell of the variable with the outputs, if it goes by another name from now on."
+    return f"(`{name}` is `{names[name]}` now.)" if name in names else ""
 
 def summarize(conversation: str) -> str:
     "Ask for a summary of what was said."

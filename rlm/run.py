@@ -155,7 +155,8 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     else: task = prompts.prompt_message(question, name, previews)
     before = list(past.messages) or opening(rlm, call, found)
     still = prompts.still_there(mention_all({n: x for n, x in earlier(call, found).items() if n not in there}))
-    told = [past.reminder, still, task["content"], call.output_type.told if call.output_type else "",
+    moved = prompts.moved(past.folding.name, found.names)
+    told = [past.reminder, moved, still, task["content"], call.output_type.told if call.output_type else "",
             rlm.profile.turn(1, rlm.max_iterations)]
     messages = [*before, task | {"content": "\n\n".join(filter(None, told))}]
     return without([m | {"content": sendable(m["content"])} for m in messages], call.ledger.secrets)

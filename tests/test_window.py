@@ -387,3 +387,27 @@ def test_what_may_be_folded_and_in_which_order():
     assert to_sum_up(messages, marks, goal=1) == (2, 5)
     assert to_sum_up([*messages[:2], messages[2], messages[5], messages[6] | {"content": "a long reply"},
                       *messages[7:]], [0, 0, -2, *marks[5:]], 1) == (4, 5)
+
+_KERNEL = '''
+from rlm.types import ContextWindowExceededError
+history = "the user's"
+class Small(ScriptedLM):
+    def complete(self, messages):
+        if sum(len(m["content"]) for m in messages) <= 32_000: return super().complete(messages)
+        raise ContextWindowExceededError("the input length exceeds the context length")
+pages = [f"```repl\\nprint('page {i} ' * 1_000)\\n```" for i in range(1, 7)]
+rlm = RLM(Small([*pages, "```repl\\nFINAL(NAME[1][:6])\\n```", "```repl\\nFINAL(NAME[2][:6] + str(history)[:5])\\n```"]),
+          environment="jupyter", environment_kwargs=KWARGS, verbose=False)
+session = rlm.start_session()
+one = session.chat("Print!")
+two = session.chat("What was the second?")
+'''
+
+@pytest.mark.parametrize("kwargs, name, seen", [
+    ("{}", "history", "<what"), ("READ", "rlm_history", "the u"), ("BACK", "history", "<what"), ("BOTH", "rlm_history", "the u")])
+def test_in_a_notebook_the_users_history_stays(k, kwargs, name, seen):
+    k.ok(_KERNEL.replace("NAME", name).replace("KWARGS", kwargs))
+    assert k.value("[one.response, two.response, one.folding.name]") == ["page 1", f"page 2{seen}", name]
+    assert k.value("(history, 'rlm_history' in globals())") == ("the user's", False)
+    assert k.value("one.undo() is not None")
+    assert k.value("history") == "the user's"
