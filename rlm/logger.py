@@ -243,7 +243,7 @@ _MESSAGES = tuple[dict[str, str], ...]
 _FIELDS = {"metadata": {"model": str, "python": str, "settings": RunSettings},
            "run_context": {"prompt": str, "earlier": int, "continues": str, "messages": _MESSAGES},
            "iteration": {"number": int | None, "messages": _MESSAGES, "blocks": tuple[dict, ...]},
-           "folded": {"number": int | None}}
+           "folded": {"number": int | None, "messages": _MESSAGES}}
 _BESIDE = re.compile(r"context_[0-9a-f]{16}\.(txt|json)")  # a value's file
 
 def _check_value(name: str, x: Any, elsewhere: str) -> None:
@@ -263,7 +263,9 @@ def _checked(e: dict) -> dict:
         if "files" not in context: _check_value("context", context, "file")
         if "file" in context and not _BESIDE.fullmatch(context["file"]): raise ValueError("file is none beside a log")
     if e["type"] == "iteration": found["iteration"] = from_json(Iteration, e)
-    if e["type"] == "folded": found["fold"] = from_json(Fold, e)
+    if e["type"] == "folded":
+        found["fold"] = from_json(Fold, e)
+        _check_value(found["fold"].name, {"value": None}, "")
     if e["type"] == "run_end": from_json(RLMChatCompletion, e | {"root_model": "", "prompt": ""})
     for before in found.get("blocks", ()):
         if "random" in before: read_random_state(from_json(str, before["random"], "random"))

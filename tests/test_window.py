@@ -6,9 +6,9 @@ from rlm.events import Folded
 from rlm.lm import OpenAILM, ScriptedLM, limits_named
 from rlm.logger import RLMLogger, read_log
 from rlm.replay import replay
-from rlm.types import ConfigurationError, ContextWindowExceededError, LMRequestError
+from rlm.types import ConfigurationError, ContextWindowExceededError, LMRequestError, RLMError
 from rlm.utils.trace_notebook import trace_notebook, verify
-from rlm.window import Outputs, Window, Windows, foldable, size, to_sum_up
+from rlm.window import foldable, to_sum_up
 from server import ChatServer, Http, completion
 
 REFUSALS = {  # who says so -> the words, and the limit and the tokens of the request that they name
@@ -411,3 +411,15 @@ def test_in_a_notebook_the_users_history_stays(k, kwargs, name, seen):
     assert k.value("(history, 'rlm_history' in globals())") == ("the user's", False)
     assert k.value("one.undo() is not None")
     assert k.value("history") == "the user's"
+
+@pytest.mark.parametrize("change", [
+    {"start": "1"}, {"stop": None}, {"messages": [1]}, {"messages": [{"role": "user"}]}, {"marks": ["x"]}, {"marks": 3},
+    {"number": "2"}, {"name": "__builtins__"}, {"name": 5}, {"told": ["x"]}, {"summary": 1}])
+def test_a_log_whose_folds_were_changed_is_refused(tmp_path, change):
+    logger = RLMLogger(tmp_path)
+    RLM(Script([*PAGES, "FINAL(done)"]), verbose=False, logger=logger).completion("Print!")
+    lines = [json.loads(line) for line in logger.path.read_text().splitlines()]
+    assert [e["type"] for e in lines].count("folded") == 1
+    changed = [e | change if e["type"] == "folded" else e for e in lines]
+    logger.path.write_text("".join(json.dumps(e) + "\n" for e in changed))
+    with pytest.raises(RLMError, match="this is not what rlm wrote"): read_log(logger.path)
