@@ -20,6 +20,7 @@ from .limits import Limits
 from .lm import LM, name_of, trait
 from .prompts import PROFILES, Profile
 from .types import ConfigurationError, RLMChatCompletion, RLMError
+from .window import Windows
 
 # %% auto #0
 __all__ = ['ENVIRONMENTS', 'answering', 'check_keywords', 'takes_no_other', 'Grown', 'RLM', 'check', 'check_count',
@@ -89,11 +90,13 @@ class RLM(Grown):
         logger: Callable | None = None,      # hears every event of every run: an `RLMLogger`, or a function of yours
         verbose: bool | None = None,         # None: a live view; True: print every step; False: nothing
         model: str | None = None,            # the model's name, where it is not said in `backend`
+        context_window: int | None = None,   # tokens that the model takes; None: found out, where it matters
     ):
         self.limits = Limits(max_timeout, max_tokens, max_budget, max_errors)
         self.max_iterations = check_count("max_iterations", max_iterations)
         self.max_depth = check_count("max_depth", max_depth)
         self.max_concurrent_subcalls = check_count("max_concurrent_subcalls", max_concurrent_subcalls)
+        self.context_window = None if context_window is None else check_count("context_window", context_window)
         self._set_environment(environment, environment_kwargs, persistent)
         self._set_models(create_lm(backend, backend_kwargs, model), other_backends, other_backend_kwargs)
         self._set_words(prompts, custom_system_prompt, custom_tools, custom_sub_tools)
@@ -194,7 +197,7 @@ def new_repl(self: RLM) -> Repl:
 # %% ../nbs/23_configuration.ipynb #77ae92ac
 @patch
 def _set_models(self: RLM, lm, other_backends, other_backend_kwargs):
-    self.lm = lm
+    self.lm, self.windows = lm, Windows()
     others = create_others(other_backends, other_backend_kwargs)
     self.lms = [*others, self.lm, *trait(self.lm, "sub_lms")[1:]]  # who can be asked, the default for sub-calls first
     unpriced = " and ".join(name_of(lm) for lm in self.lms if not trait(lm, "priced"))
@@ -223,6 +226,7 @@ def child(self: RLM, lm: LM) -> RLM:
     "The configuration of a child that `lm` answers for."
     child = copy.copy(self)
     child.lm, child.tools = lm, self.sub_tools
+    child.context_window = self.context_window if lm is self.lm else None
     child.persistent, child.repl = False, None
     if not isinstance(self._create, type):  # of a class of the user's own, a child gets one too
         child.environment, child._create = "local", self._create_for_child

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import Any
 from .environments.capture import current_capture
-from .events import (BlockEnded, Event, ModelLoading, ModelReplied, Notice, Retrying, RunEnded, RunStarted,
+from .events import (BlockEnded, Event, Folded, ModelLoading, ModelReplied, Notice, Retrying, RunEnded, RunStarted,
                         UserAnswered, UserAsked)
 from .live import (Cell, Line, Progress, View, cell_id, describe_event, enter, facts, in_kernel, leave,
                       rows)
@@ -39,6 +39,7 @@ def print_steps(event: Event):
         case RunStarted(question=q, model=m): print(plain(f"── {clip(q, 300, 100)}  [{m}]"))
         case ModelLoading(model=m): print(plain(f"── loading the model {m}"))
         case Retrying(model=m, why=why): print(plain(f"── asking {m} again: {why}"))
+        case Folded(told=told): print(plain(f"── {told}"))
         case ModelReplied(iteration=i, reply=r):
             if r.reasoning: print(_indented(r.reasoning, "  ~"))
             title, cost = f"iteration {i}" if i else "best answer", f"{r.usage.total_tokens:,} tokens"

@@ -13,7 +13,8 @@ from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 from fastcore.basics import patch
 from .text import brief, type_name
-from .types import Answer, CodeBlock, CodeResult, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
+from .types import (Answer, CodeBlock, CodeResult, Fold, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall,
+                       Usage)
 
 # %% auto #0
 __all__ = ['Missing', 'decode', 'Encoder', 'encode', 'to_json', 'from_json', 'random_state', 'read_random_state',
@@ -109,8 +110,8 @@ def encode(x: Any) -> Any:
     return Encoder()(x)
 
 # %% ../nbs/22_encoding.ipynb #ab0b7c6a
-_RECORDS = (Usage, Reply, SubCall, Answer, CodeResult, CodeBlock, Iteration, RLMChatCompletion, RunSettings)
-_IN_NO_FILE = ("changes", "previous", "secrets")
+_RECORDS = (Usage, Reply, SubCall, Answer, CodeResult, CodeBlock, Iteration, RLMChatCompletion, RunSettings, Fold)
+_IN_NO_FILE = ("changes", "previous", "secrets", "folding")
 
 def to_json(record: Any) -> Any:
     "A record, or a tuple of records, in JSON's types."

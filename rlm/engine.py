@@ -35,10 +35,11 @@ class Resolve:
     source: str     # what stood between the brackets
     variable: bool  # True for `FINAL_VAR`
 
+# %% ../nbs/14_engine.ipynb #d7ffd035
 @dataclass
 class Trajectory:
     "A run so far."
-    messages: list[dict]                                       # the conversation; only ever appended to
+    messages: list[dict]                                       # the conversation; appended to, unless it gets too long
     iterations: list[Iteration] = field(default_factory=list)  # the last one perhaps unfinished
     best_answer: Iteration | None = None                       # the reply after the last, if one was asked for
     unseen: bool = False                                       # there is data that the conversation does not show whole
@@ -47,8 +48,13 @@ class Trajectory:
     stop: str = ""                                             # why there are no more iterations
     fit: Callable[[Answer], Answer] = lambda answer: answer    # makes it the type that was asked for, or ValueError
     profile: prompts.Profile = prompts.PROFILES["default"]     # how the model is told what came of its code
+    marks: list[int] = field(default_factory=list)             # of each message, the reply it belongs to; 0: to none
+    replies: int = 0                                           # in the conversation so far
 
-    def say(self, role: str, content: str) -> None: self.messages.append({"role": role, "content": sendable(content)})
+    def say(self, role: str, content: str) -> None:
+        self.replies += role == "assistant"
+        self.marks += [0] * (len(self.messages) - len(self.marks)) + [self.replies]
+        self.messages.append({"role": role, "content": sendable(content)})
 
     @property
     def blocks(self) -> list[CodeBlock]:

@@ -11,12 +11,12 @@ from typing import Any, get_args
 from .environments.stopping import InterruptGate
 from .streaming import Heard
 from .text import brief
-from .types import CodeBlock, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
+from .types import CodeBlock, Fold, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall, Usage
 
 # %% auto #0
 __all__ = ['Event', 'current_run', 'RunStarted', 'RunEnded', 'Notice', 'ModelLoading', 'ModelAsked', 'ModelReplied',
            'BlockStarted', 'BlockEnded', 'SubCallStarted', 'SubCallEnded', 'ChildStep', 'Retrying', 'UserAsked',
-           'UserAnswered', 'IterationEnded', 'Listeners']
+           'UserAnswered', 'IterationEnded', 'Folded', 'Listeners']
 
 # %% ../nbs/20_events.ipynb #abe56175
 @dataclass(frozen=True)
@@ -140,8 +140,18 @@ class IterationEnded:
     iteration: Iteration
     messages: tuple[dict, ...]  # what it added to the conversation
 
+@dataclass(frozen=True)
+class Folded:
+    "The conversation got too long for the model, and old parts of it were taken out."
+    iteration: int | None       # before whose reply; None: the best answer
+    fold: Fold = field(repr=False)
+    told: str                   # what was folded
+    spent: Usage
+    reply: Reply | None = None  # the summary, where the model was asked for one
+
 Event = (RunStarted | ModelLoading | ModelAsked | ModelReplied | BlockStarted | BlockEnded | SubCallStarted
-         | SubCallEnded | ChildStep | Retrying | UserAsked | UserAnswered | IterationEnded | Notice | RunEnded)
+         | SubCallEnded | ChildStep | Retrying | UserAsked | UserAnswered | IterationEnded | Folded | Notice
+         | RunEnded)
 
 # %% ../nbs/20_events.ipynb #1ec19405
 def _in_words(x: Any) -> str:

@@ -20,7 +20,7 @@ from .types import (ConfigurationError, ContextWindowExceededError, LMAuthentica
 
 # %% auto #0
 __all__ = ['LM', 'Traits', 'trait', 'sub_lm_of', 'name_of', 'ask', 'ScriptedLM', 'estimate', 'with_estimate', 'to_reply',
-           'address', 'OpenAILM']
+           'address', 'OpenAILM', 'limits_named']
 
 # %% ../nbs/07_lm.ipynb #7faf2709
 class LM(Protocol):
@@ -40,6 +40,9 @@ class Traits:
     pending_load: Callable[[], Any] | None = None  # what makes it ready, where that takes seconds; None: it is
     prompts: str = "default"       # the profile of the prompts that suit it
     streams: bool = False          # `complete` takes a second argument, a `Heard`, and writes the reply to it
+    context_window: int | None = None  # the tokens that it takes at once, if it knows
+    find_window: Callable[[], int | None] | None = None  # asks its server for them
+    folds: Callable[[], Any] | None = None  # of a recording: what was folded before its next reply; None: it is live
 
 def trait(lm: LM, name: str) -> Any:
     "What `lm` says of itself, or the default."
@@ -412,19 +415,57 @@ def _not_found(self: OpenAILM, reason: str) -> LMError:
     what = f"{self._address} has no model {self.model!r}. It has {listed}{more}."
     return self._error(ModelNotFoundError, what, f"Did you mean {near[0]!r}?" if near else "")
 
-# %% ../nbs/07_lm.ipynb #f3b61d09
-_TOO_LONG = re.compile("context[ _](length|size|window)|too long|too many tokens", re.I)
+# %% ../nbs/07_lm.ipynb #8b3c51c8
+_TOO_LONG = re.compile(
+    r"context[ _](length|size|window|limit)|too long|too many tokens|too large for|reduce the length|must be <="
+    r"|prompt length|maximum model length|number of tokens allowed|exceed the configured limit|inputs` must have less"
+    r"|ContextWindowExceeded|exceed_context_size", re.I)
+_LIMITS = (r"n_ctx\W+(\d+)", r"\d(?: tokens)? > (\d+)", r"(\d+) maximum context",
+           r"(?<!\()(?:length|size|window|allowed|exceed|limit|than|<=)\W+(?:(?:is|of|only) )*(\d+)")
+_REQUESTED = (r"n_prompt_tokens\W+(\d+)", r"\((\d+) (?:of text input|in the messages|in your prompt)",
+              r"(\d+) tokens from the input",
+              r"(?:resulted in|has|contains|long:|count|limit:|input|given:|requested|requested tokens|request|received"
+              r"|first|prompt) \(?(?:length |over )?(\d+)")
+
+def _first_of(patterns: tuple[str, ...], text: str) -> int | None:
+    "The number that the first of these patterns finds."
+    return next((int(m[1]) for pattern in patterns if (m := re.search(pattern, text, re.I))), None)
+
+def limits_named(reason: str,  # why a server refused a request
+                ) -> tuple[int | None, int | None]:  # the tokens that the model takes, and those of the request
+    "The figures in a refusal, where there are any."
+    text = re.sub(r"(?<=\d),(?=\d{3})", "", reason)
+    limit, had = _first_of(_LIMITS, text), _first_of(_REQUESTED, text)
+    return limit, had if had and limit and had > limit // 2 else None
+
+# %% ../nbs/07_lm.ipynb #e084396c
+def _all_said(body: Any) -> str:
+    "The server's words in the body of an error, with its code and its figures."
+    if isinstance(body, list) and body: body = body[0]
+    if isinstance(body, dict): body = body.get("error") or body
+    if not isinstance(body, dict): return str(body)[:5_000] if body else ""
+    found = body | (body.get("metadata") if isinstance(body.get("metadata"), dict) else {})
+    return " ".join(f"{name}: {x}"[:5_000] for name, x in found.items() if isinstance(x, (str, int)))
 
 @patch
-def _status_error(self: OpenAILM, status: int, reason: str, messages: list[dict]) -> LMError:
-    "The error for an HTTP status and the server's reason; `messages` are what it was sent."
-    if status != 429 and _TOO_LONG.search(reason):
-        size = sum(len(str(m.get("content"))) for m in messages)
-        return self._error(
-            ContextWindowExceededError, f"{self._address} refused the request as too long ({status}): {reason}",
-            f"It had {len(messages):,} message{'s' * (len(messages) != 1)} with {size:,} characters, "
-            "which do not fit the model's window. Use a model with a larger one (backend='local': a larger n_ctx), "
-            "have the code print less, or cut the prompt of a sub-call into smaller pieces.")
+def _too_long(self: OpenAILM, status: int, body: Any, messages: list[dict]) -> ContextWindowExceededError:
+    "The error for a request that the server refused as too long."
+    size = sum(len(str(m.get("content"))) for m in messages)
+    error = self._error(
+        ContextWindowExceededError, f"{self._address} refused the request as too long ({status}): {_reason(body)}",
+        f"It had {len(messages):,} message{'s' * (len(messages) != 1)} with {size:,} characters, "
+        "which do not fit the model's window. Use a model with a larger one (backend='local': a larger n_ctx), "
+        "have the code print less, or cut the prompt of a sub-call into smaller pieces.")
+    error.limit, error.tokens = limits_named(_all_said(body))
+    return error
+
+# %% ../nbs/07_lm.ipynb #f3b61d09
+@patch
+def _status_error(self: OpenAILM, status: int, body: Any, messages: list[dict]) -> LMError:
+    "The error for an HTTP status and its body; `messages` are what the server was sent."
+    reason, said = _reason(body), _all_said(body)
+    if (status != 429 or "too large for" in said) and _TOO_LONG.search(said):
+        return self._too_long(status, body, messages)
     if status == 404 or "not a valid model" in reason: return self._not_found(reason)
     row = 401 if status == 403 else 500 if status >= 500 else status
     kind, did, todo = _REFUSALS.get(row, _REFUSALS[400])
@@ -435,7 +476,7 @@ def _status_error(self: OpenAILM, status: int, reason: str, messages: list[dict]
 def _failure(self: OpenAILM, e: Exception, messages: list[dict]) -> LMError:
     "The error for an exception of the `openai` package."
     import openai
-    if isinstance(e, openai.APIStatusError): return self._status_error(e.status_code, _reason(e.body), messages)
+    if isinstance(e, openai.APIStatusError): return self._status_error(e.status_code, e.body, messages)
     if isinstance(e, openai.APITimeoutError):
         limit = getattr(self._client, "timeout", None)
         return self._error(LMTimeoutError, f"{self._address} did not answer within {getattr(limit, 'read', limit)} s.",
@@ -444,6 +485,34 @@ def _failure(self: OpenAILM, e: Exception, messages: list[dict]) -> LMError:
         return self._error(LMConnectionError, f"No server answers at {self._address}: {e.__cause__ or e}",
                            "Is it running, is base_url right, and is this machine online?")
     return self._error(LMError, f"{self._address}: {e}")
+
+# %% ../nbs/07_lm.ipynb #d2403ae0
+_WINDOWS = "max_model_len", "context_length", "context_window", "max_context_length"  # what servers call it
+
+@patch
+def find_window(self: OpenAILM) -> int | None:
+    "The tokens that the model takes at once, as its server says."
+    if self._brought or self._host == "api.openai.com": return None
+    client = self._kept_apart(self._connect().with_options(timeout=min(self.timeout or 5, 5), max_retries=0))
+    root = self.base_url.partition("?")[0].rstrip("/").removesuffix("/v1")
+    local = self._host in ("localhost", "127.0.0.1", "::1")
+    places = ["/models", *([f"{root}/props", f"{root}/api/ps"] if local else [])]
+    return next(filter(None, (_window_in(_look_up(client, place), self.model) for place in places)), None)
+
+def _look_up(client: Any, place: str) -> Any:
+    "The JSON at an address of the server; None where there is none."
+    import openai
+    try: return json.loads(client.get(place, cast_to=bytes))
+    except (openai.OpenAIError, ValueError, RecursionError): return None
+
+def _window_in(found: Any, model: str) -> int | None:
+    "The window of a model in what a server says of its models or of itself."
+    if not isinstance(found, dict): return None
+    rows = found.get("data") or found.get("models") or [found.get("default_generation_settings")]
+    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    named = [row for row in rows if model in (row.get("id"), row.get("name"), row.get("model"))]
+    sizes = [row.get(key) for row in named or rows[:len(rows) == 1] for key in (*_WINDOWS, "n_ctx")]
+    return next((n for n in sizes if type(n) is int and n > 0), None)
 
 # %% ../nbs/07_lm.ipynb #718f9698
 @patch(as_prop=True)
@@ -471,7 +540,7 @@ def _read(self: OpenAILM, completion: Any, messages: list[dict], seconds: float)
     if error and not completion.get("choices"):
         code = error.get("code") if isinstance(error, dict) else None
         status = code if isinstance(code, int) and 400 <= code < 600 else 500
-        raise self._status_error(status, _reason(error), messages)
+        raise self._status_error(status, error, messages)
     try: return self._with_cost(with_estimate(to_reply(completion, self.model, seconds), messages))
     except LMResponseError as e: raise self._error(LMResponseError, f"{self._address} sent {e}") from None
 

@@ -150,6 +150,11 @@ class LocalLM:
 
 # %% ../nbs/09_local_lm.ipynb #fd0f1f6a
 @patch(as_prop=True)
+def context_window(self: LocalLM) -> int:
+    "The tokens that it takes at once."
+    return self._setting.n_ctx
+
+@patch(as_prop=True)
 def prompts(self: LocalLM) -> str:
     "The profile of the prompts that suit it."
     return "small" if self.constrained else "default"

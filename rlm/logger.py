@@ -16,10 +16,12 @@ from typing import Any
 from fastcore.basics import patch
 from .encoding import (Encoder, Missing, decode, encode, from_json, load_numpy, random_state, read_random_state,
                           to_json)
-from .events import BlockEnded, BlockStarted, Event, IterationEnded, RunEnded, RunStarted, current_run
+from .events import (BlockEnded, BlockStarted, Event, Folded, IterationEnded, RunEnded, RunStarted,
+                        current_run)
 from .files import Files, from_log, to_log
 from .text import REMOVED, names_in, parse_python, type_name, without
-from .types import CodeResult, ConfigurationError, Iteration, RLMChatCompletion, RLMError, RunSettings, SubCall
+from .types import (CodeResult, ConfigurationError, Fold, Folding, Iteration, RLMChatCompletion, RLMError,
+                       RunSettings, SubCall)
 
 # %% auto #0
 __all__ = ['SCHEMA', 'INLINE', 'RLMLogger', 'replace_file', 'read_entries', 'LoggedRun', 'read_log', 'names_used', 'lost_answer',
@@ -178,6 +180,8 @@ def __call__(self: RLMLogger, event: Event) -> None:
                 self._write(run.started, "iteration", {"number": number, **to_json(iteration),
                             "messages": encode(list(messages)), "blocks": run.blocks})
                 run.blocks = []
+            case Folded(iteration=number, fold=fold):
+                self._write(run.started, "folded", {"number": number, **to_json(fold)})
             case RunEnded(result=result):
                 del self._runs[name]
                 rest = to_json(replace(result, iterations=(), messages=()))  # which have been written
@@ -221,6 +225,8 @@ class LoggedRun:
     result: RLMChatCompletion = field(repr=False)  # the run itself
     blocks: tuple = field(default=(), repr=False)  # its blocks, each with what a replay has to know before it
     cleaned: bool = False    # credentials were removed from its lines
+    sent: tuple[tuple[str, tuple[Fold, ...]], ...] = field(default=(), repr=False)  # before each reply: the last
+                                                                                    # message, and what was folded
 
     @property
     def payload(self) -> Any:
@@ -236,7 +242,8 @@ def _why(x: dict) -> str: return f"{x['type']}, {x['why']}" if "why" in x else x
 _MESSAGES = tuple[dict[str, str], ...]
 _FIELDS = {"metadata": {"model": str, "python": str, "settings": RunSettings},
            "run_context": {"prompt": str, "earlier": int, "continues": str, "messages": _MESSAGES},
-           "iteration": {"number": int | None, "messages": _MESSAGES, "blocks": tuple[dict, ...]}}
+           "iteration": {"number": int | None, "messages": _MESSAGES, "blocks": tuple[dict, ...]},
+           "folded": {"number": int | None, "messages": _MESSAGES}}
 _BESIDE = re.compile(r"context_[0-9a-f]{16}\.(txt|json)")  # a value's file
 
 def _check_value(name: str, x: Any, elsewhere: str) -> None:
@@ -256,12 +263,39 @@ def _checked(e: dict) -> dict:
         if "files" not in context: _check_value("context", context, "file")
         if "file" in context and not _BESIDE.fullmatch(context["file"]): raise ValueError("file is none beside a log")
     if e["type"] == "iteration": found["iteration"] = from_json(Iteration, e)
+    if e["type"] == "folded":
+        found["fold"] = from_json(Fold, e)
+        _check_value(found["fold"].name, {"value": None}, "")
     if e["type"] == "run_end": from_json(RLMChatCompletion, e | {"root_model": "", "prompt": ""})
     for before in found.get("blocks", ()):
         if "random" in before: read_random_state(from_json(str, before["random"], "random"))
         for name, x in from_json(dict[str, dict], before.get("inputs", {}), "inputs").items():
             _check_value(name, {"value": None} if x.get("gone") else x, "module")
     return found
+
+# %% ../nbs/11_logger.ipynb #91316a54
+@dataclass
+class _Said:
+    "A conversation as a log tells of it."
+    messages: list[dict]
+    folding: Folding
+    sent: list[tuple[str, tuple[Fold, ...]]] = field(default_factory=list)
+    folds: tuple[Fold, ...] = ()  # since the last reply
+
+    def add(self, e: dict) -> None:
+        "What a line says of it."
+        marks, steps = list(self.folding.marks), self.folding.steps
+        if e["type"] == "folded":
+            fold, self.folds = e["fold"], (*self.folds, e["fold"])
+            part = slice(fold.start, fold.stop)
+            self.messages[part], marks[part] = fold.messages, fold.marks
+            self.folding = Folding(tuple(marks), fold.name, fold.summary or self.folding.summary,
+                                   (*steps, (e["number"], fold.told)))
+        elif e["type"] == "iteration":
+            self.sent.append((self.messages[-1]["content"] if self.messages else "", self.folds))
+            number, self.folds = max(map(abs, marks), default=0) + 1, ()
+            self.messages += e["messages"]
+            self.folding = replace(self.folding, marks=(*marks, *[number] * len(e["messages"])))
 
 # %% ../nbs/11_logger.ipynb #e6d928ff
 def read_log(path: str | Path) -> list[LoggedRun]:
@@ -271,27 +305,31 @@ def read_log(path: str | Path) -> list[LoggedRun]:
         try: lines.setdefault(e["run"], []).append(_checked(e))
         except (ValueError, TypeError, RecursionError) as error:
             raise RLMError(f"{path}, line {n}: this is not what rlm wrote: {error}.") from None
-    conversations: dict[str, tuple[dict, ...]] = {}
+    conversations: dict[str, _Said] = {}
     return [run for ls in lines.values() if (run := _run_of(ls, conversations, Path(path).parent))]
 
-def _run_of(lines: list[dict], conversations: dict[str, tuple], folder: Path) -> LoggedRun | None:
-    "The run that these lines tell of. `conversations` has the messages of the runs before it, by run."
+def _run_of(lines: list[dict], conversations: dict[str, _Said], folder: Path) -> LoggedRun | None:
+    "The run that these lines tell of. `conversations` has those of the runs before it, by run."
     first = {e["type"]: e for e in reversed(lines)}
     if not {"metadata", "run_context"} <= first.keys(): return None
     metadata, about = first["metadata"], first["run_context"]
     iterations = [e for e in lines if e["type"] == "iteration"]
-    messages = conversations.get(about["continues"], ())[:about["earlier"]] + about["messages"]
-    messages += tuple(m for e in iterations for m in e["messages"])
-    conversations[about["run"]] = messages
+    before = conversations.get(about["continues"]) or _Said([], Folding())
+    earlier, marks = before.messages[:about["earlier"]], before.folding.marks[:about["earlier"]]
+    said = conversations[about["run"]] = _Said([*earlier, *about["messages"]], replace(
+        before.folding, marks=(*marks, *[0] * len(about["messages"])), steps=()))
+    for e in lines: said.add(e)
     end = first.get("run_end", {"response": "", "stop_reason": "unfinished"})
     result = replace(
         from_json(RLMChatCompletion, end | {"root_model": metadata["model"], "prompt": about["prompt"]}),
-        id=about["run"], messages=messages, iterations=tuple(e["iteration"] for e in iterations if e["number"]),
+        id=about["run"], messages=tuple(said.messages), folding=said.folding,
+        iterations=tuple(e["iteration"] for e in iterations if e["number"]),
         best_answer=next((e["iteration"] for e in iterations if not e["number"]), None))
     blocks = [pair for e in iterations if e["number"]
               for pair in zip(e["iteration"].code_blocks, chain(e["blocks"], repeat({})))]
     return LoggedRun(about["run"], metadata, metadata["settings"], about["prompt"],
-                     _load(about.get("context"), folder), result, tuple(blocks), any("credentials" in e for e in lines))
+                     _load(about.get("context"), folder), result, tuple(blocks), any("credentials" in e for e in lines),
+                     tuple(said.sent))
 
 # %% ../nbs/11_logger.ipynb #27b16c0f
 def _load(context: dict | None, folder: Path) -> dict | None:

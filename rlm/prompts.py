@@ -17,7 +17,8 @@ __all__ = ['SYSTEM_PROMPT', 'SESSION', 'RECURSION', 'EXAMPLE', 'SMALL_PROMPT', '
            'NOTHING_TO_RUN', 'LAST_REPLY', 'WAS_IT', 'MENTIONED', 'CUT', 'FAILED', 'WORDS', 'REFUSED', 'AGAIN',
            'OUT_OF_ITERATIONS', 'REPEATED', 'LOOK_FIRST', 'tool_and_note', 'system_prompt', 'task_message',
            'still_there', 'prompt_message', 'shared', 'worked_example', 'iterations_left', 'untold', 'turn_of',
-           'Profile', 'feedback', 'now_its_own', 'put_back', 'confirm', 'no_such_name', 'misfit', 'answer_failed']
+           'Profile', 'feedback', 'now_its_own', 'put_back', 'confirm', 'no_such_name', 'misfit', 'answer_failed',
+           'folded_output', 'folded_reply', 'moved', 'summarize', 'summed_up']
 
 # %% ../nbs/19_prompts.ipynb #f2a249ac
 SYSTEM_PROMPT = r"""You solve a task by writing Python. Code in a ```repl block runs in a REPL that keeps its \
@@ -294,3 +295,32 @@ def misfit(error: str) -> str:
 def answer_failed(source: str, error: str) -> str:
     "Feed back an answer whose expression raised."
     return f"FINAL({source}) could not be worked out:\n{clip(error, 2_000, 500)}"
+
+# %% ../nbs/19_prompts.ipynb #f9372fb5
+def _where(name: str, number: int, of: str = "") -> str:
+    return f"in {name}{of}[{number}]" if name else "not kept"
+
+def folded_output(number: int, size: int, name: str) -> str:
+    "What stands where the output of a reply stood; `name` is the variable that has it."
+    return f"(The output of iteration {number}, {size:,} characters, is {_where(name, number)}.)"
+
+def folded_reply(number: int, said: str, code: str, name: str) -> str:
+    "What stands where a reply stood."
+    lines, where = code.splitlines(), _where(name, number, ".replies")
+    if len(lines) < 5: return clip(said, 200, 0)
+    return "\n".join(["```repl", *lines[:3], f"# {len(lines) - 3} more lines, {where}", "```"])
+
+def moved(name: str, names: Mapping[str, str]) -> str:
+    "Tell of the variable with the outputs, if it goes by another name from now on."
+    return f"(`{name}` is `{names[name]}` now.)" if name in names else ""
+
+def summarize(conversation: str) -> str:
+    "Ask for a summary of what was said."
+    return ("Below is the beginning of a conversation between a user and a model that works in a Python REPL. It is "
+            "too long to be kept. Sum it up for that model, in at most 300 words: what was asked and answered, what "
+            "was found out, which variables hold what, what did not work. Write only the summary.\n\n" + conversation)
+
+def summed_up(number: int, summary: str, name: str) -> str:
+    "What stands where everything up to a reply stood."
+    where = f" The outputs are in `{name}`, by iteration, and this text is {name}.summary." if name else ""
+    return f"(A summary of all up to iteration {number}, which was too long to be kept.{where})\n{summary}"

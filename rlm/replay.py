@@ -28,7 +28,9 @@ from .logger import LoggedRun, listed, lost_answer, names_used, read_log, was_st
 from .parsing import Final, parse_reply
 from .subcalls import SubCalls
 from .text import names_in, sendable
-from .types import Answer, CodeResult, ConfigurationError, LMError, Reply, RLMError, RunSettings, SubCall
+from .types import (Answer, CodeResult, ConfigurationError, Fold, Iteration, LMError, Reply, RLMError, RunSettings,
+                       SubCall)
+from .window import Outputs
 
 # %% auto #0
 __all__ = ['ReplayDivergenceError', 'RecordedCalls', 'recorded_calls', 'ReplayLM', 'replay', 'ReplayedRepl', 'Replay',
@@ -92,19 +94,23 @@ class ReplayLM:
         self.checked = checked
         self.model = runs[0].result.root_model
         self.sub_lms = recorded_calls(runs, [self.model, *runs[0].settings.models])
-        self._replies = [(run.result.messages, i.reply, run.context)
-                         for run in runs for i in run.result.replies.values()]
-        self._count = count()
+        self._replies = [(message, i.reply, run.context, folds) for run in runs
+                         for i, (message, folds) in zip(run.result.replies.values(), run.sent)]
+        self._count, self._given = count(), 0
+
+    def folds(self) -> tuple[Fold, ...]:
+        "What was folded then, before the next reply."
+        return self._replies[self._given][3] if self._given < len(self._replies) else ()
 
     def complete(self, messages: list[dict]) -> Reply:
         "The next recorded reply."
         n = next(self._count)
         if n >= len(self._replies):
             raise ReplayDivergenceError(f"The recording has {n} replies of the model, and another was asked for.")
-        recorded, reply, context = self._replies[n]
+        then, reply, context, _ = self._replies[n]
+        self._given = n + 1
         if not self.checked: return reply
         now = messages[-1]["content"]
-        then = recorded[len(messages) - 1]["content"] if len(messages) <= len(recorded) else ""
         if _comparable(now) == _comparable(then): return reply
         hint = "\nThe run had data; ask with it: completion(question, context=...)" if context else ""
         raise ReplayDivergenceError(f"The model was told something else at its reply {n + 1}.\n"
@@ -152,10 +158,15 @@ def _copy(x: Any) -> Any:
     try: return deepcopy(x)
     except RecursionError: raise RLMError("A value in this log is nested too deep to be copied.") from None
 
-def _data(run: LoggedRun, runs: dict[str, LoggedRun], contexts: dict[str, Any]) -> dict[str, Any]:
-    "What the run brought to its REPL, by name."
+def _turns(run: LoggedRun, runs: dict[str, LoggedRun]) -> list[LoggedRun]:
+    "The turns of a conversation up to a run."
     turns = [run]
     while (before := turns[0].settings.continues) in runs.keys() - {t.id for t in turns}: turns.insert(0, runs[before])
+    return turns
+
+def _data(run: LoggedRun, runs: dict[str, LoggedRun], contexts: dict[str, Any]) -> dict[str, Any]:
+    "What the run brought to its REPL, by name."
+    turns = _turns(run, runs)
     for turn in turns:
         if turn.id not in contexts: contexts[turn.id] = _copy(turn.payload)
     data = {"context": contexts.get(run.settings.data_of or run.id, Missing("the data of an earlier turn"))}
@@ -181,6 +192,7 @@ class Replay:
         self.run, self.repl = runs[run], _repl_of(path, runs[run], runs)
         self.blocks = dict(enumerate(self.run.blocks, 1))
         self.unequal = {n: "was not run" for n, (block, _) in self.blocks.items() if not is_left_out(block.result)}
+        self._now: list[Iteration] = []  # the iterations before the one whose block is run
         self.answer: Answer | None = None
         self.outcome = ""  # at the end `equal`, or the first thing that is different
         self.untold = ""   # why results are the recorded ones, where `told` does not say so
@@ -231,13 +243,19 @@ def _supply(self: Replay, supplied: dict[str, Any]) -> None:
         repl.contexts[self.run.id] = given if files is None else files.content()
     repl.supplied |= supplied
 
+# %% ../nbs/12_replay.ipynb #91394d72
 @patch
 def _begin(self: Replay, runs: dict[str, LoggedRun]) -> None:
     "Get the REPL ready."
     repl, settings = self.repl, self.run.settings
     calls = SubCalls(recorded_calls([self.run], settings.models or ["replay"]), Ledger(places=1))
     tools = {name: repl.supplied.get(name, Missing("a tool")) for name in settings.tools}
-    task = Task(data=_data(self.run, runs, repl.contexts), tools=calls.functions | tools, label="replay")
+    data = _data(self.run, runs, repl.contexts)
+    before = runs.get(settings.continues)
+    earlier = [i for turn in _turns(self.run, runs)[:-1] for i in turn.result.replies.values()]
+    self._outputs = Outputs(earlier, self._now, before.result.folding.summary if before else "")
+    if before and before.result.folding.name: data[before.result.folding.name] = self._outputs
+    task = Task(data=data, tools=calls.functions | tools, label="replay")
     if repl.held: repl.held.end()
     self._held = repl.held = Held(repl.environment, task)
     self.environment = repl.environment
@@ -285,6 +303,20 @@ def _bind(self: Replay, inputs: dict[str, dict]) -> None:
         if name in place: known.pop(name, None)
         elif hasattr(builtins, name): known.setdefault(name, getattr(builtins, name))
 
+# %% ../nbs/12_replay.ipynb #ce9a3b5c
+@patch
+def _bring_outputs(self: Replay, number: int) -> None:
+    "Give the REPL the outputs of earlier iterations, if the run's had them before block `number`."
+    then = self.run.result.iterations
+    ended = i = 0
+    for i, iteration in enumerate(then, 1):
+        ended += len(iteration.code_blocks)
+        if number <= ended: break
+    self._now[:] = then[:i - 1]
+    for fold in (fold for _, folds in self.run.sent[:i] for fold in folds):
+        self._outputs.summary = fold.summary or self._outputs.summary
+        if fold.name and fold.name not in self.environment.task.data: self.environment.bring(fold.name, self._outputs)
+
 # %% ../nbs/12_replay.ipynb #62abdf67
 @patch
 def _lacking(self: Replay, code: str) -> dict[str, str]:
@@ -318,6 +350,7 @@ def _as_recorded(self: Replay, number: int, code: str) -> bool:
 @patch
 def block(self: Replay, number: int, code: str) -> CodeResult:
     "Run a block and compare it with the recording."
+    self._bring_outputs(number)
     recorded, before = self.blocks.get(number, (None, {}))
     if before.get("random"): restore_random_state(before["random"])
     self._bind(before.get("inputs", {}))

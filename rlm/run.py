@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 from fastcore.basics import patch
@@ -20,7 +21,7 @@ from .environments.base import Surroundings, Task
 from .environments.repl import Held, Repl
 from .environments.stopping import InterruptGate, Stopped, interruptible
 from .events import BlockEnded, BlockStarted, ChildStep, IterationEnded, Listeners, UserAnswered, UserAsked
-from .events import ModelAsked, ModelLoading, ModelReplied, Notice, Retrying, RunEnded, RunStarted
+from .events import Folded, ModelAsked, ModelLoading, ModelReplied, Notice, Retrying, RunEnded, RunStarted
 from .files import files_of
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
@@ -30,8 +31,9 @@ from .streaming import Heard
 from .subcalls import SubCalls
 from .text import names_in, sendable, without
 from .tracebacks import show_briefly
-from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, RLMChatCompletion, RLMError, RunSettings,
-                       Usage, cleaned)
+from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, Fold, Folding, Iteration, Reply,
+                       RLMChatCompletion, RLMError, RunSettings, Usage, cleaned)
+from .window import Fitting, Outputs
 
 # %% auto #0
 __all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'is_shown_whole', 'make_call', 'earlier', 'first_messages', 'opening',
@@ -74,6 +76,20 @@ class Past:
 
     @property
     def context(self) -> Any: return next(reversed(self.data.values()), NO_CONTEXT)
+
+    @property
+    def folding(self) -> Folding:
+        "What became of the conversation, if it got too long."
+        return self.previous.folding if self.previous else Folding()
+
+    @property
+    def iterations(self) -> list[Iteration]:
+        "Those of all earlier turns."
+        found, turn = [], self.previous
+        while turn:
+            found.append(turn.replies.values())
+            turn = turn.previous
+        return [iteration for replies in found[::-1] for iteration in replies]
 
 # %% ../nbs/13_run.ipynb #70d82c51
 @dataclass(frozen=True)
@@ -139,7 +155,8 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     else: task = prompts.prompt_message(question, name, previews)
     before = list(past.messages) or opening(rlm, call, found)
     still = prompts.still_there(mention_all({n: x for n, x in earlier(call, found).items() if n not in there}))
-    told = [past.reminder, still, task["content"], call.output_type.told if call.output_type else "",
+    moved = prompts.moved(past.folding.name, found.names)
+    told = [past.reminder, moved, still, task["content"], call.output_type.told if call.output_type else "",
             rlm.profile.turn(1, rlm.max_iterations)]
     messages = [*before, task | {"content": "\n\n".join(filter(None, told))}]
     return without([m | {"content": sendable(m["content"])} for m in messages], call.ledger.secrets)
@@ -174,19 +191,21 @@ class Run:
         self.began = time.perf_counter()
         self.label = f"run {next(_numbers)}"
         self.id = os.urandom(6).hex()
-        self.iteration = 0
+        self.iteration, self.fitting = 0, None
         self.emit = Listeners(filter(None, (rlm.logger, *listener_for(rlm.verbose), *call.listeners)), self.id)
         child = self._child if opens_repls(rlm, self.ledger) else None
-        self.subcalls = SubCalls(rlm.lms, self.ledger, call.emit_above or self.emit, child, call.path)
+        self.subcalls = SubCalls(rlm.lms, self.ledger, call.emit_above or self.emit, child, call.path, rlm.windows)
         self.trajectory = Trajectory([])
+        self.outputs = Outputs(call.past.iterations, self.trajectory.iterations, call.past.folding.summary)
         self._said, self._told = 0, 0  # messages and iterations that were announced
 
     @property
     def task(self) -> Task:
         "What it brings into an environment."
-        own = {name: prompts.tool_and_note(given)[0] for name, given in self.rlm.tools.items()}
-        tools = self.subcalls.functions | own
-        return Task(self.call.question, self.call.data, tools, self.label, self.ledger.stop, self._users_turn)
+        tools = self.subcalls.functions | {n: prompts.tool_and_note(x)[0] for n, x in self.rlm.tools.items()}
+        kept = {name: self.outputs} if (name := self.call.past.folding.name) else {}
+        return Task(self.call.question, self.call.data | kept, tools, self.label, self.ledger.stop,
+                    self._users_turn)
 
     @property
     def spent(self) -> Usage:
@@ -203,8 +222,6 @@ class Run:
         "Whether a listener shows replies while they come."
         return any(getattr(listener, "reads_along", False) for listener in self.emit.listeners)
 
-    def _tell_retry(self, why: str) -> None: self.emit(Retrying(name_of(self.rlm.lm), why, self.spent))
-
 # %% ../nbs/13_run.ipynb #f2f5f7cd
 @patch
 @contextmanager
@@ -213,6 +230,23 @@ def _users_turn(self: Run, code: str) -> Iterator[None]:
     emit(UserAsked(code, self.spent))
     try: yield
     finally: emit(UserAnswered(self.spent))
+
+# %% ../nbs/13_run.ipynb #86888fcf
+@patch
+def _tell_retry(self: Run, why: str) -> None: self.emit(Retrying(name_of(self.rlm.lm), why, self.spent))
+
+@patch
+def _ask(self: Run, messages: list[dict], heard: Heard | None = None) -> Reply:
+    "The root model's reply."
+    on_this_thread = not (self.call.loop or self.ledger.parent or self.ledger.stop.deadline)
+    start = self.seconds
+    return replace(self.ledger.ask(self.rlm.lm, messages, on_this_thread, heard), start=start)
+
+@patch
+def _tell_fold(self: Run, number: int | None, fold: Fold, reply: Reply | None) -> None:
+    "Announce that a part of the conversation was folded."
+    self._said = len(self.trajectory.messages)
+    self.emit(Folded(number, fold, fold.told, self.spent, reply))
 
 # %% ../nbs/13_run.ipynb #7bb8acc7
 @patch
@@ -223,6 +257,11 @@ def begin(self: Run, held: Held, repl: str) -> None:
     about, t = (self.rlm, self.call, held.surroundings), self.trajectory
     t.fit, t.profile = self._fit, self.rlm.profile
     t.messages = self._stoppable(first_messages, *about)
+    t.marks, name = list(self.call.past.folding.marks), self.call.past.folding.name
+    t.replies = max(map(abs, t.marks), default=0)
+    self.fitting = Fitting(
+        t, self.outputs, self.rlm.windows.of(self.rlm.lm, self.rlm.context_window), self._ask,
+        getattr(held.environment, "bring", None), self._tell_fold, held.surroundings.names.get(name, name))
     t.unseen = not self._stoppable(told_all, *about)
     self._said = len(t.messages)
 
@@ -257,9 +296,7 @@ def perform(self: Run, request: AskModel | RunCode | Resolve) -> Generator[None,
             heard = Heard(self.reads_along, self._tell_retry, self.ledger.check)
             self.emit(ModelAsked(number, self.spent, heard))
             yield
-            on_this_thread = not (self.call.loop or self.ledger.parent or self.ledger.stop.deadline)
-            start = self.seconds
-            reply = replace(self.ledger.ask(self.rlm.lm, messages, on_this_thread, heard), start=start)
+            reply = yield from self.fitting.reply(number, partial(self._ask, messages, heard))
             self.emit(ModelReplied(number, reply, self.spent))
             return reply
         case RunCode(code, name):
@@ -414,7 +451,8 @@ def finish(self: Run, answer: Answer | None, stop_reason: str, keep: bool = True
     result = RLMChatCompletion(
         name_of(self.rlm.lm), self.call.question, without(answer.text, secrets), answer.value, tuple(t.iterations),
         tuple(t.messages), dict(self.ledger.by_model), time.perf_counter() - self.began, stop_reason, computed, changes,
-        self.id, self.call.past.previous, secrets, t.best_answer)
+        self.id, self.call.past.previous, secrets, t.best_answer,
+        self.fitting.folding if self.fitting else Folding())
     self.rlm.last_result = result
     self.emit(RunEnded(result))
     return result

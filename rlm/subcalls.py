@@ -16,7 +16,9 @@ from .lm import LM, name_of, sub_lm_of, trait
 from .preview import describe
 from .streaming import Heard
 from .text import brief, clip, sendable, type_name, without
-from .types import LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError, Usage
+from .types import (ContextWindowExceededError, LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError,
+                       Usage)
+from .window import Windows
 
 # %% auto #0
 __all__ = ['SubCalls', 'Place']
@@ -29,11 +31,13 @@ class SubCalls:
                  emit: Callable[[Event], None] = Listeners(),  # hears of each
                  child: Callable[..., RLMChatCompletion] | None = None,  # answers in a REPL of its own
                  path: tuple[int, ...] = (),  # of a child: the numbers of the calls that lead to it
+                 windows: Windows | None = None,  # how much each model takes
                 ):
         self.lms = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]} | {None: lms[0]}
         self.ledger, self.emit = ledger, emit
         self.child, self.depth = child, ledger.depth + 1  # the number of REPLs above the one that answers
         self.path, self.began = path, time.perf_counter()
+        self.windows = windows or Windows()
         self._numbers = itertools.count()
         self._under_way: dict[int, SubCall] = {}
         self._ended: dict[int, SubCall] = {}
@@ -137,7 +141,12 @@ def _answer(self: SubCalls, prompt: str, context: Any, lm: LM, level: int, numbe
     text = prompt if recorded else without(_whole(prompt, context), self.ledger.secrets)
     asked = sub_lm_of(lm)
     heard = Heard(again=lambda why: self.emit(Retrying(name_of(asked), why, self.ledger.root.spent)))
-    reply = self.ledger.ask(asked, [{"role": "user", "content": sendable(text)}], heard=heard)
+    window = self.windows.of(asked)
+    window.refuse(text)
+    try: reply = self.ledger.ask(asked, [{"role": "user", "content": sendable(text)}], heard=heard)
+    except ContextWindowExceededError as e:
+        window.learn(e, len(text))
+        raise
     run = reply.extra.get("run") if recorded else None
     return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time, run=run)
 

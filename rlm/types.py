@@ -15,9 +15,9 @@ from .text import bounded_repr, plain, table, without
 
 # %% auto #0
 __all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'Refuse', 'CodeBlock', 'cleaned', 'Iteration', 'RunSettings',
-           'RLMChatCompletion', 'RLMError', 'ConfigurationError', 'LMError', 'LMConnectionError', 'LMTimeoutError',
-           'LMAuthenticationError', 'ModelNotFoundError', 'LMRateLimitError', 'LMServerError', 'LMRequestError',
-           'ContextWindowExceededError', 'LMResponseError', 'LimitError', 'TimeoutExceededError',
+           'Fold', 'Folding', 'RLMChatCompletion', 'RLMError', 'ConfigurationError', 'LMError', 'LMConnectionError',
+           'LMTimeoutError', 'LMAuthenticationError', 'ModelNotFoundError', 'LMRateLimitError', 'LMServerError',
+           'LMRequestError', 'ContextWindowExceededError', 'LMResponseError', 'LimitError', 'TimeoutExceededError',
            'TokenLimitExceededError', 'BudgetExceededError', 'ErrorThresholdExceededError', 'OutputTypeError',
            'SubcallError', 'RunEndedError']
 
@@ -192,6 +192,30 @@ class RunSettings:
     data_of: str = ""              # the run of the turn that brought its `context`, where that was an earlier one
     names: dict[str, str] = field(default_factory=dict)  # of data that goes by another name in the REPL: its name
 
+# %% ../nbs/15_types.ipynb #2844a140
+@dataclass(frozen=True)
+class Fold:
+    "Messages that took the place of others, from `start` to `stop`, in a conversation that got too long."
+    start: int
+    stop: int
+    messages: tuple[dict, ...] = ()
+    marks: tuple[int, ...] = ()  # of each message: 0 opens a turn, n belongs to reply n, -n sums up all up to n
+    told: str = ""     # what was folded, in words
+    name: str = ""     # the variable that has the outputs; "" where the REPL has none
+    summary: str = ""  # what the model said of the part that was left out, if it was asked
+
+@dataclass(frozen=True)
+class Folding:
+    "What became of a conversation that got too long for the model."
+    marks: tuple[int, ...] = ()  # those of its messages
+    name: str = ""     # the variable that has the outputs; "" as long as nothing was folded
+    summary: str = ""  # the last one
+    steps: tuple[tuple[int | None, str], ...] = ()  # in this run: before which iteration, and what was folded
+
+    def before(self, title: str) -> list[str]:
+        "What was folded before a reply, which goes by its title in a trace."
+        return [told for n, told in self.steps if title == (f"Iteration {n}" if n else "Best Answer")]
+
 # %% ../nbs/15_types.ipynb #b62577e1
 @dataclass(frozen=True, repr=False)
 class RLMChatCompletion:
@@ -201,7 +225,7 @@ class RLMChatCompletion:
     response: str                           # the answer as text
     value: Any = None                       # the answer as an object
     iterations: tuple[Iteration, ...] = ()  # every reply that could have code, and what its code did
-    messages: tuple[dict, ...] = ()         # the whole conversation as sent, and the last reply
+    messages: tuple[dict, ...] = ()         # the conversation as last sent, and the last reply
     usage_by_model: dict[str, Usage] = field(default_factory=dict)  # model name -> its usage, sub-calls included
     execution_time: float = 0.0             # seconds, from call to answer
     stop_reason: str = "final"              # why it ended
@@ -211,6 +235,7 @@ class RLMChatCompletion:
     previous: RLMChatCompletion | None = field(default=None, compare=False)  # the turn before, in a session
     secrets: tuple[str, ...] = field(default=(), compare=False)  # credentials of the run, which traces leave out
     best_answer: Iteration | None = None    # the reply to the request that follows the last iteration, if one did
+    folding: Folding = field(default=Folding(), compare=False)  # what became of a conversation that got too long
 
     @property
     def usage(self) -> Usage:
@@ -247,7 +272,7 @@ def _as_json(x: Any, seen: Iterator[int], above: tuple[int, ...] = ()) -> Any:
     if id(x) in above or len(above) > 100 or next(seen) > 1_000_000: return "..."
     inside = partial(_as_json, seen=seen, above=(*above, id(x)))
     if is_dataclass(kind):
-        left_out = ("previous", "secrets") if kind is RLMChatCompletion else ()
+        left_out = ("previous", "secrets", "folding") if kind is RLMChatCompletion else ()
         return {f.name: inside(getattr(x, f.name)) for f in fields(x) if f.name not in left_out}
     if issubclass(kind, dict): return {Answer(k).text: inside(v) for k, v in x.items()}
     return [inside(o) for o in x] if issubclass(kind, (list, tuple)) else bounded_repr(x)
@@ -277,7 +302,10 @@ class ModelNotFoundError(LMError): "The server does not have that model, or that
 class LMRateLimitError(LMError): "Too many requests, or a used-up quota (429), also after the retries."
 class LMServerError(LMError): "The server failed (5xx), also after the retries."
 class LMRequestError(LMError): "The server refused the request itself (any other 4xx)."
-class ContextWindowExceededError(LMRequestError): "The request is longer than the model's window."
+class ContextWindowExceededError(LMRequestError):
+    "The request is longer than the model's window."
+    limit: int | None = None   # the tokens that the model takes, where the server says so
+    tokens: int | None = None  # those that the request had, where it says that
 class LMResponseError(LMError): "The server answered with something that is no chat completion."
 
 class LimitError(RLMError): "A limit of the run was reached. `.result` holds everything up to then."

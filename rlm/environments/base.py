@@ -152,6 +152,15 @@ def _shut_down(captures: list[Capture], loop: EventLoop, files: set[str] = froze
         nobody.close()
         loop.close()
 
+# %% ../../nbs/environments/03_base.ipynb #8b6f7f01
+@patch
+def bring(self: BaseEnvironment, name: str, value: Any) -> str:
+    "Give the run under way one more object; the name it goes by, another one where something has that."
+    while name in self.names or name in self.helpers: name = f"rlm_{name}"
+    self.task = replace(self.task, data=self.task.data | {name: value})
+    self._bring({name: value})
+    return name
+
 # %% ../../nbs/environments/03_base.ipynb #f671c96f
 @patch
 def _perform(self: BaseEnvironment, source: str,  # the code

@@ -191,6 +191,16 @@ class UserNamespace(InKernel, BaseEnvironment):
         for name in self._brought: self._builtins.pop(name, None)
         self._brought.clear()
 
+# %% ../../nbs/environments/09_jupyter.ipynb #8fc29e7b
+@patch
+def bring(self: UserNamespace, name: str, value: Any) -> str:
+    "Give the run under way one more object, by a name that the user does not have."
+    while name in self.user_ns or name in self.names or name in self.helpers: name = f"rlm_{name}"
+    self.task = replace(self.task, data=self.task.data | {name: value})
+    self._brought[name] = value
+    self._guarded |= {name}
+    return name
+
 # %% ../../nbs/environments/09_jupyter.ipynb #605c50ed
 _builtins_in_use: WeakKeyDictionary = WeakKeyDictionary()  # shell -> the `__builtins__` of its blocks, the latest last
 _block_locks: WeakKeyDictionary = WeakKeyDictionary()      # shell -> the lock of the block that is running

@@ -75,6 +75,7 @@ def run_markdown(result: RLMChatCompletion,  # one run
     parts = ["## Run Context\n" + as_code(json.dumps(asked, indent=2, ensure_ascii=False), "json")]
     if told: parts.append(_folded("context", clip(told, 1_000, 300), fold))
     for title, iteration in result.replies.items():
+        parts += [f"*{as_markdown(told)}*" for told in result.folding.before(title)]
         parts += [f"## {title}", "### Model Response", as_markdown(iteration.response) or "(empty)"]
         for i, block in enumerate(iteration.code_blocks, 1): parts += _code_block(i, block, fold)
     if answer := as_markdown(result.response): parts += ["## Final Answer", answer]

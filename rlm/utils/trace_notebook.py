@@ -81,7 +81,10 @@ def _run(log: str, n: int, run: LoggedRun) -> list[dict]:
     start = f"from rlm.utils.trace_notebook import end_replay, start_replay\n\nstart_replay({log!r}, {run.id!r})"
     cells, blocks = [_markdown(f"run-{run.id}", f"## Run {n}\n\n{as_code(_cut(run.prompt))}")], count(1)
     cells.append(_code(f"start-{run.id}", start))
-    for title, iteration in run.result.replies.items(): cells += _iteration(run.id, title, iteration, blocks)
+    for title, iteration in run.result.replies.items():
+        told = "\n\n".join(f"*{as_markdown(told)}*" for told in run.result.folding.before(title))
+        if told: cells.append(_markdown(f"folded-{run.id}-{title.split()[-1].lower()}", told))
+        cells += _iteration(run.id, title, iteration, blocks)
     return cells if run.result.stop_reason == "unfinished" else cells + _end(run)
 
 # %% ../../nbs/utils/02_trace_notebook.ipynb #15c7baec
