@@ -60,12 +60,12 @@ class Cache:
             good = number is None and name == "days" or type(number) in (int, float) and 0 < number < float("inf")
             if not good: raise ConfigurationError(f"{name} must be a number above 0, not {number!r:.80}.")
         self.path = Path(cache_dir() / "replies.sqlite" if path is None else path).expanduser().absolute()
-        if self.path.is_dir(): raise ConfigurationError(f"The cache is a file, and {self.path} is a folder.")
+        if os.path.isdir(self.path): raise ConfigurationError(f"The cache is a file, and {self.path} is a folder.")
         self.always, self.turns = always, turns
         self.seconds = days and days * 86_400
         self.bytes = int(megabytes * 1_000_000)
-        self.asked: dict[str, Future] = {}  # keys whose replies are on their way
-        self._told: dict[str, bool] = {}     # what is wrong with the file -> whether the user heard of it
+        self.asked: dict[tuple, Future] = {}  # the run and the key of replies that are on their way
+        self._told: dict[str, bool] = {}      # what is wrong with the file -> whether the user heard of it
         self._fails, self._lock = False, threading.Lock()
 
 # %% ../nbs/41_cache.ipynb #b40a1ecd
@@ -73,7 +73,7 @@ class Cache:
 def _open(self: Cache) -> Any:
     "A connection to the file, which is made if it is not there. Raises what `sqlite3` raises."
     import sqlite3
-    if not self.path.exists():
+    if not os.path.exists(self.path):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
     db = sqlite3.connect(self.path, timeout=5, isolation_level=None)
@@ -197,7 +197,7 @@ def clear(self: Cache) -> int:
 
 @patch
 def __repr__(self: Cache) -> str:
-    if not self.path.exists(): return f"Cache({str(self.path)!r}, empty)"
+    if not os.path.exists(self.path): return f"Cache({str(self.path)!r}, empty)"
     def look(db): return db.execute("SELECT count(*) FROM replies").fetchone()[0], self._size(db)
     try: count, size = self.work(look)
     except CacheError: return f"Cache({str(self.path)!r}, can't be used)"
@@ -234,12 +234,13 @@ class CachedLM:
         "The reply that was kept, or the model's."
         if varies(self.lm) and not self.cache.always: return ask(self.lm, messages, heard)
         key, mine = key_of(self.lm, messages, self.secrets), Future()
-        theirs = self.cache.asked.setdefault(key, mine)
+        place = key, heard and heard.check  # which tells the runs apart
+        theirs = self.cache.asked.setdefault(place, mine)
         try:
             found = self.cache.get(key) if theirs is mine else theirs.result()
             return self._reuse(found, heard) if found else self._ask(key, messages, heard, mine)
         finally:
-            if theirs is mine: del self.cache.asked[key]
+            if theirs is mine: del self.cache.asked[place]
             if not mine.done(): mine.set_result(None)
 
     def _ask(self, key: str, messages: list[dict], heard: Heard | None, told: Future) -> Reply:

@@ -1,10 +1,10 @@
 """What a cache spares and what it never keeps: real requests to a real server, real files, processes that are killed."""
-import json, os, random, signal, sqlite3, subprocess, sys, threading, time
+import random, sqlite3, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from rlm import RLM, ConfigurationError, RLMLogger, read_log
+from rlm import RLM, ConfigurationError, RLMLogger, TimeoutExceededError, read_log
 from rlm.cache import Cache, CacheError, CachedLM, key_of
 from rlm.events import Notice, SubCallEnded
 from rlm.live import Progress
@@ -12,8 +12,8 @@ from rlm.lm import OpenAILM, ScriptedLM
 from rlm.parts import calls_html
 from rlm.replay import replay
 from rlm.streaming import Heard
-from rlm.types import LMError, Reply, SubcallError, Usage
-from server import ChatServer, Http, completion
+from rlm.types import LMError, Reply, Usage
+from server import HANG, ChatServer, Http, completion
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 ASK = "```repl\nanswers = llm_query_batched('Which city?', context)\nFINAL_VAR(answers)\n```"
@@ -139,6 +139,12 @@ def test_those_that_wait_for_a_failure_ask_themselves(file):
         assert len(server.requests) == 5
     assert sorted(map(str, result.value))[:4] == ["Peru"] * 4 and "failed" in "".join(result.value)
     assert Cache(file).get(key_of(reader(server), [{"role": "user", "content": "Which city?\n\nLima"}])).content == "Peru"
+
+def test_nobody_waits_for_a_request_of_a_run_that_is_over(file):
+    with ChatServer([HANG, "Peru"]) as server:
+        rlm = RLM(ScriptedLM([ASK] * 2), other_backends=[reader(server)], cache=file, max_timeout=3, verbose=False)
+        with pytest.raises(TimeoutExceededError): rlm.completion("Which cities?", ["Lima"])
+        assert rlm.completion("Which cities?", ["Lima"]).value == ["Peru"] and len(server.requests) == 2
 
 # -- turns, children, limits
 
