@@ -254,6 +254,7 @@ class CachedLM:
         if heard: heard.write(reply.content)
         return replace(reply, usage=Usage(reused=1), execution_time=0.0)
 
+# %% ../nbs/41_cache.ipynb #6460b521
 def cached(lm: LM, cache: Cache, secrets: tuple[str, ...] = ()) -> LM:
     "`lm` with a cache; as it is, where it answers from a recording."
     return lm if trait(lm, "recorded") else CachedLM(lm, cache, secrets)
