@@ -1,6 +1,7 @@
 "Everything that `rlm` has to offer by name, and all that belongs to it."
 from .types import *
 from .types import __all__ as _of_types
+from .cache import Cache
 from .completion import RLM
 from .session import Session
 from .files import Files
@@ -12,7 +13,7 @@ from .environments.jupyter import configure as _of_jupyter
 from .help import explain as _explain, explain_class as _explain_class
 from .lm import OpenAILM as _OpenAILM
 
-__all__ = [*_of_types, "RLM", "Session", "Files", "RLMLogger", "read_log", "Stream"]
+__all__ = [*_of_types, "RLM", "Session", "Files", "RLMLogger", "read_log", "Stream", "Cache"]
 
 _PREVIEW = {"preview": '"schema" tells the model names, types and sizes, and no values; "values" tells these too'}
 for _offered in [globals()[name] for name in __all__]: _explain_class(_offered)

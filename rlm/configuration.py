@@ -4,7 +4,7 @@
 
 # %% ../nbs/23_configuration.ipynb #09605e97
 from __future__ import annotations
-import contextvars, copy, inspect, keyword, weakref
+import contextvars, copy, inspect, keyword, os, weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial, wraps
@@ -12,12 +12,14 @@ from typing import Any
 from fastcore.basics import patch
 from .approve import as_approval
 from .backends import create_lm, create_others
+from .cache import Cache, cache_of, cached, for_turns
 from .environments.base import RESERVED, Environment
 from .environments.jupyter import configure as configure_jupyter
 from .environments.local import LocalEnvironment, configure as configure_local
 from .environments.repl import Repl
 from .limits import Limits
 from .lm import LM, name_of, trait
+from .prices import hint, table_date
 from .prompts import PROFILES, Profile
 from .types import ConfigurationError, RLMChatCompletion, RLMError
 from .window import Windows
@@ -91,6 +93,7 @@ class RLM(Grown):
         verbose: bool | None = None,         # None: a live view; True: print every step; False: nothing
         model: str | None = None,            # the model's name, where it is not said in `backend`
         context_window: int | None = None,   # tokens that the model takes; None: found out, where it matters
+        cache: bool | str | os.PathLike | Cache | None = None, # answer sub-calls asked before: True, a file, a `Cache`
     ):
         self.limits = Limits(max_timeout, max_tokens, max_budget, max_errors)
         self.max_iterations = check_count("max_iterations", max_iterations)
@@ -99,6 +102,7 @@ class RLM(Grown):
         self.context_window = None if context_window is None else check_count("context_window", context_window)
         self._set_environment(environment, environment_kwargs, persistent)
         self._set_models(create_lm(backend, backend_kwargs, model), other_backends, other_backend_kwargs)
+        self._set_cache(cache)
         self._set_words(prompts, custom_system_prompt, custom_tools, custom_sub_tools)
         hears = logger is None or callable(logger)
         self.logger = check("logger", logger, hears, "an RLMLogger, or a function that takes an event")
@@ -200,12 +204,28 @@ def _set_models(self: RLM, lm, other_backends, other_backend_kwargs):
     self.lm, self.windows = lm, Windows()
     others = create_others(other_backends, other_backend_kwargs)
     self.lms = [*others, self.lm, *trait(self.lm, "sub_lms")[1:]]  # who can be asked, the default for sub-calls first
-    unpriced = " and ".join(name_of(lm) for lm in self.lms if not trait(lm, "priced"))
-    if self.limits.max_budget is not None and unpriced:
+    if self.limits.max_budget is None: return
+    if unpriced := " and ".join(name_of(lm) for lm in self.lms if not trait(lm, "priced")):
         raise ConfigurationError(
             f"max_budget can't be kept: it is not known what {unpriced} costs. Give the prices, in US dollars "
-            'per million tokens: backend_kwargs={"prices": {"input": ..., "output": ...}}. (A backend of your own that '
-            "fills in Usage.cost says so by an attribute, priced = True.)")
+            'per million tokens: backend_kwargs={"prices": {"input": ..., "output": ...}}. ' + hint() +
+            " (A backend of your own that fills in Usage.cost says so by an attribute, priced = True.)")
+
+@patch
+def _set_cache(self: RLM, cache):
+    self.cache = cache_of(cache)
+    if self.cache is None: return
+    root, secrets = cached(self.lm, self.cache, self.secrets), self.secrets
+    self.lms = [root if lm is self.lm else cached(lm, self.cache, secrets) for lm in self.lms]
+    self.lm = for_turns(root)
+
+@patch
+def told_before(self: RLM) -> list[str]:
+    "What a user may want to know before a run, of the prices and of the cache."
+    found = self.cache.begin() if self.cache else []
+    by_table = " and ".join(name_of(lm) for lm in self.lms if trait(lm, "by_table")) if self.limits.max_budget else ""
+    if not by_table: return found
+    return [*found, f"What {by_table} costs is taken from genai-prices, whose newest price is of {table_date()}."]
 
 @patch
 def __repr__(self: RLM):
@@ -225,8 +245,9 @@ def _create_for_child(self: RLM) -> LocalEnvironment:
 def child(self: RLM, lm: LM) -> RLM:
     "The configuration of a child that `lm` answers for."
     child = copy.copy(self)
-    child.lm, child.tools = lm, self.sub_tools
-    child.context_window = self.context_window if lm is self.lm else None
+    child.lm, child.tools = for_turns(lm), self.sub_tools
+    same = name_of(lm) == name_of(self.lm)
+    child.context_window = self.context_window if same else None
     child.persistent, child.repl = False, None
     if not isinstance(self._create, type):  # of a class of the user's own, a child gets one too
         child.environment, child._create = "local", self._create_for_child

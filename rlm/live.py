@@ -44,6 +44,7 @@ class Batch:
     began: float   # by `time.monotonic`, as all times here
     done: int = 0
     failed: int = 0
+    reused: int = 0  # answered without asking
     ended: float | None = None
 
 @dataclass
@@ -152,6 +153,7 @@ def _answer(self: Progress, event: SubCallEnded) -> None:
     if not (batch := self.block and self.block.batches.get(event.first)): return
     batch.done += 1
     batch.failed += event.call.error is not None
+    batch.reused += bool(event.call.usage.reused)
     if batch.done == batch.size: batch.ended = time.monotonic()
     if batch.size == 1:
         del self.block.batches[event.first]
@@ -201,6 +203,7 @@ def line(self: Batch, level: int) -> Line:
     "The batch as a bar."
     pace = self.done / max((self.ended or time.monotonic()) - self.began, 0.001)
     failed = f", {self.failed:,} failed" if self.failed else ""
+    failed += f", {self.reused:,} reused" if self.reused else ""
     left = f" · {lasting((self.size - self.done) / pace)} left" if 0 < self.done < self.size else ""
     rate = f"{pace:.1f} a second{left}" if self.done else ""
     return Line(f"{self.done:,} of {self.size:,}{failed}", rate, "bar", level, self.done / self.size)

@@ -12,6 +12,7 @@ from textwrap import shorten
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 from fastcore.basics import patch
+from .prices import price_of
 from .streaming import Heard, Retries, assembled, broke_off, is_stream
 from .text import bounded_repr, looks_secret, without
 from .types import (ConfigurationError, ContextWindowExceededError, LMAuthenticationError, LMConnectionError,
@@ -33,7 +34,9 @@ class LM(Protocol):
 class Traits:
     "What else a run asks of a model. All of it may be left out; these are the defaults."
     priced: bool = False           # its replies say what they cost, so that `max_budget` can be kept
+    by_table: bool = False         # what they cost is by a table of prices, which has a date
     sampling: dict[str, Any] = {}  # the options that it sends with each request
+    identity: str = ""             # what else tells it from others of its name, such as its server's address
     secrets: tuple[str, ...] = ()  # its credentials, which are taken out of all that a run says and shows
     sub_lms: tuple[LM, ...] = ()   # who answers `llm_query`: the first, unless the code names another; (): itself
     recorded: bool = False         # it answers for children too, from a recording
@@ -122,7 +125,8 @@ def estimate(messages: list[dict]) -> int:
     return -(-sum(len(str(m.get("content") or "")) for m in messages) // 4)
 
 def with_estimate(reply: Reply, messages: list[dict]) -> Reply:
-    "`reply` to `messages`, with an estimate of the tokens that nobody counted."
+    "`reply` to `messages`, with an estimate of the tokens that nobody counted. A reused reply took none."
+    if reply.usage.reused: return reply
     u = reply.usage
     sent = 0 if u.input_tokens else estimate(messages)
     said = 0 if u.output_tokens else estimate([{"content": reply.content + (reply.reasoning or "")}])
@@ -517,14 +521,28 @@ def _window_in(found: Any, model: str) -> int | None:
 # %% ../nbs/07_lm.ipynb #718f9698
 @patch(as_prop=True)
 def priced(self: OpenAILM) -> bool:
-    "Whether it is known what a request costs: by `prices`, or because the endpoint reports it."
-    return self.prices is not None or self._host.endswith("openrouter.ai")
+    "Whether it is known what a request costs: by `prices` or a table, or because the endpoint reports it."
+    return self._says_cost or self.by_table
+
+@patch(as_prop=True)
+def _says_cost(self: OpenAILM) -> bool: return self.prices is not None or self._host.endswith("openrouter.ai")
+
+@patch(as_prop=True)
+def by_table(self: OpenAILM) -> bool:
+    "Whether a table alone knows what a request costs."
+    return not self._says_cost and price_of(self.model, self.base_url, Usage()) is not None
+
+@patch(as_prop=True)
+def identity(self: OpenAILM) -> str:
+    "Its server's address."
+    return self._address
 
 @patch
 def _with_cost(self: OpenAILM, reply: Reply) -> Reply:
-    "The reply with what it cost by our prices, where the endpoint does not say."
+    "The reply with what it cost by our prices or the table's, where the endpoint does not say."
     u, p = reply.usage, self.prices
-    if p is None or u.cost is not None or u.estimated_tokens: return reply
+    if u.cost is not None or u.estimated_tokens: return reply
+    if p is None: return replace(reply, usage=replace(u, cost=price_of(self.model, self.base_url, u)))
     fresh = (u.input_tokens - u.cached_tokens) * p["input"]
     cached = u.cached_tokens * p.get("cached", p["input"])
     return replace(reply, usage=replace(u, cost=(fresh + cached + u.output_tokens * p["output"]) / 1_000_000))

@@ -127,7 +127,8 @@ class LocalLM:
         self.model = path.stem
         self.constrained = model.constrained if constrained is None else constrained
         self._setting = _Setting(path, n_ctx or model.n_ctx, n_threads or spare_cores())
-        self._sampling = {"max_tokens": max_tokens or model.max_tokens, "temperature": temperature, **sampling}
+        self.sampling = {"max_tokens": max_tokens or model.max_tokens, "temperature": temperature, **sampling}
+        self.identity = "held to a grammar" if self.constrained else ""
         self._server = self._lm = None
         if self.constrained:
             self.sub_lms = (LocalLM(model_name, n_ctx, max_tokens, temperature, False, n_threads, **sampling),)
@@ -141,7 +142,7 @@ class LocalLM:
         "What the model says after `messages`; the first call starts the server."
         server = _serve(self._setting)
         if server is not self._server:
-            self._lm = OpenAILM(self.model, server.url, server.key, prices={"input": 0, "output": 0}, **self._sampling)
+            self._lm = OpenAILM(self.model, server.url, server.key, prices={"input": 0, "output": 0}, **self.sampling)
             self._server = server
         more = {"grammar": grammar_for(messages)} if self.constrained else other_than_before(messages)
         return self._lm.complete(messages, heard, **more)

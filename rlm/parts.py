@@ -200,7 +200,8 @@ def calls_html(calls: Sequence[SubCall],  # those of a block
     if not calls: return ""
     usage, failed = sum((call.usage for call in calls), Usage()), sum(call.error is not None for call in calls)
     facts = filter(None, [f"{len(calls):,} sub-call{'s' * (len(calls) > 1)}", f"{usage.total_tokens:,} tokens",
-                          dollars(usage), f"{failed:,} failed" if failed else ""])
+                          dollars(usage), f"{usage.reused:,} reused" if usage.reused else "",
+                          f"{failed:,} failed" if failed else ""])
     numbered = list(_ends(list(enumerate(calls, 1)), max(4, room // 80)))
     left_out = lambda n: ["…", "", f"{n:,} more", *[""] * 5]
     rows = [left_out(x) if isinstance(x, int) else _row(x[1], x[0], room) for x in numbered]

@@ -397,7 +397,8 @@ def _tell_start(self: Run) -> None:
     self.emit(RunStarted(
         call.question, name_of(rlm.lm), rlm.max_iterations, self.id, tuple(self.trajectory.messages),
         len(past.messages), data if has_context else None, has_context, settings, self.ledger.secrets))
-    for hint in (self.held.surroundings.hint, path_hint(call.context)):
+    before = () if self.ledger.parent else rlm.told_before()
+    for hint in (self.held.surroundings.hint, path_hint(call.context), *before):
         if hint: self.emit(Notice(hint))
 
 # %% ../nbs/13_run.ipynb #4a36dd76
@@ -444,6 +445,8 @@ def finish(self: Run, answer: Answer | None, stop_reason: str, keep: bool = True
     for name in getattr(changes, "withheld", ()):
         self.emit(Notice(f"Your {name} stayed as it was. "
                          f"What the model made of it is in result.changes.withheld[{name!r}]."))
+    if self.rlm.cache and not self.ledger.parent:
+        for text in self.rlm.cache.notices(): self.emit(Notice(text))
     if guess := self.ledger.spent.estimated_tokens:
         self.emit(Notice(f"{guess:,} tokens in the usage of this run are estimated, since nobody counted them."))
     secrets = self.ledger.secrets

@@ -139,8 +139,8 @@ def _answer(self: SubCalls, prompt: str, context: Any, lm: LM, level: int, numbe
     if level: return _sub_call_of(prompt, _finished(self.child(prompt, context, lm, (*self.path, number))))
     recorded = trait(lm, "recorded")
     text = prompt if recorded else without(_whole(prompt, context), self.ledger.secrets)
-    asked = sub_lm_of(lm)
-    heard = Heard(again=lambda why: self.emit(Retrying(name_of(asked), why, self.ledger.root.spent)))
+    asked, root = sub_lm_of(lm), self.ledger.root
+    heard = Heard(again=lambda why: self.emit(Retrying(name_of(asked), why, root.spent)), check=root.check)
     window = self.windows.of(asked)
     window.refuse(text)
     try: reply = self.ledger.ask(asked, [{"role": "user", "content": sendable(text)}], heard=heard)

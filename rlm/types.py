@@ -32,6 +32,7 @@ class Usage:
     cached_tokens: int = 0     # those of the input that the provider had in its cache, and bills for less
     unanswered: int = 0        # requests that were still on their way when the run ended; their cost is unknown
     estimated_tokens: int = 0  # those that rlm had to estimate, one for four characters
+    reused: int = 0            # answered without asking: from a cache or a recording
 
     @property
     def total_tokens(self) -> int:
@@ -41,9 +42,11 @@ class Usage:
     def __str__(self) -> str:
         calls = f"{self.calls:,} call" + "s" * (self.calls != 1)
         cached = f" ({self.cached_tokens:,} cached)" if self.cached_tokens else ""
+        calls += f" and {self.reused:,} reused" if self.reused else ""
         calls += f" and {self.unanswered:,} unanswered" if self.unanswered else ""
         guess = f" ({self.estimated_tokens:,} tokens estimated)" if self.estimated_tokens else ""
-        cost = "cost unknown" if self.cost is None else f"${self.cost:.4f}"
+        free = self.reused and not (self.calls or self.unanswered)
+        cost = "cost unknown" if self.cost is None and not free else f"${self.cost or 0:.4f}"
         return f"{self.input_tokens:,} tokens in{cached}, {self.output_tokens:,} out{guess}, {calls}, {cost}"
 
     def __repr__(self) -> str:

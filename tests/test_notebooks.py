@@ -80,6 +80,7 @@ def test_a_downloaded_page_finds_what_it_imports():
     installed = sys.stdlib_module_names | {"rlm", "fastcore", "IPython", "openai", "tomli", "pydantic", "pydantic_core", "pygments", "markdown_it"}
     named = {"pandas", "numpy", "matplotlib", "nbformat", "huggingface_hub", "filelock", "tqdm"}  # the last three: rlm[local]
     named |= {"rich", "duckdb", "pypdf", "mammoth", "markdownify", "charset_normalizer", "prompt_toolkit"}  # rlm[terminal], rlm[files], and IPython's
+    named |= {"genai_prices"}  # rlm[prices]
     found = {(name, package) for name in NAMES for source, _ in cells(name) for package in imported(source)}
     assert ("tutorials/get_started", "pandas") in found
     assert [(name, package) for name, package in found if package not in installed | named] == []

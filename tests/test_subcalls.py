@@ -224,7 +224,8 @@ IN_A_CHILD = {
     "custom_tools": lambda up, child: child.tools is up.sub_tools, "custom_sub_tools": lambda up, child: child.tools.keys() == {"only_this"},
     "persistent": lambda up, child: not child.persistent and child.repl is None, "logger": lambda up, child: child.logger is None,
     "verbose": lambda up, child: child.verbose is False, "model": lambda up, child: child.lm is not up.lm,
-    "context_window": lambda up, child: child.context_window is None and up.child(up.lm).context_window == up.context_window == 9_000}
+    "context_window": lambda up, child: child.context_window is None and up.child(up.lm).context_window == up.context_window == 9_000,
+    "cache": lambda up, child: child.cache is up.cache and child.cache.path.name == "kept.sqlite"}
 IN_ITS_ENVIRONMENT = {"preview": "the same", "approve": "the same", "sync_from_user_ns": "a child sees nothing of the user's",
                       "sync_to_user_ns": "and gives nothing", "sync_vars": "and gives nothing"}
 IN_ITS_RECORD = {"environment", "environment_kwargs", "persistent", "tools", "models", "sampling", "repl", "session", "continues", "names",
@@ -237,7 +238,7 @@ def test_what_guards_a_run_guards_its_children():
     up = RLM("openai", {"model_name": "m", "api_key": "sk-0123456789", "prices": {"input": 1, "output": 1}}, environment_kwargs={"preview": "schema"},
              context_window=9_000, max_iterations=7, max_depth=3, max_timeout=60, max_tokens=10**6, max_budget=5, max_errors=9, max_concurrent_subcalls=2,
              other_backends=["openai"], other_backend_kwargs=[{"model_name": "n", "api_key": "sk-0123456789", "prices": {"input": 1, "output": 1}}],
-             custom_system_prompt="Be brief.", custom_tools={"mine": 1}, custom_sub_tools={"only_this": 2}, persistent=True, logger=print, verbose=True)
+             custom_system_prompt="Be brief.", custom_tools={"mine": 1}, custom_sub_tools={"only_this": 2}, persistent=True, logger=print, verbose=True, cache="kept.sqlite")
     child = up.child(up.lms[0])
     assert [name for name, holds in IN_A_CHILD.items() if not holds(up, child)] == []
     assert [name for name, holds in IN_A_CHILD.items() if not holds(up, child.child(up.lms[0]))] == []

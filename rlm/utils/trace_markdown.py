@@ -25,7 +25,8 @@ def _folded(title: str, text: str, fold: bool) -> str:
 # %% ../../nbs/utils/00_trace_markdown.ipynb #40b13f74
 def _call(call: SubCall) -> str:
     "A sub-call as text, with the iterations of a child."
-    told = [f"{call.model or 'a model'}: {clip(call.prompt, 1_000, 500)}"]
+    reused = " (reused)" if call.usage.reused and not call.usage.calls else ""
+    told = [f"{call.model or 'a model'}{reused}: {clip(call.prompt, 1_000, 500)}"]
     if call.context: told.append(f"context: {call.context}")
     for n, iteration in enumerate(call.run.replies.values() if call.run else (), 1):
         parts = [f"[{n}] {iteration.response.strip()}"]
