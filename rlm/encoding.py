@@ -111,7 +111,7 @@ def encode(x: Any) -> Any:
 
 # %% ../nbs/22_encoding.ipynb #ab0b7c6a
 _RECORDS = (Usage, Reply, SubCall, Answer, CodeResult, CodeBlock, Iteration, RLMChatCompletion, RunSettings, Fold)
-_IN_NO_FILE = ("changes", "previous", "secrets", "folding")
+_IN_NO_FILE = ("changes", "previous", "secrets", "folding", "origin")
 
 def to_json(record: Any) -> Any:
     "A record, or a tuple of records, in JSON's types."

@@ -33,12 +33,18 @@ from .types import (Answer, CodeResult, ConfigurationError, Fold, Iteration, LME
 from .window import Outputs
 
 # %% auto #0
-__all__ = ['ReplayDivergenceError', 'RecordedCalls', 'recorded_calls', 'ReplayLM', 'replay', 'ReplayedRepl', 'Replay',
-           'is_left_out']
+__all__ = ['ReplayDivergenceError', 'recorded_reply', 'RecordedCalls', 'recorded_calls', 'ReplayLM', 'replay', 'ReplayedRepl',
+           'Replay', 'is_left_out']
 
 # %% ../nbs/12_replay.ipynb #fbe83739
 class ReplayDivergenceError(RLMError):
     "A replay took another course than the run that was recorded."
+
+def recorded_reply(call: SubCall) -> Reply:
+    "What a sub-call was answered. Raises as it did."
+    if call.error: raise LMError(call.error.partition(": ")[2])
+    if lost := lost_answer(call): raise ReplayDivergenceError(f"The log does not have this child's answer: {lost}.")
+    return Reply(call.response, call.model, call.usage, extra={"run": call.run} if call.run else {})
 
 class RecordedCalls:
     "Answers prompts as they were answered once; also those that a child had answered, which does not run again."
@@ -51,9 +57,7 @@ class RecordedCalls:
         prompt = messages[-1]["content"]
         try: call = self.calls[prompt].popleft()
         except (KeyError, IndexError): raise ReplayDivergenceError(self._not_recorded(prompt)) from None
-        if call.error: raise LMError(call.error.partition(": ")[2])
-        if lost := lost_answer(call): raise ReplayDivergenceError(f"The log does not have this child's answer: {lost}.")
-        return Reply(call.response, call.model, call.usage, extra={"run": call.run} if call.run else {})
+        return recorded_reply(call)
 
     def _not_recorded(self, prompt: str) -> str:
         near = get_close_matches(prompt[:500], [p[:500] for p in self.calls], 1, 0)

@@ -106,6 +106,8 @@ class Call:
     listeners: tuple[Callable, ...] = ()   # who hears of it, beside those of the `RLM`
     emit_above: Callable | None = None     # of a child: the run at the top, which tells of its sub-calls
     path: tuple[int, ...] = ()             # of a child: the numbers of the sub-calls that lead to it
+    step_in: Callable[[Run, int], None] = lambda run, number: None  # is called before each iteration
+    parent: str = ""                       # the run that this one goes on with, and its log
 
     @property
     def brings(self) -> bool:
@@ -392,7 +394,7 @@ def _tell_start(self: Run) -> None:
         rlm.environment, options, rlm.persistent, tuple(rlm.tools),
         tuple(name_of(sub_lm_of(lm)) for lm in rlm.lms), trait(rlm.lm, "sampling"), self.repl, session=bool(past.names),
         continues=past.previous.id if past.previous else "", names=self.held.surroundings.names,
-        data_of=past.data_of if carried else "")
+        data_of=past.data_of if carried else "", parent=call.parent)
     data = call.data["context"] if call.source is None else call.source
     self.emit(RunStarted(
         call.question, name_of(rlm.lm), rlm.max_iterations, self.id, tuple(self.trajectory.messages),
@@ -417,10 +419,13 @@ def _tell_iterations(self: Run) -> None:
 def steps(self: Run) -> Generator[None, None, tuple[Answer, str]]:
     "Perform one request after the other, until the loop has an answer. Pauses before each."
     loop, done = run_loop(self.trajectory, self.rlm.max_iterations), None
+    self.call.step_in(self, 1)
     self._tell_start()
     try:
         while True:
             request = loop.send(done)
+            over = len(self.trajectory.iterations)
+            if isinstance(request, AskModel) and over: self.call.step_in(self, over + 1)
             self._tell_iterations()
             done = yield from self.perform(request)
     except StopIteration as end: answer, stop_reason = end.value
@@ -455,7 +460,8 @@ def finish(self: Run, answer: Answer | None, stop_reason: str, keep: bool = True
         name_of(self.rlm.lm), self.call.question, without(answer.text, secrets), answer.value, tuple(t.iterations),
         tuple(t.messages), dict(self.ledger.by_model), time.perf_counter() - self.began, stop_reason, computed, changes,
         self.id, self.call.past.previous, secrets, t.best_answer,
-        self.fitting.folding if self.fitting else Folding())
+        self.fitting.folding if self.fitting else Folding(),
+        None if self.ledger.parent else (self.rlm, self.call))
     self.rlm.last_result = result
     self.emit(RunEnded(result))
     return result

@@ -91,7 +91,7 @@ def _choose(self: SubCalls, name: str, model: str | None) -> tuple[LM, int]:
         names = " or ".join(repr(name) for name in self.lms if name)
         raise SubcallError(f"there is no model {brief(model)} here; leave `model` out, or use {names}")
     lm = self.lms[model]
-    opens_repl = name == "rlm_query" and self.child and not trait(lm, "recorded")
+    opens_repl = name == "rlm_query" and self.child and trait(lm, "recorded") is not True
     return lm, self.depth if opens_repl else 0
 
 def _question(name: str, prompt: str, context: Any) -> tuple[str, Any]:
@@ -136,8 +136,10 @@ def _answer(self: SubCalls, prompt: str, context: Any, lm: LM, level: int, numbe
     "Question `number`, answered by `lm` or by a child of that level."
     if not on_this_thread:
         return self.ledger.wait(self.ledger.start(self._answer, prompt, context, lm, level, number, level=level))
-    if level: return _sub_call_of(prompt, _finished(self.child(prompt, context, lm, (*self.path, number))))
     recorded = trait(lm, "recorded")
+    if callable(recorded): recorded = recorded(prompt)
+    if level and not recorded:
+        return _sub_call_of(prompt, _finished(self.child(prompt, context, lm, (*self.path, number))))
     text = prompt if recorded else without(_whole(prompt, context), self.ledger.secrets)
     asked, root = sub_lm_of(lm), self.ledger.root
     heard = Heard(again=lambda why: self.emit(Retrying(name_of(asked), why, root.spent)), check=root.check)

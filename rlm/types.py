@@ -193,6 +193,7 @@ class RunSettings:
     session: bool = False          # it is a turn of a session
     continues: str = ""            # the run of the turn before
     data_of: str = ""              # the run of the turn that brought its `context`, where that was an earlier one
+    parent: str = ""               # the run that it goes on with, `log#run`, if it was resumed
     names: dict[str, str] = field(default_factory=dict)  # of data that goes by another name in the REPL: its name
 
 # %% ../nbs/15_types.ipynb #2844a140
@@ -239,6 +240,7 @@ class RLMChatCompletion:
     secrets: tuple[str, ...] = field(default=(), compare=False)  # credentials of the run, which traces leave out
     best_answer: Iteration | None = None    # the reply to the request that follows the last iteration, if one did
     folding: Folding = field(default=Folding(), compare=False)  # what became of a conversation that got too long
+    origin: Any = field(default=None, repr=False, compare=False)  # the `RLM` and the call that it came of, to resume it
 
     @property
     def usage(self) -> Usage:
@@ -258,7 +260,7 @@ class RLMChatCompletion:
 
     def __getstate__(self) -> dict:
         "Without credentials, and without what belongs to this process."
-        return self.__dict__ | {"changes": None, "previous": None, "secrets": ()}
+        return self.__dict__ | {"changes": None, "previous": None, "secrets": (), "origin": None}
 
 # %% ../nbs/15_types.ipynb #07201d92
 @patch(as_prop=True)
@@ -275,7 +277,7 @@ def _as_json(x: Any, seen: Iterator[int], above: tuple[int, ...] = ()) -> Any:
     if id(x) in above or len(above) > 100 or next(seen) > 1_000_000: return "..."
     inside = partial(_as_json, seen=seen, above=(*above, id(x)))
     if is_dataclass(kind):
-        left_out = ("previous", "secrets", "folding") if kind is RLMChatCompletion else ()
+        left_out = ("previous", "secrets", "folding", "origin") if kind is RLMChatCompletion else ()
         return {f.name: inside(getattr(x, f.name)) for f in fields(x) if f.name not in left_out}
     if issubclass(kind, dict): return {Answer(k).text: inside(v) for k, v in x.items()}
     return [inside(o) for o in x] if issubclass(kind, (list, tuple)) else bounded_repr(x)
