@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from fastcore.basics import patch
 from .configuration import RLM
+from .engine import AskModel, RunCode
 from .encoding import Missing, restore_random_state
 from .environments.effects import effects
 from .environments.stopping import interruptible
-from .events import BlockStarted
 from .files import Files
 from .logger import LoggedRun, read_log, was_stopped
 from .lm import LM, ask, name_of, trait
@@ -258,19 +258,21 @@ def _recording(plan: Plan, turn: Turn) -> Recording:
     return Recording(replies, calls, list(turn.folds[:len(replies)]))
 
 class _Rebuilding:
-    "Goes through a turn again: hears of its blocks, and steps in."
+    "Goes through a turn again, and steps in."
     def __init__(self, plan: Plan, turn: Turn, recording: Recording):
         self.plan, self.recording = plan, recording
-        self.last, self.befores = turn is plan.turns[-1], deque(turn.before)
+        self.last, self.known = turn is plan.turns[-1], deque(turn.before)  # of each block
 
-    def __call__(self, event: Any) -> None:
-        if not isinstance(event, BlockStarted) or not self.befores or self.recording.live: return
-        if state := self.befores.popleft().get("random"): restore_random_state(state)
+    def before(self, run: Run, request: Any) -> None:
+        "Before the model is asked, or code runs."
+        if isinstance(request, AskModel): self.step_in(run, request.iteration)
+        elif isinstance(request, RunCode) and self.known and not self.recording.live:
+            if state := self.known.popleft().get("random"): restore_random_state(state)
 
-    def step_in(self, run: Run, number: int) -> None:
+    def step_in(self, run: Run, number: int | None) -> None:
         "Before iteration `number`."
-        if not self.last or number != self.plan.k: return
         edit, messages = self.plan.edit, run.trajectory.messages
+        if not self.last or (number or len(run.trajectory.iterations) + 1) != self.plan.k: return
         self.recording.live = True
         if edit.hint: messages[-1] = messages[-1] | {"content": f"{messages[-1]['content']}\n\n{edit.hint}"}
         if edit.change: interruptible(edit.change, getattr(run.held.environment, "namespace", {}))
@@ -290,17 +292,16 @@ def _go_through(self: RLM, plan: Plan) -> RLMChatCompletion:
     for turn in plan.turns:
         recording = _recording(plan, turn)
         rlm, rebuilding = self._remembering(recording), _Rebuilding(plan, turn, recording)
-        more = {"listeners": (rebuilding,), "step_in": rebuilding.step_in}
-        if turn is plan.turns[-1]: more["parent"] = turn.name
+        parent = turn.name if turn is plan.turns[-1] else ""
         if turn.in_session:
-            session = session or Session(rlm)
+            if session is None: session = Session(rlm)
             session.rlm = rlm
             call = session.make_call(turn.result.prompt, turn.context, None, turn.output_type)
         else: call = make_call(rlm, turn.result.prompt, turn.context, None, turn.output_type)
-        call = replace(call, **more)
-        try: result = result_of(session.turn(call) if session else answer_once(rlm, call))
+        call = replace(call, before=rebuilding.before, parent=parent)
+        try: result = result_of(answer_once(rlm, call) if session is None else session.turn(call))
         finally: self.last_result = rlm.last_result
-    if session:
+    if session is not None:
         session.rlm = self
         self.last_session = session
     return result

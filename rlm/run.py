@@ -106,7 +106,7 @@ class Call:
     listeners: tuple[Callable, ...] = ()   # who hears of it, beside those of the `RLM`
     emit_above: Callable | None = None     # of a child: the run at the top, which tells of its sub-calls
     path: tuple[int, ...] = ()             # of a child: the numbers of the sub-calls that lead to it
-    step_in: Callable[[Run, int], None] = lambda run, number: None  # is called before each iteration
+    before: Callable[[Run, Any], None] = lambda run, request: None  # is called with what the loop asks for, before
     parent: str = ""                       # the run that this one goes on with, and its log
 
     @property
@@ -418,16 +418,16 @@ def _tell_iterations(self: Run) -> None:
 @patch
 def steps(self: Run) -> Generator[None, None, tuple[Answer, str]]:
     "Perform one request after the other, until the loop has an answer. Pauses before each."
-    loop, done = run_loop(self.trajectory, self.rlm.max_iterations), None
-    self.call.step_in(self, 1)
+    loop = run_loop(self.trajectory, self.rlm.max_iterations)
+    request = loop.send(None)
+    self.call.before(self, request)
     self._tell_start()
     try:
         while True:
-            request = loop.send(done)
-            over = len(self.trajectory.iterations)
-            if isinstance(request, AskModel) and over: self.call.step_in(self, over + 1)
-            self._tell_iterations()
             done = yield from self.perform(request)
+            request = loop.send(done)
+            self.call.before(self, request)
+            self._tell_iterations()
     except StopIteration as end: answer, stop_reason = end.value
     finally:
         loop.close()
