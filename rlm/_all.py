@@ -7,7 +7,7 @@ from .session import Session
 from .files import Files
 from .logger import RLMLogger, read_log
 from .asynchronous import Stream
-from . import resume as _resume
+from . import diff as _diff, resume as _resume
 from . import timeline as _timeline  # it and the next give results their ways to be shown
 from .utils import notebook as _notebook, trace_markdown as _trace_markdown
 from .environments.jupyter import configure as _of_jupyter

@@ -33,8 +33,8 @@ from .types import (Answer, CodeResult, ConfigurationError, Fold, Iteration, LME
 from .window import Outputs
 
 # %% auto #0
-__all__ = ['ReplayDivergenceError', 'recorded_reply', 'RecordedCalls', 'recorded_calls', 'ReplayLM', 'replay', 'ReplayedRepl',
-           'Replay', 'is_left_out']
+__all__ = ['ReplayDivergenceError', 'recorded_reply', 'RecordedCalls', 'recorded_calls', 'comparable', 'ReplayLM', 'replay',
+           'ReplayedRepl', 'Replay', 'is_left_out']
 
 # %% ../nbs/12_replay.ipynb #fbe83739
 class ReplayDivergenceError(RLMError):
@@ -78,15 +78,15 @@ _DIFFERENT_EACH_TIME = {
     r"\b(__main__|rlm_repl(_\d+)?)\b": "rlm_repl",
     r"\. Did you (mean|forget)[^\n]*|; there are: [^\n]*": ""}
 
-def _comparable(text: str) -> str:
+def comparable(text: str) -> str:
     "`text` without what is different each time."
     for pattern, instead in _DIFFERENT_EACH_TIME.items(): text = re.sub(pattern, instead, text)
     return text
 
 def _same(then: CodeResult, now: CodeResult) -> bool:
     "Whether two results show the same, and raised the same."
-    shown = lambda r: _comparable(r.stdout + r.shown)
-    last = lambda r: _comparable(re.sub(r"\n\(with .*$", "", (r.error or "").strip()).split("\n")[-1])
+    shown = lambda r: comparable(r.stdout + r.shown)
+    last = lambda r: comparable(re.sub(r"\n\(with .*$", "", (r.error or "").strip()).split("\n")[-1])
     return shown(then) == shown(now) and last(then) == last(now)
 
 # %% ../nbs/12_replay.ipynb #01903f0c
@@ -115,7 +115,7 @@ class ReplayLM:
         self._given = n + 1
         if not self.checked: return reply
         now = messages[-1]["content"]
-        if _comparable(now) == _comparable(then): return reply
+        if comparable(now) == comparable(then): return reply
         hint = "\nThe run had data; ask with it: completion(question, context=...)" if context else ""
         raise ReplayDivergenceError(f"The model was told something else at its reply {n + 1}.\n"
                                     f"Then: {then[:1000]!r}\nNow:  {now[:1000]!r}{hint}")
@@ -389,7 +389,7 @@ def _compare(self: Replay) -> str:
     if final: self.answer = self.environment.resolve(final.name or final.source, final.variable).answer
     now = self.answer.text if self.answer else None if then.computed else then.response
     given = [b.result.answer.text for b, _ in self.run.blocks if b.result.answer][-1:]  # before it became of a type
-    if now is not None and _comparable(now) in map(_comparable, (then.response, *given)): return "equal"
+    if now is not None and comparable(now) in map(comparable, (then.response, *given)): return "equal"
     if final and self._mode.reads: self.repl.missing["what the answer names"] = "as it was then"
     return f"the answer is {now!r} instead of {then.response!r}"
 

@@ -49,6 +49,7 @@ def test_what_a_stranger_wrote_is_text_on_every_page(text):
     for page in (page_html(result), page_html(result, whole=True), answer_html(result), banner_html(result), iterations_html(result, room=0), markdown_html(text),
                  text_html(text), code_html(text), block_html(i.code_blocks[0]), calls_html(i.code_blocks[0].result.rlm_calls), iteration_html(None, i, open=True),
                  output_html({"text/markdown": text, "text/html": f"<table>{text}</table>"}), result.timeline()._repr_html_(), page_html(answer([text, {text: text}])),
+                 result.diff(answer(1))._repr_html_(), answer(1).diff(result)._repr_html_(),
                  page_html(answer(text))): check_html(f'<div class="tex2jax_ignore mathjax_ignore">{page}</div>')
     for page in (page_html(result), markdown_html(text), iteration_html(1, i), calls_html(i.code_blocks[0].result.rlm_calls)): check_html(page)
     for line in (first_sentence(text), in_a_line(text), iteration_title(1, i)):
@@ -67,7 +68,7 @@ def test_what_a_stranger_wrote_is_text_in_every_line(text):
         line = repr(event)
         check_terminal(line.replace("\\", ""))
         assert "\n" not in line and len(line) < 700
-    for shown in (repr(Request([{"role": "user", "content": text}])), repr(result.timeline()), repr(list(bars_of(result))[0].label), *cells_of(result)): check_terminal(shown)
+    for shown in (repr(Request([{"role": "user", "content": text}])), repr(result.timeline()), repr(result.diff(answer(1))), str(answer(1).diff(result)), repr(list(bars_of(result))[0].label), *cells_of(result)): check_terminal(shown)
     check_markdown(result.trace_markdown)
     assert all(len(line) < 200 for line in repr(result.timeline()).split("\n"))
 
