@@ -19,12 +19,13 @@ from .environments.stopping import interruptible
 from .files import Files
 from .logger import LoggedRun, read_log, was_stopped
 from .lm import LM, ask, name_of, trait
+from .output_type import OutputType
 from .replay import ReplayDivergenceError, recorded_reply
 from .run import NO_CONTEXT, Call, Run, answer_once, make_call, result_of
 from .session import Session
 from .streaming import Heard
 from .text import names_in, parse_python
-from .types import ConfigurationError, Iteration, Reply, RLMChatCompletion, RLMError, Usage
+from .types import ConfigurationError, Iteration, Reply, RLMChatCompletion, RLMError, RunSettings, Usage
 
 # %% auto #0
 __all__ = ['Turn', 'Edit', 'as_edit', 'Recording', 'RememberingLM', 'Plan']
@@ -35,21 +36,24 @@ class Turn:
     "A run as it can be gone through again."
     result: RLMChatCompletion = field(repr=False)
     context: Any = NO_CONTEXT        # the data; a `Missing` where the log does not have it
-    output_type: Any = None
+    settings: RunSettings = field(default=RunSettings(), repr=False)
+    output_type: Any = None          # an `OutputType`; its name as text, which is all that a log has
     before: tuple[dict, ...] = ()    # of each block: what a replay has to know before it
     folds: tuple[tuple, ...] = ()    # before each reply: what was folded
-    in_session: bool = False
     name: str = ""                   # of the run, with its log
 
 def _of_result(result: RLMChatCompletion) -> list[Turn]:
     "The turns up to a result of this process."
     if result.origin is None:
         raise ConfigurationError("This result does not know what it came of. Resume from its log.")
-    call = result.origin[1]
+    rlm, call = result.origin
     data = call.context if call.source is None else call.source
-    turn = Turn(result, data, call.output_type, in_session=bool(call.past.names), name=f"#{result.id}")
+    in_session, tools = bool(call.past.names), tuple(rlm.tools)
+    settings = RunSettings(rlm.environment, rlm.environment_kwargs, tools=tools, session=in_session)
+    turn = Turn(result, data, settings, call.output_type, name=f"#{result.id}")
     return [*(_of_result(result.previous) if result.previous else []), turn]
 
+# %% ../nbs/42_resume.ipynb #93f175a5
 def _of_log(log: Path, run: str) -> list[Turn]:
     "The turns up to a run of a log."
     if not log.exists(): raise ConfigurationError(f"There is no log {log}.")
@@ -61,12 +65,14 @@ def _of_log(log: Path, run: str) -> list[Turn]:
     while before := runs.get(found[0].settings.continues): found.insert(0, before)
     return [_turn(log, r) for r in found]
 
+_TYPED = re.compile(r"^The answer must be a value of type (.+?)\. Give it with FINAL_VAR", re.M)  # `OutputType.told`
+
 def _turn(log: Path, run: LoggedRun) -> Turn:
     value = run.context.get("value") if run.context else NO_CONTEXT
     context = value if type(value) is Files or run.context is None else run.payload
-    folds = tuple(folds for _, folds in run.sent)
-    return Turn(run.result, context, None, tuple(before for _, before in run.blocks), folds, run.settings.session,
-                f"{log.name}#{run.id}")
+    typed = _TYPED.search(run.sent[0][0]) if run.sent else None
+    before, folds = tuple(before for _, before in run.blocks), tuple(folds for _, folds in run.sent)
+    return Turn(run.result, context, run.settings, typed and typed[1], before, folds, f"{log.name}#{run.id}")
 
 # %% ../nbs/42_resume.ipynb #78dfc37a
 @dataclass(frozen=True)
@@ -85,8 +91,9 @@ def as_edit(given: Any) -> Edit:
     elif isinstance(given, str): edit = Edit(hint=given)
     elif callable(given): edit = Edit(change=given)
     elif isinstance(given, dict) and given.keys() <= Edit.__dataclass_fields__.keys(): edit = Edit(**given)
-    else: raise ConfigurationError("edit is a hint for the model, a function of the live variables, or a dict with some "
-                                   f"of {', '.join(Edit.__dataclass_fields__)}, not {given!r:.80}.")
+    else: raise ConfigurationError(
+        "edit is a hint for the model, a function of the live variables, or a dict with some of "
+        f"{', '.join(Edit.__dataclass_fields__)}, not {given!r:.80}.")
     if edit.code and edit.reply: raise ConfigurationError("An edit has a reply or the code of a block, not both.")
     if edit.code and parse_python(edit.code) is None and not re.search(r"^\s*[%!]", edit.code, re.M):
         try: compile(edit.code, "edit", "exec")
@@ -142,10 +149,11 @@ class Recording:
             raise ReplayDivergenceError(f"This was not asked then: {prompt[:300]!r}")
         return replace(recorded_reply(self.calls[prompt].popleft()), usage=Usage(reused=1))
 
+# %% ../nbs/42_resume.ipynb #44e40d89
 class RememberingLM:
     "A model that first says again what was recorded."
     streams = True
-    def __init__(self, lm: LM, recording: Recording, in_loop: bool = False): # True for the model that is asked in the loop
+    def __init__(self, lm: LM, recording: Recording, in_loop: bool = False): # in the loop it says replies
         self.lm, self.model = lm, name_of(lm)
         self.recording, self.in_loop = recording, in_loop
         self.sub_lms = tuple(RememberingLM(sub, recording) for sub in trait(lm, "sub_lms"))
@@ -207,11 +215,15 @@ class Plan:
         blocks = [block for _, i in self.iterations for block in i.code_blocks]
         calls = sum(len(block.result.rlm_calls) for block in blocks)
         replies = sum(1 for _ in self.iterations) + self.keeps
-        lines = [f"{len(blocks)} block{'s' * (len(blocks) != 1)} run again; {replies + calls} requests are answered from "
-                 f"the record; live from iteration {self.k}{' on, with its reply as recorded' * self.keeps}."]
+        kept = ", with its reply as recorded" * (self.keeps and not (self.edit.code or self.edit.reply))
+        again = f"{_counted(len(blocks), 'block')} run again"
+        lines = [f"{again}. The record answers {_counted(replies + calls, 'request')}. "
+                 f"Live from iteration {self.k} on{kept}."]
         return "\n".join(lines + ["Outside of the REPL:"] * bool(self.effects) + [f"- {e}" for e in self.effects])
 
 # %% ../nbs/42_resume.ipynb #e76f2673
+def _counted(n: int, what: str) -> str: return f"{n} {what}{'s' * (n != 1)}"
+
 def _plan(turns: list[Turn], k: int | None, edit: Edit) -> Plan:
     "Where and how a run goes on. Raises `ConfigurationError` where that makes no sense."
     result = turns[-1].result
@@ -222,14 +234,16 @@ def _plan(turns: list[Turn], k: int | None, edit: Edit) -> Plan:
         stopped = n and any(was_stopped(b.result) for b in result.iterations[-1].code_blocks)
         k, keeps = (n, True) if stopped else (n + 1, False)
     elif type(k) is not int or not 1 <= k <= n + (result.stop_reason != "final"):
-        raise ConfigurationError(f"from_iteration is a number from 1 to {n}, not {k!r:.80}: the run has {n} iterations.")
+        raise ConfigurationError(f"from_iteration is a number from 1 to {n + (result.stop_reason != 'final')}, "
+                                 f"not {k!r:.80}: the run has {_counted(n, 'iteration')}.")
     else: keeps = False
     if edit.code or edit.reply:
-        if k > n: raise ConfigurationError(f"There is no code in iteration {k} to be edited: the run has {n} iterations.")
+        if k > n: raise ConfigurationError(f"Iteration {k} has nothing to be edited: the run has "
+                                           f"{_counted(n, 'iteration')}. Say from_iteration.")
         keeps = True
     if edit.code and not 1 <= edit.block <= len(result.iterations[k - 1].code_blocks):
-        raise ConfigurationError(f"Iteration {k} has {len(result.iterations[k - 1].code_blocks)} blocks that ran; "
-                                 f"the edit is of block {edit.block!r:.20}.")
+        ran = _counted(len(result.iterations[k - 1].code_blocks), "block")
+        raise ConfigurationError(f"Iteration {k} has {ran} that ran. The edit is of block {edit.block!r:.20}.")
     return Plan(tuple(turns), k, edit, keeps)
 
 def _edited(iteration: Iteration, edit: Edit) -> Reply:
@@ -253,7 +267,8 @@ def _recording(plan: Plan, turn: Turn) -> Recording:
     calls: dict[str, deque] = {}
     for call in (call for i in kept for block in i.code_blocks for call in block.result.rlm_calls):
         if call.error and "stopped" in call.error.lower(): continue  # it never was answered
-        if last and call.prompt in plan.edit.answers: call = replace(call, response=plan.edit.answers[call.prompt], run=None)
+        if last and call.prompt in plan.edit.answers:
+            call = replace(call, response=plan.edit.answers[call.prompt], error=None, run=None)
         calls.setdefault(call.prompt, deque()).append(call)
     return Recording(replies, calls, list(turn.folds[:len(replies)]))
 
@@ -293,7 +308,7 @@ def _go_through(self: RLM, plan: Plan) -> RLMChatCompletion:
         recording = _recording(plan, turn)
         rlm, rebuilding = self._remembering(recording), _Rebuilding(plan, turn, recording)
         parent = turn.name if turn is plan.turns[-1] else ""
-        if turn.in_session:
+        if turn.settings.session:
             if session is None: session = Session(rlm)
             session.rlm = rlm
             call = session.make_call(turn.result.prompt, turn.context, None, turn.output_type)
@@ -326,16 +341,42 @@ def resume(self: RLM,
         turns = _of_log(path, run)
     if place:
         if edit != Edit() or from_iteration not in (None, place[0]):
-            raise ConfigurationError(f"The notebook is edited in iteration {place[0]}: give no other place, and no edit.")
+            raise ConfigurationError(f"The notebook is edited in iteration {place[0]}. "
+                                     "Give no other place, and no edit.")
         from_iteration, edit = place
-    if output_type is not None: turns[-1] = replace(turns[-1], output_type=output_type)
-    turns = _supplied(self, turns, supplied)
+    _check_settings(self, turns)
+    turns = _supplied(self, _typed(turns, output_type), supplied)
     plan = _plan(turns, from_iteration, edit)
     if self.max_iterations < plan.k: raise ConfigurationError(
         f"The run goes on in iteration {plan.k}, and max_iterations={self.max_iterations}. Give it more.")
     if dry: return plan
     if plan.effects: print("rlm: runs again:", *plan.effects, sep="\n- ")
     return self._go_through(plan)
+
+# %% ../nbs/42_resume.ipynb #4c4c44b6
+def _check_settings(rlm: RLM, turns: list[Turn]) -> None:
+    "Raise `ConfigurationError` where this `RLM` lacks what the code of the run had."
+    shared = lambda options: {name: x for name, x in options.items() if name.startswith("sync_") and x}
+    for had in (turn.settings for turn in turns):
+        if missing := sorted(had.tools - rlm.tools.keys()):
+            given = ", ".join(f'"{name}": {name}' for name in missing)
+            raise ConfigurationError(f"The run had tools that this RLM does not have: {', '.join(missing)}. "
+                                     f"Give them: RLM(..., custom_tools={{{given}}}).")
+        if had.environment != rlm.environment:
+            raise ConfigurationError(f"The code of the run ran in environment={had.environment!r}, and this RLM has "
+                                     f"{rlm.environment!r}. Give it the same.")
+        if (then := shared(had.environment_kwargs)) != shared(rlm.environment_kwargs):
+            raise ConfigurationError("The run shared other names with your notebook than this RLM does. "
+                                     f"Give it environment_kwargs={then!r:.200}.")
+
+def _typed(turns: list[Turn], output_type: Any) -> list[Turn]:
+    "The turns, the last with the type that is given. Raises `ConfigurationError` where one is needed."
+    *earlier, last = turns
+    if output_type is not None: last = replace(last, output_type=OutputType(output_type))
+    if isinstance(last.output_type, str):
+        raise ConfigurationError(f"The answer was to be of type {last.output_type}, which the log has by name only. "
+                                 f"Give it: rlm.resume(..., output_type={last.output_type}).")
+    return [*(replace(t, output_type=None) if isinstance(t.output_type, str) else t for t in earlier), last]
 
 # %% ../nbs/42_resume.ipynb #f9b80467
 def _supplied(rlm: RLM, turns: list[Turn], supplied: dict[str, Any]) -> list[Turn]:

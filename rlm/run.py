@@ -128,7 +128,7 @@ def is_shown_whole(question: str) -> bool:
 def make_call(rlm: RLM, prompt: Any, context: Any, root_prompt: str | None, output_type: Any, **more) -> Call:
     "The question and all that comes with it. Raises `ConfigurationError` where the arguments are no question."
     question, context = split_prompt(prompt, context, root_prompt)
-    wanted = None if output_type is None else OutputType(output_type)
+    wanted = OutputType(output_type) if type(output_type) not in (type(None), OutputType) else output_type
     ledger = Ledger(rlm.limits, rlm.max_concurrent_subcalls, secrets=rlm.secrets)
     files = files_of(context)
     if files is not None: context = files.content()

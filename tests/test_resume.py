@@ -139,7 +139,7 @@ def test_what_blocks_do_outside_is_told_before(tmp_path, capsys):
 
 @pytest.mark.parametrize("k, edit, words", [
     (0, None, "from 1 to 2"), (3, None, "from 1 to 2"), ("2", None, "from 1 to 2"), (1, {"code": "x ="}, "line 1"),
-    (1, {"code": "x", "block": 2}, "has 1 blocks"), (1, 7, "edit is a hint"), (2, {"code": "x"}, "has 0 blocks"),
+    (1, {"code": "x", "block": 2}, "has 1 block that ran"), (1, 7, "edit is a hint"), (2, {"code": "x"}, "has 0 blocks"),
     (1, {"code": "x", "reply": "y"}, "not both"), (1, {"coed": "x"}, "edit is a hint")])
 def test_bad_input(k, edit, words):
     result = RLM(ScriptedLM(["```repl\nx = 1\n```", "FINAL(x)"]), verbose=False).completion("go")
@@ -164,6 +164,13 @@ lm = OpenAILM("test-model", sys.argv[1], max_retries=0)
 RLM(lm, verbose=False, max_depth=2, logger=RLMLogger(sys.argv[2])).completion("Look.", context=["ab", "cd"])
 """
 
+def iteration_of(body):
+    "The iteration of the task that a request belongs to, also one that its code made."
+    messages = body["messages"]
+    if messages[0]["role"] == "user": return 2
+    if "How long?" in messages[task_at(body)]["content"]: return 4
+    return 1 + sum(m["role"] == "assistant" for m in messages[task_at(body):])
+
 def killed_and_resumed(folder, seed, runs):
     "Runs that are killed at random moments; of each, how many requests were asked twice that the log has."
     rng, twice, killed = random.Random(seed), [], 0
@@ -181,9 +188,8 @@ def killed_and_resumed(folder, seed, runs):
             whole = len(run.result.iterations)
             asked = len(server.requests)
             result = rlm_for(server).resume(log, *([whole] if run.result.stop_reason == "final" else []))
-            first = [sum(m["role"] == "assistant" for m in r.body["messages"][task_at(r.body):]) for r in server.requests[asked:]
-                     if r.body["messages"][0]["role"] == "system" and "How long?" not in r.body["messages"][task_at(r.body)]["content"]]
-            twice.append(sum(n < whole - (run.result.stop_reason == "final") for n in first))
+            whole -= run.result.stop_reason == "final"
+            twice.append(sum(iteration_of(r.body) <= whole for r in server.requests[asked:]))
             assert result.value[1:] == [["calm", "calm"], 2]
     return twice, killed
 
@@ -194,4 +200,4 @@ def test_runs_that_were_killed_ask_nothing_twice(tmp_path):
 
 if __name__ == "__main__":
     import tempfile
-    with tempfile.TemporaryDirectory() as folder: print(killed_and_resumed(Path(folder), 0, int(sys.argv[1])))
+    with tempfile.TemporaryDirectory() as folder: print(killed_and_resumed(Path(folder), int(sys.argv[2]), int(sys.argv[1])))
