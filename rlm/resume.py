@@ -38,8 +38,8 @@ class Turn:
     context: Any = NO_CONTEXT        # the data; a `Missing` where the log does not have it
     settings: RunSettings = field(default=RunSettings(), repr=False)
     output_type: Any = None          # an `OutputType`; its name as text, which is all that a log has
-    before: tuple[dict, ...] = ()    # of each block: what a replay has to know before it
-    folds: tuple[tuple, ...] = ()    # before each reply: what was folded
+    before: tuple[dict, ...] = field(default=(), repr=False)  # of each block: what a replay has to know before it
+    folds: tuple[tuple, ...] = field(default=(), repr=False)  # before each reply: what was folded
     name: str = ""                   # of the run, with its log
 
 def _of_result(result: RLMChatCompletion) -> list[Turn]:
@@ -208,8 +208,10 @@ class Plan:
     @property
     def effects(self) -> list[str]:
         "What blocks that run again do outside of the REPL."
-        return [f"{name}: {what}" for name, iteration in self.iterations for block in iteration.code_blocks
-                for what in effects(parse_python(block.result.ran or block.code))]
+        changed = [name for turn in self.turns for name in getattr(turn.result.changes, "modified", ())]
+        again = [f"{', '.join(changed)}: changed in place by the run; result.undo() takes that back"] if changed else []
+        return again + [f"{name}: {what}" for name, iteration in self.iterations for block in iteration.code_blocks
+                        for what in effects(parse_python(block.result.ran or block.code))]
 
     def __repr__(self):
         blocks = [block for _, i in self.iterations for block in i.code_blocks]
@@ -351,6 +353,7 @@ def resume(self: RLM,
         f"The run goes on in iteration {plan.k}, and max_iterations={self.max_iterations}. Give it more.")
     if dry: return plan
     if plan.effects: print("rlm: runs again:", *plan.effects, sep="\n- ")
+    _bind(self, turns, supplied)
     return self._go_through(plan)
 
 # %% ../nbs/42_resume.ipynb #4c4c44b6
@@ -381,9 +384,8 @@ def _typed(turns: list[Turn], output_type: Any) -> list[Turn]:
 # %% ../nbs/42_resume.ipynb #f9b80467
 def _supplied(rlm: RLM, turns: list[Turn], supplied: dict[str, Any]) -> list[Turn]:
     "The turns with what the user supplies. Raises `ConfigurationError` for what is missing, and for what is not."
-    place = _users_names(rlm)
-    needed = {name: x for t in turns for b in t.before for name, x in b.get("inputs", {}).items() if not x.get("gone")}
-    lacking = {n: x.get("type", "an object") for n, x in needed.items() if x.get("missing") and n not in (place or ())}
+    needed, there = _needed(turns), _users_names(rlm)
+    lacking = {n: x.get("type", "an object") for n, x in needed.items() if x.get("missing") and n not in there}
     contexts = [t.context for t in turns if type(t.context) is Missing]
     if contexts: lacking["context"] = contexts[0].type
     for name in supplied.keys() - lacking.keys() - needed.keys():
@@ -392,16 +394,24 @@ def _supplied(rlm: RLM, turns: list[Turn], supplied: dict[str, Any]) -> list[Tur
         told = ", ".join(f"{name} ({lacking[name]})" for name in sorted(missing))
         raise ConfigurationError(f"The log does not have {told}. Supply it: "
                                  f"rlm.resume(..., {', '.join(f'{name}=...' for name in sorted(missing))}).")
-    if place is not None:
-        place.update({n: copy.deepcopy(x["value"]) for n, x in needed.items() if "value" in x and n not in place})
-        place.update({n: x for n, x in supplied.items() if n != "context"})
     return [replace(t, context=supplied["context"]) if type(t.context) is Missing else t for t in turns]
 
-def _users_names(rlm: RLM) -> dict[str, Any] | None:
-    "The variables of the user's notebook, where the code reads them."
-    if rlm.environment != "jupyter": return None
+def _needed(turns: list[Turn]) -> dict[str, dict]:
+    "The user's variables that the code has read, as a log has them."
+    inputs = [pair for turn in turns for before in turn.before for pair in before.get("inputs", {}).items()]
+    return {name: x for name, x in inputs if not x.get("gone")}
+
+def _users_names(rlm: RLM) -> dict[str, Any]:
+    "The variables of the user's notebook; none where code runs elsewhere."
+    if rlm.environment != "jupyter": return {}
     from rlm.environments.shell import find_shell
     return find_shell().user_ns
+
+def _bind(rlm: RLM, turns: list[Turn], supplied: dict[str, Any]) -> None:
+    "Give the notebook the variables that it does not have any more."
+    there, needed = _users_names(rlm), _needed(turns)
+    known = {n: copy.deepcopy(x["value"]) for n, x in needed.items() if "value" in x and n not in there}
+    there.update(known | {n: x for n, x in supplied.items() if n != "context"})
 
 # %% ../nbs/42_resume.ipynb #dc33d1c9
 @patch

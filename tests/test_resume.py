@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 
 from rlm import RLM, RLMLogger, read_log
+from rlm.environments.local import LocalEnvironment
 from rlm.lm import OpenAILM, ScriptedLM
 from rlm.replay import ReplayDivergenceError
 from rlm.resume import Edit
 from rlm.types import ConfigurationError, LimitError
 from rlm.utils.trace_notebook import enable_trace_notebook, verify
+from kernel import SET_UP, Kernel
 from server import ChatServer, task_at
 
 STEPS = ["```repl\nimport random\nx = [random.random() for _ in range(3)]\nprint(x)\n```",
@@ -155,6 +157,80 @@ def test_bad_traces(tmp_path):
     (tmp_path / "x.ipynb").write_text("{}")
     with pytest.raises(ConfigurationError, match="can't be read"): rlm.resume(tmp_path / "x.ipynb")
     with pytest.raises(ConfigurationError, match="not missing"): rlm.resume(RLM(ScriptedLM(["FINAL(1)"]), verbose=False).completion("go"), 1, x=1)
+
+def test_a_type_a_tool_and_a_place_that_are_not_there(tmp_path):
+    logger, never = RLMLogger(tmp_path), ScriptedLM(["FINAL(never)"])
+    replies = ["```repl\nn = twice(len(context))\nprint(n)\n```", "FINAL(6)"]
+    first = RLM(ScriptedLM(replies), logger=logger, custom_tools={"twice": lambda n: 2 * n}, verbose=False)
+    result = first.completion("How long?", context="abc", output_type=int)
+    with pytest.raises(ConfigurationError, match="custom_tools={\"twice\": twice}"): RLM(never).resume(logger.path, 2, output_type=int)
+    with pytest.raises(ConfigurationError, match="custom_tools={\"twice\": twice}"): RLM(never).resume(result, 2)
+    tools = {"custom_tools": {"twice": lambda n: 2 * n}, "verbose": False}
+    with pytest.raises(ConfigurationError, match="of type int, .*output_type=int"): RLM(never, **tools).resume(logger.path, 2)
+    with pytest.raises(ConfigurationError, match="must be a type"): RLM(never, **tools).resume(logger.path, 2, output_type=7)
+    class Elsewhere(LocalEnvironment): "A place of the user's own."
+    with pytest.raises(ConfigurationError, match="ran in environment='local', and this RLM has 'Elsewhere'"):
+        RLM(never, environment=Elsewhere, **tools).resume(logger.path, 2, output_type=int)
+    assert not never.calls
+    for trace, more in ((result, {}), (logger.path, {"output_type": int})):
+        model = ScriptedLM(["FINAL(many)", "FINAL(7)"])
+        again = RLM(model, **tools).resume(trace, 2, **more)
+        assert again.value == 7 and "must be a value of type int" in model.calls[0][1]["content"] and "integer" in model.calls[1][-1]["content"]
+
+def test_a_line_of_the_log_that_was_torn(tmp_path):
+    logger = RLMLogger(tmp_path)
+    RLM(ScriptedLM(["```repl\nx = 1\nprint(x)\n```", "```repl\ny = 2\nprint(y)\n```", "FINAL(3)"]), logger=logger, verbose=False).completion("go")
+    lines = logger.path.read_text().splitlines(True)
+    second = next(i for i, line in enumerate(lines) if '"number": 2' in line)
+    for cut in (1, 40, len(lines[second]) - 1):
+        logger.path.write_text("".join(lines[:second]) + lines[second][:cut])
+        model = ScriptedLM(["```repl\nFINAL(x + 4)\n```"])
+        assert RLM(model, verbose=False).resume(logger.path).value == 5 and len(model.calls) == 1
+
+def test_what_a_run_has_changed_in_place_is_told_before(capsys):
+    rows = [1]
+    result = RLM(ScriptedLM(["```repl\ncontext.append(2)\nprint(context)\n```", "FINAL(ok)"]), verbose=False).completion("go", context=rows)
+    plan = RLM(ScriptedLM([])).resume(result, 2, dry=True)
+    assert "context: changed in place" in plan.effects[0]
+    result.undo()
+    again = RLM(ScriptedLM(["FINAL(ok)"]), verbose=False).resume(result, 2)
+    assert rows == [1, 2] and again.iterations[0].code_blocks[0].result.stdout == "[1, 2]\n"
+
+ON_ORDERS = """
+orders = pd.DataFrame(dict(city=["Lima", "Oslo"], sales=[30, 10]))
+least = 20
+steps = [block("print(orders.sales.sum())"), block("best = orders.city[orders.sales > least].tolist()\\nprint(best)"),
+         block("import os\\nos.kill(os.getpid(), 9)")]
+rlm = RLM(ScriptedLM(steps), environment="jupyter", environment_kwargs=only("orders", "least"), logger=RLMLogger(FOLDER), verbose=False)
+rlm.completion("Which cities sold much?")
+"""
+AGAIN = """
+model = ScriptedLM([block("FINAL(best)")])
+goes_on = RLM(model, environment="jupyter", environment_kwargs=only("orders", "least"), verbose=False)
+"""
+
+@pytest.mark.slow
+def test_a_kernel_that_was_killed_and_a_dataframe_that_a_log_does_not_have(tmp_path):
+    set_up = SET_UP + f"from rlm import RLMLogger\nFOLDER = {str(tmp_path)!r}"
+    with Kernel() as k:
+        k.ok(set_up)
+        with pytest.raises(RuntimeError, match="the kernel died"): k.run(ON_ORDERS)
+    log, = tmp_path.glob("*.jsonl")
+    frame = "pd.DataFrame(dict(city=['Lima', 'Oslo'], sales=[30, 10]))"
+    with Kernel() as k:
+        k.ok(set_up + AGAIN)
+        failed = k.run(f"goes_on.resume({str(log)!r}, dry=True)")
+        assert failed.error == "ConfigurationError: The log does not have orders (pandas.DataFrame). Supply it: rlm.resume(..., orders=...)."
+        assert k.value("'orders' in globals() or 'least' in globals() or model.calls") == []
+        k.ok(f"plan = goes_on.resume({str(log)!r}, dry=True, orders={frame})")
+        assert k.value("'orders' in globals() or 'least' in globals()") is False
+        k.ok(f"result = goes_on.resume({str(log)!r}, orders={frame})")
+        assert k.value("(result.value, len(model.calls), result.iterations[0].code_blocks[0].result.stdout)") == (["Lima"], 1, "40\n")
+        k.ok(f"del least\norders = {frame}\n" + AGAIN)
+        k.ok(f"result = goes_on.resume({str(log)!r})")
+        assert k.value("(result.value, len(model.calls), least)") == (["Lima"], 1, 20)
+        k.ok('other = RLM(ScriptedLM([]), environment="jupyter", environment_kwargs=only("orders"), verbose=False)')
+        assert "Give it environment_kwargs={'sync_from_user_ns': True, 'sync_vars': ['orders', 'least']}" in k.run(f"other.resume({str(log)!r})").error
 
 KILLED = """
 import sys
