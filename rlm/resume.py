@@ -40,7 +40,7 @@ class Turn:
     output_type: Any = None          # an `OutputType`; its name as text, which is all that a log has
     before: tuple[dict, ...] = field(default=(), repr=False)  # of each block: what a replay has to know before it
     folds: tuple[tuple, ...] = field(default=(), repr=False)  # before each reply: what was folded
-    name: str = ""                   # of the run, with its log
+    name: str = field(default="", repr=False)                 # of the run, with its log
 
 def _of_result(result: RLMChatCompletion) -> list[Turn]:
     "The turns up to a result of this process."
