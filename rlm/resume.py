@@ -8,6 +8,7 @@ import copy, json, re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from fastcore.basics import patch
@@ -28,7 +29,7 @@ from .text import names_in, parse_python
 from .types import ConfigurationError, Iteration, Reply, RLMChatCompletion, RLMError, RunSettings, Usage
 
 # %% auto #0
-__all__ = ['Turn', 'Edit', 'as_edit', 'Recording', 'RememberingLM', 'Plan']
+__all__ = ['Turn', 'Edit', 'as_edit', 'checked', 'with_codes', 'Recording', 'RememberingLM', 'Plan']
 
 # %% ../nbs/42_resume.ipynb #312f126a
 @dataclass(frozen=True)
@@ -95,10 +96,16 @@ def as_edit(given: Any) -> Edit:
         "edit is a hint for the model, a function of the live variables, or a dict with some of "
         f"{', '.join(Edit.__dataclass_fields__)}, not {given!r:.80}.")
     if edit.code and edit.reply: raise ConfigurationError("An edit has a reply or the code of a block, not both.")
-    if edit.code and parse_python(edit.code) is None and not re.search(r"^\s*[%!]", edit.code, re.M):
-        try: compile(edit.code, "edit", "exec")
-        except SyntaxError as e: raise ConfigurationError(f"The edit is no Python, line {e.lineno}: {e.msg}.") from None
-    return edit
+    return replace(edit, code=checked(edit.code))
+
+def checked(code: str) -> str:
+    "Code of a user's edit. Raises `ConfigurationError` where it is neither Python nor has a magic in it."
+    if parse_python(code) is None and not re.search(r"^\s*[%!]", code, re.M):
+        try: compile(code, "edit", "exec")
+        except (SyntaxError, ValueError) as e:
+            where = f", line {e.lineno}: {e.msg}" if isinstance(e, SyntaxError) else f": {e}"
+            raise ConfigurationError(f"The edit is no Python{where}.") from None
+    return code
 
 # %% ../nbs/42_resume.ipynb #444bb723
 _BLOCK = re.compile(r"%%replay (\d+)\n")
@@ -121,15 +128,31 @@ def _in_notebook(path: Path, run: str) -> tuple[Path, str, tuple[int, Edit] | No
     if not starts: raise ConfigurationError(f"{path} is no trace notebook" + f" with a run {run!r}." * bool(run))
     at, log, run = starts[-1]
     iterations = _of_log(path.parent / log, run)[-1].result.iterations
-    blocks = [block for i in iterations for block in i.code_blocks]
-    for source in sources[at + 1:]:
-        if source.startswith("end_replay()"): break
-        if not (m := _BLOCK.match(source)) or not 0 < int(m[1]) <= len(blocks): continue
-        block, code = blocks[int(m[1]) - 1], source[m.end():]
-        if code.strip("\n") in (block.code.strip("\n"), (block.result.ran or "").strip("\n")): continue
-        k, n = _place_of(int(m[1]), iterations)
-        return path.parent / log, run, (k, Edit(code=code, block=n))
-    return path.parent / log, run, None
+    own = list(takewhile(lambda source: not source.startswith("end_replay()"), sources[at + 1:]))
+    return path.parent / log, run, _changed(own, iterations)
+
+# %% ../nbs/42_resume.ipynb #1a2f1caa
+def _changed(sources: list[str], iterations: tuple[Iteration, ...]) -> tuple[int, Edit] | None:
+    "The first iteration whose code is not as recorded in these cells, and the edit of it."
+    blocks, codes = [block for i in iterations for block in i.code_blocks], {}
+    for m, source in ((m, source) for source in sources if (m := _BLOCK.match(source))):
+        if not 0 < int(m[1]) <= len(blocks): continue
+        block, code = blocks[int(m[1]) - 1], source[m.end():].strip("\n")
+        if code in (block.code.strip("\n"), (block.result.ran or "").strip("\n")): continue
+        codes.setdefault((place := _place_of(int(m[1]), iterations))[0], {})[place[1]] = checked(code)
+    if not codes: return None
+    k = min(codes)
+    (n, code), *more = codes[k].items()
+    return k, Edit(reply=with_codes(iterations[k - 1], codes[k])) if more else Edit(code=code, block=n)
+
+def with_codes(iteration: Iteration, codes: Mapping[int, str]) -> str:
+    "The reply of an iteration with other code in some of its blocks, by number."
+    said, blocks = iteration.reply.content, [block.code for block in iteration.code_blocks]
+    fitting = all(said.count(blocks[n - 1]) == 1 for n in codes)
+    for n, code in codes.items():
+        if fitting: said = said.replace(blocks[n - 1], code.strip("\n"))
+        blocks[n - 1] = code.strip("\n")
+    return said if fitting else "\n\n".join(f"```repl\n{code}\n```" for code in blocks)
 
 # %% ../nbs/42_resume.ipynb #20d922ca
 class Recording:
@@ -246,18 +269,19 @@ def _plan(turns: list[Turn], k: int | None, edit: Edit) -> Plan:
     if edit.code and not 1 <= edit.block <= len(result.iterations[k - 1].code_blocks):
         ran = _counted(len(result.iterations[k - 1].code_blocks), "block")
         raise ConfigurationError(f"Iteration {k} has {ran} that ran. The edit is of block {edit.block!r:.20}.")
-    return Plan(tuple(turns), k, edit, keeps)
+    return Plan(tuple(turns), k, edit, keeps or _answers_in(result.iterations, k, edit))
+
+def _answers_in(iterations: tuple[Iteration, ...], k: int, edit: Edit) -> bool:
+    "Whether a sub-answer of iteration `k` is edited. Raises `ConfigurationError` where that was asked nowhere."
+    asked = [{call.prompt for block in i.code_blocks for call in block.result.rlm_calls} for i in iterations[:k]]
+    if unknown := edit.answers.keys() - set().union(*asked):
+        raise ConfigurationError(f"No sub-call up to iteration {k} asked this: {min(unknown)!r:.200}")
+    return len(asked) == k and bool(edit.answers.keys() & asked[-1])
 
 def _edited(iteration: Iteration, edit: Edit) -> Reply:
     "The model's reply, with the edit in it."
-    if edit.reply: return replace(iteration.reply, content=edit.reply)
-    if not edit.code: return iteration.reply
-    old = iteration.code_blocks[edit.block - 1].code
-    if iteration.reply.content.count(old) == 1:
-        return replace(iteration.reply, content=iteration.reply.content.replace(old, edit.code.strip("\n")))
-    codes = [b.code for b in iteration.code_blocks]
-    codes[edit.block - 1] = edit.code.strip("\n")
-    return replace(iteration.reply, content="\n\n".join(f"```repl\n{code}\n```" for code in codes))
+    if not (edit.code or edit.reply): return iteration.reply
+    return replace(iteration.reply, content=edit.reply or with_codes(iteration, {edit.block: edit.code}))
 
 # %% ../nbs/42_resume.ipynb #93026dd7
 def _recording(plan: Plan, turn: Turn) -> Recording:
@@ -295,6 +319,8 @@ class _Rebuilding:
         if edit.change: interruptible(edit.change, getattr(run.held.environment, "namespace", {}))
 
 # %% ../nbs/42_resume.ipynb #56e69c98
+RLM.last_session = None  # the session that the last turn to be resumed is a turn of
+
 @patch
 def _remembering(self: RLM, recording: Recording) -> RLM:
     "An `RLM` like this one, whose models first say again what was recorded."
@@ -318,7 +344,7 @@ def _go_through(self: RLM, plan: Plan) -> RLMChatCompletion:
         call = replace(call, before=rebuilding.before, parent=parent)
         try: result = result_of(answer_once(rlm, call) if session is None else session.turn(call))
         finally: self.last_result = rlm.last_result
-    if session is not None:
+    if session is not None:  # it goes on with the models themselves
         session.rlm = self
         self.last_session = session
     return result

@@ -80,12 +80,30 @@ def test_an_edited_trace_notebook_is_an_edit(tmp_path):
     assert result.value == 101 and len(model.calls) == 1
     assert "b = a + 100" in result.messages[-3]["content"] and result.iterations[1].code_blocks[0].code == "b = a + 100\nprint(b)"
 
+def test_two_cells_of_an_iteration_and_one_that_is_no_python(tmp_path):
+    logger, trace = enable_trace_notebook(tmp_path)
+    two = "First.\n```repl\na = 1\n```\nThen.\n```repl\nb = 2\nprint(b)\n```"
+    RLM(ScriptedLM([two, "```repl\nc = 3\nprint(c)\n```", "FINAL(3)"]), logger=logger, verbose=False).completion("go")
+    trace.close()
+    recorded = trace.path.read_text()
+    trace.path.write_text(recorded.replace('"a = 1"', '"a = 10"').replace("b = 2", "b = a + 2").replace("c = 3", "c = 4"))
+    model = ScriptedLM(["```repl\nFINAL(a + b)\n```"])
+    result = RLM(model, verbose=False).resume(trace.path)
+    assert result.value == 22 and result.iterations[0].response == two.replace("a = 1", "a = 10").replace("b = 2", "b = a + 2")
+    trace.path.write_text(recorded.replace("c = 3", "c = ("))
+    with pytest.raises(ConfigurationError, match="The edit is no Python, line 1"): RLM(model, verbose=False).resume(trace.path)
+    trace.path.write_text(recorded)
+    with pytest.raises(ConfigurationError, match="From which iteration"): RLM(model, verbose=False).resume(trace.path)
+
 def test_other_edits():
     code = "```repl\nmood = llm_query('mood?')\nprint(mood)\n```"
     result = RLM(ScriptedLM([code, "calm", "```repl\nprint(1)\n```", "FINAL_VAR(mood)"]), verbose=False).completion("go")
     go = lambda *replies: (model := ScriptedLM(list(replies)), RLM(model, verbose=False))
     model, rlm = go("FINAL_VAR(mood)")
     assert rlm.resume(result, 2, {"answers": {"mood?": "wild"}}).value == "wild" and len(model.calls) == 1
+    model, rlm = go("FINAL_VAR(mood)")
+    assert rlm.resume(result, 1, {"answers": {"mood?": "wild"}}).value == "wild" and len(model.calls) == 1
+    with pytest.raises(ConfigurationError, match=r"No sub-call up to iteration 2 asked this: 'food\?'"): rlm.resume(result, 2, {"answers": {"food?": "wild"}})
     model, rlm = go("FINAL_VAR(mood)")
     assert rlm.resume(result, 2, {"reply": "```repl\nmood = mood.upper()\n```"}).value == "CALM"
     model, rlm = go("FINAL(x)")
