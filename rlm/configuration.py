@@ -63,6 +63,7 @@ class Grown:
     preview: Callable[..., list[dict]]
     start_session: Callable
     stream: Callable
+    resume: Callable
 
 # %% ../nbs/23_configuration.ipynb #9457c64a
 class RLM(Grown):

@@ -25,8 +25,8 @@ from .replay import ReplayDivergenceError, recorded_reply
 from .run import NO_CONTEXT, Call, Run, answer_once, make_call, result_of
 from .session import Session
 from .streaming import Heard
-from .text import names_in, parse_python
-from .types import ConfigurationError, Iteration, Reply, RLMChatCompletion, RLMError, RunSettings, Usage
+from .text import parse_python, plain
+from .types import ConfigurationError, Iteration, Reply, RLMChatCompletion, RunSettings, Usage
 
 # %% auto #0
 __all__ = ['Turn', 'Edit', 'as_edit', 'checked', 'with_codes', 'Recording', 'RememberingLM', 'Plan']
@@ -233,7 +233,7 @@ class Plan:
         "What blocks that run again do outside of the REPL."
         changed = [name for turn in self.turns for name in getattr(turn.result.changes, "modified", ())]
         again = [f"{', '.join(changed)}: changed in place by the run; result.undo() takes that back"] if changed else []
-        return again + [f"{name}: {what}" for name, iteration in self.iterations for block in iteration.code_blocks
+        return again + [plain(f"{name}: {what}") for name, iteration in self.iterations for block in iteration.code_blocks
                         for what in effects(parse_python(block.result.ran or block.code))]
 
     def __repr__(self):
