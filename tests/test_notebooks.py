@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -120,7 +121,7 @@ def test_sidebar_lists_every_chapter():
 def is_method(x):
     "A field's default, and what is kept in one line as a field is, are no methods."
     named = getattr(getattr(x, "fget", x), "__name__", "") != "<lambda>"
-    return named and isinstance(x, (FunctionType, property, classmethod, staticmethod))
+    return named and isinstance(x, (FunctionType, property, cached_property, classmethod, staticmethod))
 
 def public_names():
     "What the modules export, and the methods of exported classes."
@@ -131,7 +132,8 @@ def public_names():
             yield name
             thing = getattr(module, name)
             fields = getattr(thing, "__dataclass_fields__", ())
-            if inspect.isclass(thing): yield from (f"{name}.{m}" for m, f in vars(thing).items() if m[0] != "_" and m not in fields and is_method(f))
+            if inspect.isclass(thing): yield from (f"{name}.{m}" for m, f in vars(thing).items() if m[0] != "_" and m not in fields and is_method(f)
+                                                 and getattr(f, "__name__", m) == m)  # another name for the same is not listed
 
 def test_api_reference_lists_every_public_name():
     output = json.loads((NBS / "api.ipynb").read_text())["cells"][-1]["outputs"][0]

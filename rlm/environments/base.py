@@ -138,7 +138,7 @@ def end(self: BaseEnvironment, keep: bool = True) -> Changes:
     try: _shut_down(self._captures, self._loop)
     except SystemExit: pass  # a task of the model's code that was still pending
     self._take_away()
-    self.task = replace(self.task, data={})
+    self.task = replace(self.task, data={}, users_turn=nullcontext)
     if not keep:
         self.own.clear()
         self.own.update(self._before_run)
