@@ -233,14 +233,17 @@ class Plan:
         "What blocks that run again do outside of the REPL."
         changed = [name for turn in self.turns for name in getattr(turn.result.changes, "modified", ())]
         again = [f"{', '.join(changed)}: changed in place by the run; result.undo() takes that back"] if changed else []
-        return again + [plain(f"{name}: {what}") for name, iteration in self.iterations for block in iteration.code_blocks
-                        for what in effects(parse_python(block.result.ran or block.code))]
+        for name, iteration in self.iterations:
+            trees = [parse_python(block.result.ran or block.code) for block in iteration.code_blocks]
+            again += [plain(f"{name}: {what}") for tree in trees for what in effects(tree)]
+        return again
 
     def __repr__(self):
         blocks = [block for _, i in self.iterations for block in i.code_blocks]
         calls = sum(len(block.result.rlm_calls) for block in blocks)
         replies = sum(1 for _ in self.iterations) + self.keeps
-        kept = ", with its reply as recorded" * (self.keeps and not (self.edit.code or self.edit.reply))
+        edited = self.edit.code or self.edit.reply
+        kept = f", with its reply {'edited' if edited else 'as recorded'}" * self.keeps
         again = f"{_counted(len(blocks), 'block')} run again"
         lines = [f"{again}. The record answers {_counted(replies + calls, 'request')}. "
                  f"Live from iteration {self.k} on{kept}."]
