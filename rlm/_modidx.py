@@ -139,6 +139,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'rlm.configuration.RLM._set_cache': ('configuration.html#rlm._set_cache', 'rlm/configuration.py'),
                                    'rlm.configuration.RLM._set_environment': ( 'configuration.html#rlm._set_environment',
                                                                                'rlm/configuration.py'),
+                                   'rlm.configuration.RLM._set_listeners': ( 'configuration.html#rlm._set_listeners',
+                                                                             'rlm/configuration.py'),
                                    'rlm.configuration.RLM._set_models': ('configuration.html#rlm._set_models', 'rlm/configuration.py'),
                                    'rlm.configuration.RLM._set_words': ('configuration.html#rlm._set_words', 'rlm/configuration.py'),
                                    'rlm.configuration.RLM.child': ('configuration.html#rlm.child', 'rlm/configuration.py'),

@@ -105,9 +105,7 @@ class RLM(Grown):
         self._set_models(create_lm(backend, backend_kwargs, model), other_backends, other_backend_kwargs)
         self._set_cache(cache)
         self._set_words(prompts, custom_system_prompt, custom_tools, custom_sub_tools)
-        hears = logger is None or callable(logger)
-        self.logger = check("logger", logger, hears, "an RLMLogger, or a function that takes an event")
-        self.verbose = check("verbose", verbose, isinstance(verbose, bool | None), "True, False or None")
+        self._set_listeners(logger, verbose)
 
 # %% ../nbs/23_configuration.ipynb #906dc039
 def check(name: str, given: Any, good: bool, what: str) -> Any:
@@ -136,6 +134,12 @@ def check_tools(tools: Mapping[str, Any] | None) -> dict[str, Any]:
         if not (isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)):
             raise ConfigurationError(f"A tool's name must be a Python name, and {name!r} is not.")
     return dict(tools)
+
+@patch
+def _set_listeners(self: RLM, logger, verbose):
+    hears = logger is None or callable(logger)
+    self.logger = check("logger", logger, hears, "an RLMLogger, or a function that takes an event")
+    self.verbose = check("verbose", verbose, isinstance(verbose, bool | None), "True, False or None")
 
 @patch
 def _set_words(self: RLM, prompts, prompt, tools, sub_tools):

@@ -39,7 +39,7 @@ class Traits:
     identity: str = ""             # what else tells it from others of its name, such as its server's address
     secrets: tuple[str, ...] = ()  # its credentials, which are taken out of all that a run says and shows
     sub_lms: tuple[LM, ...] = ()   # who answers `llm_query`: the first, unless the code names another; (): itself
-    recorded: bool = False         # it answers for children too, from a recording; or a function that says to which prompts
+    recorded: bool = False         # it answers for children too, from a recording; or a function of the prompt
     pending_load: Callable[[], Any] | None = None  # what makes it ready, where that takes seconds; None: it is
     prompts: str = "default"       # the profile of the prompts that suit it
     streams: bool = False          # `complete` takes a second argument, a `Heard`, and writes the reply to it
