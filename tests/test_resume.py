@@ -172,6 +172,13 @@ def test_bad_traces(tmp_path):
     with pytest.raises(ConfigurationError, match="There is no log"): rlm.resume(tmp_path / "gone.jsonl")
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(ConfigurationError, match="no run"): rlm.resume(tmp_path / "empty.jsonl")
+    logger = RLMLogger(tmp_path / "two")
+    either = RLM(ScriptedLM(["```repl\nx = 1\n```", "FINAL(a)", "FINAL(b)"]), logger=logger, verbose=False)
+    first = either.completion("One?")
+    either.completion("Two?")
+    with pytest.raises(ConfigurationError, match="There is no run 'third' in .* It has '"): rlm.resume(logger.path, 1, run="third")
+    assert RLM(ScriptedLM(["FINAL_VAR(x)"]), verbose=False).resume(logger.path, 2, run=first.id).value == 1
+    with pytest.raises(ConfigurationError, match="from 1 to 1"): rlm.resume(logger.path, 2)
     (tmp_path / "x.ipynb").write_text("{}")
     with pytest.raises(ConfigurationError, match="can't be read"): rlm.resume(tmp_path / "x.ipynb")
     with pytest.raises(ConfigurationError, match="not missing"): rlm.resume(RLM(ScriptedLM(["FINAL(1)"]), verbose=False).completion("go"), 1, x=1)
