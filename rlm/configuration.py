@@ -251,8 +251,7 @@ def child(self: RLM, lm: LM) -> RLM:
     "The configuration of a child that `lm` answers for."
     child = copy.copy(self)
     child.lm, child.tools = for_turns(lm), self.sub_tools
-    same = name_of(lm) == name_of(self.lm)
-    child.context_window = self.context_window if same else None
+    child.context_window = self.context_window if child.lm is self.lm else None
     child.persistent, child.repl = False, None
     if not isinstance(self._create, type):  # of a class of the user's own, a child gets one too
         child.environment, child._create = "local", self._create_for_child

@@ -528,9 +528,9 @@ def test_quiet_without_a_terminal(capsys):
     assert capsys.readouterr() == ("", "")
 
 def in_a_terminal(code: str) -> str:
-    "What a person at a terminal would see of a script's stderr."
+    "What a person at a terminal, who has no `rich`, would see of a script's stderr."
     master, slave = pty.openpty()
-    script = [sys.executable, "-c", textwrap.dedent(code)]
+    script = [sys.executable, "-c", "import sys\nsys.modules['rich'] = None\n" + textwrap.dedent(code)]
     done = subprocess.run(script, stderr=slave, stdout=subprocess.PIPE, timeout=60)
     os.close(slave)
     seen = b""

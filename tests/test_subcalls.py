@@ -228,7 +228,7 @@ IN_A_CHILD = {
     "cache": lambda up, child: child.cache is up.cache and child.cache.path.name == "kept.sqlite"}
 IN_ITS_ENVIRONMENT = {"preview": "the same", "approve": "the same", "sync_from_user_ns": "a child sees nothing of the user's",
                       "sync_to_user_ns": "and gives nothing", "sync_vars": "and gives nothing"}
-IN_ITS_RECORD = {"environment", "environment_kwargs", "persistent", "tools", "models", "sampling", "repl", "session", "continues", "names",
+IN_ITS_RECORD = {"parent", "environment", "environment_kwargs", "persistent", "tools", "models", "sampling", "repl", "session", "continues", "names",
                  "data_of"}
 
 def test_what_guards_a_run_guards_its_children():
