@@ -544,7 +544,7 @@ STATUS = """
     import time
     from rlm import RLM
     from rlm.lm import ScriptedLM
-    def slow(messages): time.sleep(1.2); return "FINAL(Blue)"
+    def slow(messages): time.sleep(2.2); return "FINAL(Blue)"
     RLM(ScriptedLM([slow]), verbose=%s).completion("Pick a color.")
 """
 
