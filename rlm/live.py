@@ -403,7 +403,9 @@ def forget(self: Cell, name: str) -> None:
     if self.lines.pop(name, None): self.only(settled_html(list(self.lines.values())))
 
 @patch
-def clear(self: Cell) -> None: self.only("")
+def clear(self: Cell) -> None:
+    "Show nothing."
+    self.only("")
 
 # %% ../nbs/31_live.ipynb #a6460196
 class View:

@@ -106,7 +106,7 @@ class Call:
     listeners: tuple[Callable, ...] = ()   # who hears of it, beside those of the `RLM`
     emit_above: Callable | None = None     # of a child: the run at the top, which tells of its sub-calls
     path: tuple[int, ...] = ()             # of a child: the numbers of the sub-calls that lead to it
-    before: Callable[[Run, Any], None] = lambda run, request: None  # is called with what the loop asks for, before
+    before: Callable[..., None] = lambda run, request: None  # is called with what the loop asks for, before
     parent: str = ""                       # the run that this one goes on with, and its log
 
     @property

@@ -714,7 +714,9 @@ def test_the_working_documentation(kernel, tmp_path):
         assert 1 <= int(said[0].removeprefix("Result 1: ")) <= 100 and said[1].startswith("Result 2: I have not generated a number")
         session = kernel.ok(cells[2])
         assert re.fullmatch("Turn 1: Blue\nTurn 2: .*blue.*\n", session.stdout)
-        trace = session.shown[-1]["text/markdown"]
+        page = session.shown[-1]["text/html"]
+        assert "Pick a color." in page and "Why did you pick that one?" in page
+        trace = kernel.value("result.trace_markdown")
         assert trace.count("## Run Context") == 2 and "## Iteration 1" in trace and "### Model Response" in trace
         assert kernel.ok(cells[3]).stdout == "1000\n"
         assert kernel.ok(cells[4]).stdout == "Value from RLM: 83810205\n"

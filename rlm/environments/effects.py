@@ -179,6 +179,7 @@ def rebinds(self: Reader, node: ast.AST, name: str, how: str = "rebinds") -> Non
 
 @patch
 def visit_Assign(self: Reader, node: ast.Assign) -> None:
+    "Read an assignment."
     self.visit(node.value)
     pairs = [(target, node.value) for target in node.targets]
     for target, value in pairs:
@@ -200,21 +201,25 @@ def _put_into(self: Reader, holder: ast.AST, level: int) -> None:
 # %% ../../nbs/environments/11_effects.ipynb #5ae10ae3
 @patch
 def visit_AnnAssign(self: Reader, node: ast.AnnAssign) -> None:
+    "Read an assignment with a type."
     if node.value: self.visit_Assign(ast.copy_location(ast.Assign([node.target], node.value), node))
 
 @patch
 def visit_AugAssign(self: Reader, node: ast.AugAssign) -> None:
+    "Read an assignment such as `x += 1`."
     self.visit(node.value)
     self.visit(node.target)
     if isinstance(node.target, ast.Name) and self.level(node.target) == 2: self.note(node, f"changes {node.target.id}")
 
 @patch
 def visit_NamedExpr(self: Reader, node: ast.NamedExpr) -> None:
+    "Read an assignment within an expression."
     self.generic_visit(node)
     self.bind(node.target, self.level(node.value))
 
 @patch
 def visit_For(self: Reader, node: ast.For) -> None:
+    "Read a loop."
     self.visit(node.iter)
     self.visit(node.target)
     self.bind(node.target, self.level_inside(node.iter))
@@ -228,6 +233,7 @@ def _branch(self: Reader, nodes: list[ast.AST]) -> None:
 
 @patch
 def visit_With(self: Reader, node: ast.With) -> None:
+    "Read a `with`."
     for item in node.items:
         self.visit(item.context_expr)
         if item.optional_vars: self.bind(item.optional_vars, self.level(item.context_expr))
@@ -249,6 +255,7 @@ def generic_visit(self: Reader, node: ast.AST) -> None:
 # %% ../../nbs/environments/11_effects.ipynb #483ba2d4
 @patch
 def visit_FunctionDef(self: Reader, node: ast.FunctionDef) -> None:
+    "Read the definition of a function."
     self.rebinds(node, node.name)
     self.functions[node.name] = node
     self.bind(ast.Name(node.name), 0)
@@ -272,17 +279,21 @@ Reader.visit_AsyncFunctionDef = Reader.visit_FunctionDef
 
 @patch
 def visit_ClassDef(self: Reader, node: ast.ClassDef) -> None:
+    "Read the definition of a class."
     self.rebinds(node, node.name)
     self.inside += 1
     self.generic_visit(node)
     self.inside -= 1
 
 @patch
-def visit_Lambda(self: Reader, node: ast.Lambda) -> None: self.read_function(node, 0)
+def visit_Lambda(self: Reader, node: ast.Lambda) -> None:
+    "Read a lambda."
+    self.read_function(node, 0)
 
 # %% ../../nbs/environments/11_effects.ipynb #f24e7f96
 @patch
 def visit_Import(self: Reader, node: ast.Import | ast.ImportFrom) -> None:
+    "Read an import."
     above = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
     for alias in node.names:
         whole = above + alias.name
@@ -302,6 +313,7 @@ def _is_safe(self: Reader, path: str) -> bool:
 # %% ../../nbs/environments/11_effects.ipynb #88d089ea
 @patch
 def visit_Name(self: Reader, node: ast.Name) -> None:
+    "Read a name."
     if isinstance(node.ctx, ast.Store): self.rebinds(node, node.id)
     elif isinstance(node.ctx, ast.Del): self.rebinds(node, node.id, "deletes")
     elif node.id in _RUNS_CODE | {"open"} and node.id not in self.levels: self.note(node, f"uses {node.id}")
@@ -309,6 +321,7 @@ def visit_Name(self: Reader, node: ast.Name) -> None:
 
 @patch
 def visit_Attribute(self: Reader, node: ast.Attribute) -> None:
+    "Read an attribute."
     path = self.path(node)
     if isinstance(node.ctx, (ast.Store, ast.Del)): self._stored(node)
     elif path and not self._is_safe(path): self.note(node, f"uses {path}")
@@ -318,6 +331,7 @@ def visit_Attribute(self: Reader, node: ast.Attribute) -> None:
 
 @patch
 def visit_Subscript(self: Reader, node: ast.Subscript) -> None:
+    "Read a subscript."
     if isinstance(node.ctx, (ast.Store, ast.Del)): self._stored(node)
     self.visit(node.value)
     self.visit(node.slice)
@@ -329,6 +343,7 @@ def _stored(self: Reader, node: ast.Attribute | ast.Subscript) -> None:
 # %% ../../nbs/environments/11_effects.ipynb #e8d81a1a
 @patch
 def visit_Call(self: Reader, node: ast.Call) -> None:
+    "Read a call."
     f, given = node.func, [*node.args, *(k.value for k in node.keywords)]
     name, of = getattr(f, "attr", getattr(f, "id", "")), getattr(f, "value", None)
     if name in _OPENS: self._opened(node, name)
