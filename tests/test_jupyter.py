@@ -665,7 +665,7 @@ def test_interrupt(k, what, twice):
         time.sleep(0.5)
         k.interrupt()
         if twice:
-            time.sleep(0.01)
+            time.sleep(0.002)
             k.interrupt()
         k.finish(cell)
         # ipykernel itself prints a second one that meets it at its traceback
