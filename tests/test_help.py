@@ -3,6 +3,7 @@ import inspect, re, subprocess, sys
 
 import pytest
 import rlm
+from rlm import RLM, Session
 
 def reply(k, request: str) -> dict:
     "What the kernel answers to a request on its shell channel."
@@ -48,3 +49,9 @@ def test_every_way_to_ask_is_known_to_editors():
 def test_nothing_is_read_at_import():
     code = "import sys, rlm; print('fastcore.docments' in sys.modules, rlm.RLM.completion.getdoc()[:6])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False Answer\n"
+
+def test_every_way_to_ask_is_explained_alike():
+    assert RLM.stream.getdoc().splitlines()[2:] == RLM.completion.getdoc().splitlines()[2:-1]
+    assert Session.achat.getdoc().splitlines()[2:] == Session.chat.getdoc().splitlines()[2:]
+    assert RLM.preview.getdoc().endswith("returns: messages as dicts with `role` and `content`")
+    assert "\n" not in RLM.completion.__doc__
