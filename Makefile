@@ -1,4 +1,4 @@
-# make quick | make test | make browser | make demo | make docs | make prepare | make traces | make pictures
+# make quick | make test | make soak | make browser | make demo | make docs | make prepare | make traces | make pictures | make evals | make bench
 # Each does its own set-up in $(VENV), and only when settings.ini or setup.py has changed since the last one.
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +12,7 @@ DOCS_ENV := PYTHONPATH="$(CURDIR)/scripts"
 # nbdev warns where building the docs would run a cell that is more than imports
 export PYTHONWARNINGS := error:Found cells containing imports
 
-.PHONY: demo quick test browser pictures docs prepare traces dev clean
+.PHONY: demo quick test soak browser pictures docs prepare traces evals bench dev clean
 
 demo: $(VENV)/.local
 	$(BIN)/rlm_get_model
@@ -26,9 +26,17 @@ quick: $(VENV)/.dev
 	$(PY) -m pytest tests -q -n auto --quick
 
 test: $(VENV)/.dev
-	@echo "All tests. On two cores this takes about seven minutes; make quick takes less than one."
+	@echo "All tests. On two cores this takes about 15 minutes. For in between there is make quick."
+	@scripts/bubblewrap
 	$(BIN)/rlm_get_model --small
 	$(PY) -m pytest tests -v -n auto
+
+# Runs of all kinds to which everything happens that can: make soak SECONDS=600 SEED=7, or SEED=7 ONLY=17 for one of them
+soak: SECONDS ?= 300
+soak: SEED ?= 1
+soak: $(VENV)/.dev
+	$(PY) tests/soak.py --seconds $(SECONDS) --seed $(SEED) --only "$(ONLY)"
+	$(if $(ONLY),,FUZZ=$(SECONDS) $(PY) -m pytest tests/test_fuzz.py -q)
 
 # In JupyterLab itself, in headless Chromium: the one that is installed, or the one that CHROME names
 browser: $(VENV)/.browser
@@ -56,6 +64,17 @@ docs: prepare
 traces: $(VENV)/.dev
 	$(PY) scripts/record.py --base-url "$(BASE_URL)" --model "$(MODEL)"
 	$(BIN)/nbdev_clean
+
+# What the embedded model solves of texts of three lengths. It can be stopped; what is in nbs/data/haystacks is not asked again
+evals: $(VENV)/.dev
+	$(BIN)/rlm_get_model
+	$(PY) scripts/evals.py
+	cd nbs && $(BIN)/exec_nb 54_evals.ipynb --dest 54_evals.ipynb --exc_stop && $(BIN)/nbdev_clean --fname 54_evals.ipynb
+
+# What the library adds, beside rlms and dspy.RLM, which get environments of their own: about ten minutes, without other work
+bench: $(VENV)/.dev
+	$(PY) scripts/bench.py
+	cd nbs/guides && $(BIN)/exec_nb benchmarks.ipynb --dest benchmarks.ipynb --exc_stop && $(BIN)/nbdev_clean --fname benchmarks.ipynb
 
 # The environment for work on the project
 dev: $(VENV)/.dev

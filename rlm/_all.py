@@ -6,15 +6,16 @@ from .completion import RLM
 from .session import Session
 from .files import Files
 from .logger import RLMLogger, read_log
+from .many import Item, Map
 from .asynchronous import Stream
 from . import diff as _diff, resume as _resume
 from . import timeline as _timeline  # it and the next give results their ways to be shown
 from .utils import notebook as _notebook, trace_markdown as _trace_markdown
 from .environments.jupyter import configure as _of_jupyter
 from .help import explain as _explain, explain_class as _explain_class
-from .lm import OpenAILM as _OpenAILM
+from .openai_lm import OpenAILM as _OpenAILM
 
-__all__ = [*_of_types, "RLM", "Session", "Files", "RLMLogger", "read_log", "Stream", "Cache"]
+__all__ = [*_of_types, "RLM", "Session", "Files", "RLMLogger", "read_log", "Stream", "Cache", "Map", "Item"]
 
 _PREVIEW = {"preview": '"schema" tells the model names, types and sizes, and no values; "values" tells these too'}
 for _offered in [globals()[name] for name in __all__]: _explain_class(_offered)

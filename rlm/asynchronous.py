@@ -64,17 +64,17 @@ async def _interrupt_the_cell(task, error: KeyboardInterrupt) -> None:
 @patch
 @takes_no_other
 async def acompletion(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
-                      output_type: Any = None) -> RLMChatCompletion:
+                      output_type: Any = None, images: Any = None) -> RLMChatCompletion:
     "Like `completion`, and the event loop stays free. Cancelling the task stops the run."
-    call = make_call(self, prompt, context, root_prompt, output_type)
+    call = make_call(self, prompt, context, root_prompt, output_type, images)
     return await _awaited(call, partial(answer_once, self))
 
 @patch
 @takes_no_other
 async def achat(self: Session, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
-                output_type: Any = None) -> RLMChatCompletion:
+                output_type: Any = None, images: Any = None) -> RLMChatCompletion:
     "Like `chat`, and the event loop stays free. Cancelling the task takes the turn back."
-    return await _awaited(self.make_call(prompt, context, root_prompt, output_type), self.turn)
+    return await _awaited(self.make_call(prompt, context, root_prompt, output_type, images), self.turn)
 
 # %% ../nbs/04_async.ipynb #8ae725d9
 class Stream(Iterator):
@@ -126,9 +126,9 @@ def _run(self: Stream) -> Generator[Event, None, None]:
 @patch
 @takes_no_other
 def stream(self: RLM, prompt: Any, context: Any = NO_CONTEXT, root_prompt: str | None = None,
-           output_type: Any = None) -> Stream:
+           output_type: Any = None, images: Any = None) -> Stream:
     "The events of a run, for `for` or `async for`. Takes what `completion` takes."
-    return Stream(make_call(self, prompt, context, root_prompt, output_type), partial(answer_once, self))
+    return Stream(make_call(self, prompt, context, root_prompt, output_type, images), partial(answer_once, self))
 
 # %% ../nbs/04_async.ipynb #255a17a0
 @patch

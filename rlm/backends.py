@@ -8,7 +8,8 @@ import os, re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
-from .lm import LM, OpenAILM, name_of
+from .lm import LM, name_of
+from .openai_lm import OpenAILM
 from .types import ConfigurationError
 
 # %% auto #0

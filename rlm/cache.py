@@ -126,8 +126,9 @@ def work(self: Cache, f: Callable[[Any], Any]) -> Any:
         with suppress(OSError): found = os.stat(self.path)
         try:
             with closing(self._open()) as db: return f(db)
-        except (OSError, sqlite3.Error) as e: error = e
-        if not (again and type(error) is sqlite3.DatabaseError and self._set_aside(str(error), found)): break
+        except (OSError, sqlite3.Error, UnicodeDecodeError) as e: error = e  # sqlite3 reads its own errors as UTF-8
+        broken = type(error) in (sqlite3.DatabaseError, UnicodeDecodeError)
+        if not (again and broken and self._set_aside(str(error), found)): break
     raise CacheError(f"The cache {self.path} can't be used: {error}. Models are asked again.")
 
 # %% ../nbs/41_cache.ipynb #0610cdca

@@ -25,14 +25,14 @@ examples:
 files:
   Texts, CSV, TSV, Parquet, JSON lines, SQLite, DuckDB, PDF, Word and HTML,
   folders, https:// addresses, and - for what comes through a pipe. A model
-  writes Python that reads them. The code runs on this machine, as you. What it
-  prints is sent to the model, with names, sizes and beginnings of the files.
+  writes Python that reads them. The code runs on this machine, as you; behind
+  a wall with --environment monty, if strangers wrote the files. What it prints
+  is sent to the model, with names, sizes and beginnings of the files.
 
 commands:
   rlm chat FILE ...     ask one question after the other about files
   rlm models            list the models that can be asked from here
-  rlm replay LOG        repeat a run from its log, without a model; that runs
-                        the log's code, so read a stranger's log before
+  rlm replay LOG        repeat a logged run without a model: its code runs here
   rlm completion SHELL  for bash, zsh or fish: source <(rlm completion bash)
 
 settings:
@@ -90,6 +90,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--model", metavar="NAME", type=_name, help="gpt-4o-mini, anthropic/claude-sonnet-4-5, local")
     model.add_argument("--base-url", metavar="URL", type=_name, help="a server that speaks OpenAI's protocol")
     model.add_argument("--backend", metavar="NAME", type=_name, help="a provider; --model is then its model's name")
+    model.add_argument("--environment", metavar="NAME", default="local", help="local, or behind a wall: monty, kernel")
     limits = parser.add_argument_group("limits of a question")
     limits.add_argument("--max-budget", metavar="USD", type=_positive, help="US dollars that it may cost")
     limits.add_argument("--max-timeout", metavar="SECONDS", type=_positive, help="seconds that it may take")
@@ -206,7 +207,7 @@ def make_rlm(given: argparse.Namespace) -> tuple:
     def hear(event):
         while told: say(told.pop())
         if logger: logger(event)
-    rlm = RLM(**named, logger=hear, verbose=False if given.quiet else None,
+    rlm = RLM(**named, environment=given.environment, logger=hear, verbose=False if given.quiet else None,
               max_budget=given.max_budget or settings.max_budget, max_timeout=given.max_timeout or settings.max_timeout)
     return rlm, handle
 

@@ -23,9 +23,10 @@ def completion(self: RLM,
                context: Any = NO_CONTEXT,       # the data: a `Path`, a list of paths, or any other object, by reference
                root_prompt: str | None = None,  # the question, where `prompt` is the data
                output_type: Any = None,         # the type of the answer: `int`, `list[str]`, a dataclass and others
+               images: Any = None,              # pictures for a model that can see: paths, bytes, figures and others
               ) -> RLMChatCompletion:           # with the answer as `value`, and its text as `response`
     "Answer `prompt`. Raises an `RLMError` with `.result` where a model can't be had, or a limit is reached."
-    return result_of(answer_once(self, make_call(self, prompt, context, root_prompt, output_type)))
+    return result_of(answer_once(self, make_call(self, prompt, context, root_prompt, output_type, images)))
 
 # %% ../nbs/00_completion.ipynb #ef50a783
 class Request(list):
@@ -42,8 +43,9 @@ def preview(self: RLM,
             context: Any = NO_CONTEXT,       # the same
             root_prompt: str | None = None,  # the same
             output_type: Any = None,         # the same
+            images: Any = None,              # the same
            ) -> Request:                     # messages as dicts with `role` and `content`
     "The first request that `completion` with these arguments would send. Nothing is sent."
-    call = make_call(self, prompt, context, root_prompt, output_type)
+    call = make_call(self, prompt, context, root_prompt, output_type, images)
     with repl_for(self) as repl, InterruptGate(), repl.hold(Run(self, call).task) as held:
         return Request(interruptible(first_messages, self, call, held.surroundings))

@@ -8,6 +8,7 @@ import contextvars, copy, inspect, keyword, os, weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import partial, wraps
+from importlib import import_module
 from typing import Any
 from fastcore.basics import patch
 from .approve import as_approval
@@ -26,7 +27,7 @@ from .window import Windows
 
 # %% auto #0
 __all__ = ['ENVIRONMENTS', 'answering', 'check_keywords', 'takes_no_other', 'Grown', 'RLM', 'check', 'check_count',
-           'check_choice', 'check_tools', 'named_environment', 'own_environment', 'refuse_own_code']
+           'check_choice', 'check_tools', 'configure_of', 'named_environment', 'own_environment', 'refuse_own_code']
 
 # %% ../nbs/23_configuration.ipynb #138c6702
 _MEANT = {  # what people write -> what it is called here
@@ -64,6 +65,8 @@ class Grown:
     start_session: Callable
     stream: Callable
     resume: Callable
+    map: Callable
+    amap: Callable
 
 # %% ../nbs/23_configuration.ipynb #9457c64a
 class RLM(Grown):
@@ -74,10 +77,11 @@ class RLM(Grown):
     def __init__(self,
         backend: str | LM | None = None,  # "gpt-4o-mini", "ollama/llama3.2", "local", or an object with `complete`
         backend_kwargs: dict | None = None,  # base_url, api_key, client, prices, timeout, max_retries, sampling
-        environment: str | Environment = "local",  # where code runs: "local", "jupyter" (your notebook), one of yours
-        environment_kwargs: dict | None = None,  # preview="schema" sends no values; approve; for "jupyter" sync modes
+        environment: str | Environment = "local",  # where code runs: "local", "jupyter", "monty", "kernel" or yours
+        environment_kwargs: dict | None = None,  # preview="schema" sends no values; approve; what the environment has
         max_iterations: int = 30,            # replies and their code; then the model is asked for its best answer
         max_depth: int = 1,                  # levels of REPLs: at 1 `rlm_query` is a plain call, at 2 a child
+        sub_calls: bool = True,              # its code may ask models; False: it has Python and nothing else
         max_timeout: float | None = None,    # seconds that a run may take; None: no limit, as for the next three
         max_tokens: int | None = None,       # tokens that a run may use, its sub-calls and children included
         max_budget: float | None = None,     # US dollars that it may spend
@@ -85,7 +89,7 @@ class RLM(Grown):
         max_concurrent_subcalls: int = 16,   # requests of a run at a time, and children of one level
         other_backends: list[str | LM] | None = None,    # models for sub-calls and children, the default first
         other_backend_kwargs: list[dict] | None = None,  # the options of each, as in `backend_kwargs`
-        prompts: str | Profile | None = None,  # "default", "small", "rlms", or yours; None: what suits the model
+        prompts: str | Profile | None = None,  # "default", "coder", "small", "rlms", yours; None: what suits the model
         custom_system_prompt: str | None = None,         # instead of the profile's; `{tools}` in it lists the tools
         custom_tools: dict[str, Any] | None = None,      # name -> function or value that the model's code can use
         custom_sub_tools: dict[str, Any] | None = None,  # the same for children; None: those of custom_tools
@@ -96,11 +100,10 @@ class RLM(Grown):
         context_window: int | None = None,   # tokens that the model takes; None: found out, where it matters
         cache: bool | str | os.PathLike | Cache | None = None, # answer sub-calls asked before: True, a file, a `Cache`
     ):
+        self.given = {name: x for name, x in locals().items() if name != "self"}
         self.limits = Limits(max_timeout, max_tokens, max_budget, max_errors)
-        self.max_iterations = check_count("max_iterations", max_iterations)
-        self.max_depth = check_count("max_depth", max_depth)
-        self.max_concurrent_subcalls = check_count("max_concurrent_subcalls", max_concurrent_subcalls)
-        self.context_window = None if context_window is None else check_count("context_window", context_window)
+        self._set_counts(max_iterations, context_window)
+        self._set_sub_calls(sub_calls, max_depth, max_concurrent_subcalls, other_backends)
         self._set_environment(environment, environment_kwargs, persistent)
         self._set_models(create_lm(backend, backend_kwargs, model), other_backends, other_backend_kwargs)
         self._set_cache(cache)
@@ -116,6 +119,11 @@ def check(name: str, given: Any, good: bool, what: str) -> Any:
 def check_count(name: str, number: Any) -> int:
     "`number`, if it can count something."
     return check(name, number, type(number) is int and number >= 1, "a whole number of at least 1")
+
+@patch
+def _set_counts(self: RLM, max_iterations, context_window):
+    self.max_iterations = check_count("max_iterations", max_iterations)
+    self.context_window = None if context_window is None else check_count("context_window", context_window)
 
 def check_choice(what: str, name: Any, valid) -> Any:
     "`name`, if it is one of the valid ones."
@@ -136,6 +144,14 @@ def check_tools(tools: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(tools)
 
 @patch
+def _set_sub_calls(self: RLM, sub_calls, max_depth, at_once, others):
+    self.sub_calls = check("sub_calls", sub_calls, isinstance(sub_calls, bool), "True or False")
+    self.max_depth = check_count("max_depth", max_depth)
+    self.max_concurrent_subcalls = check_count("max_concurrent_subcalls", at_once)
+    if not sub_calls and (others or max_depth > 1):
+        raise ConfigurationError("sub_calls=False: nobody is asked then. Leave out other_backends and max_depth.")
+
+@patch
 def _set_listeners(self: RLM, logger, verbose):
     hears = logger is None or callable(logger)
     self.logger = check("logger", logger, hears, "an RLMLogger, or a function that takes an event")
@@ -151,11 +167,17 @@ def _set_words(self: RLM, prompts, prompt, tools, sub_tools):
     self.sub_tools = self.tools if sub_tools is None else check_tools(sub_tools)
 
 # %% ../nbs/23_configuration.ipynb #e1e5fd54
-ENVIRONMENTS = {"local": configure_local, "jupyter": configure_jupyter}
+ENVIRONMENTS: dict[str, Callable | str] = {  # name -> what takes its options; or the room where that is `configure`
+    "local": configure_local, "jupyter": configure_jupyter, "monty": "monty", "kernel": "kernel"}
+
+def configure_of(name: str) -> Callable:
+    "What takes the options of the environment of that name."
+    found = ENVIRONMENTS[check_choice("environment", name, tuple(ENVIRONMENTS))]
+    return import_module(f"rlm.environments.{found}").configure if isinstance(found, str) else found
 
 def named_environment(name: str, options: dict[str, Any], show_values: bool) -> Callable[[], Environment]:
     "What makes the environment of that name. Raises `ConfigurationError` for options that it does not have."
-    configure = ENVIRONMENTS[check_choice("environment", name, tuple(ENVIRONMENTS))]
+    configure = configure_of(name)
     own = tuple(inspect.signature(configure).parameters)
     for option in [o for o in options if o not in own]:
         if option in inspect.signature(configure_jupyter).parameters:
@@ -209,7 +231,13 @@ def _set_models(self: RLM, lm, other_backends, other_backend_kwargs):
     self.lm, self.windows = lm, Windows()
     others = create_others(other_backends, other_backend_kwargs)
     self.lms = [*others, self.lm, *trait(self.lm, "sub_lms")[1:]]  # who can be asked, the default for sub-calls first
-    if self.limits.max_budget is None: return
+    self.given |= {"backend": lm, "other_backends": others}
+    self.given |= dict.fromkeys(("backend_kwargs", "model", "other_backend_kwargs"))  # which these two have now
+    if self.limits.max_budget is not None: self.check_prices()
+
+@patch
+def check_prices(self: RLM) -> None:
+    "Raise `ConfigurationError` unless it is known what every model costs."
     if unpriced := " and ".join(name_of(lm) for lm in self.lms if not trait(lm, "priced")):
         raise ConfigurationError(
             f"max_budget can't be kept: it is not known what {unpriced} costs. Give the prices, in US dollars "
@@ -242,9 +270,20 @@ def secrets(self: RLM) -> tuple[str, ...]:
     "The credentials of its models, which are taken out of what its runs say and show."
     return tuple(dict.fromkeys(s for lm in self.lms for s in trait(lm, "secrets")))
 
+@patch(as_prop=True)
+def walled(self: RLM) -> bool:
+    "Whether the code of its runs is behind a wall."
+    return self.environment in ENVIRONMENTS and getattr(configure_of(self.environment), "walled", False)
+
 @patch
-def _create_for_child(self: RLM) -> LocalEnvironment:
-    return configure_local(self.approval and self.approval.for_child())(self.show_values)
+def _set_environment_of_child(self: RLM, child: RLM) -> None:
+    "A private namespace in this process; behind a wall the same environment, with the same options."
+    child.environment = self.environment if self.walled else "local"
+    kept = self.environment_kwargs if self.walled else ("preview", "approve")
+    child.environment_kwargs = {name: x for name, x in self.environment_kwargs.items() if name in kept}
+    options = {name: x for name, x in child.environment_kwargs.items() if name != "preview"}
+    if self.approval: options["approve"] = self.approval.for_child()
+    child._create = named_environment(child.environment, options, self.show_values)
 
 @patch
 def child(self: RLM, lm: LM) -> RLM:
@@ -253,19 +292,17 @@ def child(self: RLM, lm: LM) -> RLM:
     child.lm, child.tools = for_turns(lm), self.sub_tools
     child.context_window = self.context_window if child.lm is self.lm else None
     child.persistent, child.repl = False, None
-    if not isinstance(self._create, type):  # of a class of the user's own, a child gets one too
-        child.environment, child._create = "local", self._create_for_child
-        child.environment_kwargs = {k: v for k, v in self.environment_kwargs.items() if k in ("preview", "approve")}
+    if not isinstance(self._create, type): self._set_environment_of_child(child)  # of a user's class it gets one, too
     child._repls = weakref.WeakSet()
     child.logger, child.verbose = None, False
     return child
 
 # %% ../nbs/23_configuration.ipynb #44404364
-answering: contextvars.ContextVar[tuple] = contextvars.ContextVar("answering", default=())  # RLMs whose code runs here
+answering: contextvars.ContextVar[tuple] = contextvars.ContextVar("answering", default=())  # RLMs at work here, weakly
 
 def refuse_own_code(rlm: RLM) -> None:
     "Raise if this is code that `rlm` is running."
-    if any(r is rlm for r in answering.get()):
+    if any(r() is rlm for r in answering.get()):
         raise RLMError("This RLM is running the code that calls it. Make another RLM for that, or use llm_query.")
 
 @patch
@@ -274,6 +311,7 @@ def close(self: RLM) -> None:
     refuse_own_code(self)
     self.closed = True
     for repl in list(self._repls): repl.close()
+    if pool := getattr(self._create, "keywords", {}).get("pool"): pool.close()
 
 @patch
 def __enter__(self: RLM) -> RLM: return self

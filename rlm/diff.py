@@ -48,6 +48,9 @@ def _pairs(one: RLMChatCompletion, other: RLMChatCompletion) -> Iterator[tuple[s
     for title in sorted({**one.replies, **other.replies}, key=lambda title: title == "Best Answer"):
         then, now = _parts(one.replies.get(title)), _parts(other.replies.get(title))
         yield from ((f"{title}, {what}", then[what], now[what]) for what in then)
+    if one.variables is not None and other.variables is not None:
+        for name in dict.fromkeys([*one.variables, *other.variables]):
+            yield f"variable {name}", one.variables.get(name, ""), other.variables.get(name, "")
     yield "answer", one.response, other.response
     yield "end", one.stop_reason, other.stop_reason
     yield "cost", str(one.usage), str(other.usage)
@@ -90,7 +93,7 @@ class Diff:
 def diff(self: RLMChatCompletion,
          other: RLMChatCompletion,  # another run
         ) -> Diff:
-    "Where this run and another part: replies, code, sub-calls, output, answer, end and cost."
+    "Where this run and another part: replies, code, sub-calls, output, variables, answer, end and cost."
     if not isinstance(other, RLMChatCompletion):
         raise ConfigurationError(f"A result is compared with another result, not with {other!r:.80}. "
                                  "read_log(log)[0].result is the first one of a log.")

@@ -5,16 +5,17 @@
 # %% ../nbs/22_encoding.ipynb #fe6cc4ce
 from __future__ import annotations
 import base64, json, math, random, re, struct, sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from typing import Any, get_args, get_origin, get_type_hints
 from fastcore.basics import patch
 from .text import brief, type_name
-from .types import (Answer, CodeBlock, CodeResult, Fold, Iteration, Reply, RLMChatCompletion, RunSettings, SubCall,
-                       Usage)
+from .types import (Answer, CodeBlock, CodeResult, Fold, Image, Iteration, Reply, RLMChatCompletion, RunSettings,
+                       SubCall, Usage)
 
 # %% auto #0
 __all__ = ['Missing', 'decode', 'Encoder', 'encode', 'to_json', 'from_json', 'random_state', 'read_random_state',
@@ -44,15 +45,15 @@ _READ |= {"tuple": tuple, "set": set, "frozenset": frozenset, "dict": dict, "flo
           "int": lambda x: int(x, 16), "missing": lambda x: Missing("".join(x))}
 
 # %% ../nbs/22_encoding.ipynb #6a0e9b31
-def _from_object(x: dict) -> Any:
+def _from_object(x: dict, readers: Mapping[str, Callable]) -> Any:
     "What an object in JSON stands for: a value of another type, or itself."
     if len(x) != 1: return x
     (key, value), = x.items()
-    return _READ[key[1:]](value) if key[:1] == "$" and key[1:] in _READ else x
+    return readers[key[1:]](value) if key[:1] == "$" and key[1:] in readers else x
 
-def decode(text: str | bytes) -> Any:
-    "What was encoded, from its JSON. Raises `ValueError` where it is none."
-    try: return json.loads(text, object_hook=_from_object)
+def decode(text: str | bytes, more: Mapping[str, Callable] = {}) -> Any:
+    "What was encoded, from its JSON; `more` reads further types. Raises `ValueError` where it is none."
+    try: return json.loads(text, object_hook=partial(_from_object, readers=_READ | more))
     except (TypeError, AttributeError, ArithmeticError, RecursionError) as e: raise ValueError(str(e)) from None
 
 # %% ../nbs/22_encoding.ipynb #9c3a4e64
@@ -110,8 +111,9 @@ def encode(x: Any) -> Any:
     return Encoder()(x)
 
 # %% ../nbs/22_encoding.ipynb #ab0b7c6a
-_RECORDS = (Usage, Reply, SubCall, Answer, CodeResult, CodeBlock, Iteration, RLMChatCompletion, RunSettings, Fold)
-_IN_NO_FILE = ("changes", "previous", "secrets", "folding", "origin")
+_RECORDS = (Usage, Reply, SubCall, Answer, CodeResult, CodeBlock, Iteration, RLMChatCompletion, RunSettings, Fold,
+            Image)
+_IN_NO_FILE = ("changes", "previous", "secrets", "folding", "origin", "data")
 
 def to_json(record: Any) -> Any:
     "A record, or a tuple of records, in JSON's types."
@@ -139,7 +141,8 @@ def from_json(kind: Any, x: Any, name: str = "it") -> Any:
         return {from_json(args[0], k, name): from_json(args[1], v, f"{name}[{k!r}]") for k, v in x.items()}
     if is_dataclass(kind) and type(x) is dict:
         known = {n: t for n, t in _types(kind).items() if n in x and n not in _IN_NO_FILE}
-        return kind(**{n: from_json(t, x[n], n) for n, t in known.items()})
+        try: return kind(**{n: from_json(t, x[n], n) for n, t in known.items()})
+        except TypeError as e: raise ValueError(f"{name}: {e}") from None
     fits = type(x) is kind or kind is float and type(x) is int
     if fits and not (type(x) is int and x.bit_length() > 63): return x
     raise ValueError(f"{name} is {brief(x)}, no {getattr(kind, '__name__', kind)}")

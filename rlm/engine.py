@@ -96,7 +96,12 @@ def _missing_name(t: Trajectory, final: Final, blocks: list[CodeBlock]) -> bool:
     "True if a bare name that is bound nowhere was meant as a variable."
     name = final.name
     if not name or final.literal or name in t.refused: return False
-    return "_" in name or any(re.search(rf"\b{re.escape(name)}\b", b.code) for b in t.blocks + blocks)
+    return "_" in name or any(_has_name(b.code, name) for b in t.blocks + blocks)
+
+def _has_name(code: str, name: str) -> bool:
+    tree = parse_python(code)
+    if tree is None: return bool(re.search(rf"\b{re.escape(name)}\b", code))
+    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))
 
 # %% ../nbs/14_engine.ipynb #865fdfe6
 def _accept(t: Trajectory, answer: Answer) -> tuple[Answer | None, str]:
@@ -133,6 +138,7 @@ def _judge(t: Trajectory, final: Final | None, blocks: list[CodeBlock]) -> Gener
 # %% ../nbs/14_engine.ipynb #ed210bdd
 def _in_words(t: Trajectory, parsed: ParsedReply) -> ParsedReply:
     "The reply; if it says that the words of the one before are the answer, with that answer."
+    if not (parsed.final or parsed.prose): return parsed
     last = t.iterations[-1] if t.iterations else None
     said = parse_reply(last.response).prose if last and last.reply.finish_reason != "length" else ""
     meant = parsed.final.name == prompts.LAST_REPLY if parsed.final else parsed.prose.split() == said.split()

@@ -190,6 +190,7 @@ class Listeners:
         self.context.run(current_run.set, run)
 
     def __call__(self, event: Event):
+        if not self.listeners: return
         with InterruptGate(), self.lock:
             if self.over: return
             self.over = isinstance(event, RunEnded)
@@ -200,3 +201,4 @@ class Listeners:
                     name = getattr(listener, "__name__", type(listener).__name__)
                     self.context.run(print, f"rlm: the listener {name} raised {type(e).__name__}: {e}; "
                                             "it will hear no more of this run.", file=sys.stderr)
+            if self.over: self.listeners.clear()  # they may hold the run, and what can still speak of it holds this

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from http.client import HTTPException
 from importlib.util import find_spec
 from io import TextIOWrapper
 from pathlib import Path, PurePath
@@ -19,7 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 from fastcore.basics import patch
 from .encoding import from_json
 from .preview import FORMATS
-from .tables import DATABASES, Tables, is_table, open_table, own_folder, sql_names
+from .tables import DATABASES, Table, Tables, is_table, open_table, own_folder, sql_names
 from .text import looks_secret, plain
 from .types import ConfigurationError
 
@@ -171,6 +170,7 @@ def is_address(x: Any) -> bool:
 
 def _fetch(address: str, folder: Path) -> Path:
     "The file in `folder` that holds what an address leads to."
+    from http.client import HTTPException
     from urllib.request import Request, urlopen
     try:
         request = Request(quote(address, "!#$%&'()*+,/:;=?@[]~"), headers={"User-Agent": "rlm"})
@@ -319,13 +319,26 @@ def _sql_names(self: Files) -> dict[str, Path]:
     tables = (file.path for file in self._files.values() if file.kind == "table")
     return sql_names(path for path in tables if path.suffix.lower() not in DATABASES)
 
+# %% ../nbs/26_files.ipynb #187bdd08
 @patch
-def content(self: Files) -> Any:
-    "What is in the only file, if it is one and can be read at once; else the mapping."
+def content(self: Files, copied: bool = False) -> Any:
+    """What is in the only file, if it is one and can be read at once; else the mapping. `copied`: as another process
+    gets it, with DataFrames for tables, and a dict of what is in all files."""
+    if copied: return self._copied()
     if not self._only: return self
     (name, file), = self._files.items()
     if not file.path.exists(): raise ConfigurationError(f"{name} is gone. Ask again when it is there.")
     return self if file.kind == "text" and file.size > LIMIT else self[name]
+
+def _loaded(x: Any) -> Any: return x.df() if isinstance(x, Table) else x
+
+@patch
+def _copied(self: Files) -> Any:
+    try:
+        content = self.content()
+        return {name: _loaded(x) for name, x in self.items()} if content is self else _loaded(content)
+    except (OSError, ValueError) as e:
+        raise ConfigurationError(f"Behind a wall the code gets a copy of what it reads. {e}") from None
 
 # %% ../nbs/26_files.ipynb #ef927afb
 def _bytes(n: int) -> str:

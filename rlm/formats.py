@@ -75,7 +75,17 @@ def shared_keys(records: Sequence) -> str:
     "The keys of some dicts; empty if they have none in common, or aren't all dicts."
     if not records or not all(isinstance(record, Mapping) for record in records): return ""
     if not set(records[0]).intersection(*records[1:]): return ""
-    return listed([key_name(key) for key in dict.fromkeys(chain(*records))])
+    return listed([_with_those_below(key, records) for key in dict.fromkeys(chain(*records))])
+
+def _with_those_below(key: Any, records: Sequence[Mapping]) -> str:
+    "A key, and those of the dicts that are its values, or that are in the lists which are its values."
+    below = [record.get(key) for record in records if type(record) is dict]  # others may load what they are asked for
+    below, form = [x for x in below if x is not None], "{{{}}}"
+    if below and all(type(x) is list for x in below):
+        below, form = [x for values in below for x in values[:3]], "[{{{}}}]"
+    names = list(dict.fromkeys(chain(*below))) if all(type(x) is dict for x in below) else []
+    if not 0 < len(names) <= 12: return key_name(key)  # of more than that, most are data
+    return f"{key_name(key)}: " + form.format(listed(list(map(key_name, names)), 80))
 
 # %% ../nbs/25_formats.ipynb #a06e77df
 @_reads("JSON lines")
@@ -192,8 +202,8 @@ _PAIR = lazy_regex(r"([^\W\d][\w .-]{0,40}?)\s*[=:]\s*\S.*")
 def _ini(text: str, lines: list[str]) -> str | None:
     some = [line for line in lines[:500] if line.strip() and line[0] not in "#;"]
     sections = [line.strip() for line in some if _SECTION.fullmatch(line)]
-    keys = Counter(m[1] for line in some if (m := _PAIR.fullmatch(line)))
-    if not (sections and keys) or len(sections) + keys.total() < 0.9 * len(some): return None
+    keys = Counter(m[1] for line in some if (m := _PAIR.fullmatch(line))) if sections else Counter()
+    if not keys or len(sections) + keys.total() < 0.9 * len(some): return None
     named = [key_name(key) for key, _ in keys.most_common()]
     return f"sections such as {', '.join(map(key_name, sections[:3]))}; keys: {listed(named, 150)}"
 
@@ -204,7 +214,9 @@ _HEADING = lazy_regex(r"(?:\A|(?<=\n\n))(#{1,6} [^\n]+)(?=(\n[^\n])?)")
 
 @_reads("Markdown")
 def _markdown(text: str, lines: list[str]) -> str | None:
-    found = _HEADING.findall(prose := _FENCED.sub("", "\n".join(lines)))
+    prose = _FENCED.sub("", "\n".join(lines))
+    if "#" not in prose: return None
+    found = _HEADING.findall(prose)
     sure = [heading for heading, below in found if heading.startswith("##") or not below]
     if len(found) < 2 or len(sure) < len(found) / 2 or _PROGRAM.search(prose): return None
     count = f"{len(found):,} " if len(text) <= SAMPLED else ""

@@ -4,12 +4,12 @@
 
 # %% ../nbs/31_live.ipynb #2b0edf82
 from __future__ import annotations
-import contextvars, sys, threading, time, uuid
+import contextvars, os, sys, threading, time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from fastcore.basics import patch
-from .events import (BlockEnded, BlockStarted, ChildStep, Event, IterationEnded, ModelAsked, ModelLoading,
+from .events import (BlockEnded, BlockStarted, ChildStep, Event, Folded, IterationEnded, ModelAsked, ModelLoading,
                         ModelReplied, Retrying, RunEnded, RunStarted, SubCallEnded, SubCallStarted, UserAnswered,
                         UserAsked)
 from .parts import IGNORED, dollars, first_sentence, iteration_html
@@ -34,6 +34,7 @@ def describe_event(event: Event, max_iterations: int | None = None) -> str:
         case SubCallStarted(model=m): return plain(f"asking {m or 'a model'}")
         case Retrying(model=m, why=why): return plain(f"asking {m or 'the model'} again ({why})")
         case UserAsked(): return "waiting for your approval"
+        case Folded(told=told): return plain(f"making room: {told}")
     return ""
 
 # %% ../nbs/31_live.ipynb #3f7d1573
@@ -82,6 +83,7 @@ class Progress:
         self.over, self.why = False, ""       # why it ended without an answer, where an exception says so
         self.name, self.shown = "", False     # the run's name; True once its result is on the page
         self.result: RLMChatCompletion | None = None
+        self.last: Line | None = None  # what stays of it, where that is not told by a result
         self.secrets: tuple[str, ...] = ()
 
     @property
@@ -263,6 +265,7 @@ _ENDS = {"interrupted": "stopped", "max_iterations": "a guess, since the iterati
 
 def ended(run: Progress, name: str = "") -> Line:
     "A run that is over, in a line."
+    if run.last: return run.last
     if not (result := run.result): return Line(name, run.why or "over", "error")
     n, used = len(result.iterations), facts(result.usage, result.execution_time)
     good = result.stop_reason in ("final", "max_iterations")
@@ -354,7 +357,7 @@ class Cell:
 
     def __init__(self):
         self.publisher = sys.modules["IPython"].get_ipython().display_pub
-        self.header, self.name = self.publisher.parent_header, uuid.uuid4().hex
+        self.header, self.name = self.publisher.parent_header, os.urandom(16).hex()
         self.written: list[str] = []  # what each display shows
         self.drawn = 0.0              # when one was written last
         self.final = 0                # how many of them have an iteration that is over

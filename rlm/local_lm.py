@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 from fastcore.basics import patch
-from .lm import OpenAILM
+from .openai_lm import OpenAILM
 from .streaming import Heard
 from .types import ConfigurationError, Reply
 from .weights import MODELS, Model, find, model_named
@@ -111,8 +111,7 @@ def other_than_before(messages: list[dict], # the conversation so far
 # %% ../nbs/09_local_lm.ipynb #c22a3987
 class LocalLM:
     "A model that runs on this machine."
-    priced = True  # it costs nothing
-    streams = True
+    priced = streams = structured = True  # it costs nothing
     def __init__(self,
         model_name: str | os.PathLike = "coder", # or "small", a GGUF file, or "OWNER/NAME:FILE.gguf" of the hub
         n_ctx: int | None = None,       # the window of a conversation, in tokens; default: 16,384; "small" 8,192
@@ -144,12 +143,16 @@ class LocalLM:
         if server is not self._server:
             self._lm = OpenAILM(self.model, server.url, server.key, prices={"input": 0, "output": 0}, **self.sampling)
             self._server = server
-        more = {"grammar": grammar_for(messages)} if self.constrained else other_than_before(messages)
+        held = self.constrained and "schema" not in messages[-1]  # which the server makes a grammar of
+        more = {"grammar": grammar_for(messages)} if held else other_than_before(messages)
         return self._lm.complete(messages, heard, **more)
 
     def __repr__(self): return f"LocalLM({self.model!r}, n_ctx={self._setting.n_ctx})"
 
 # %% ../nbs/09_local_lm.ipynb #fd0f1f6a
+@patch
+def __getstate__(self: LocalLM): return vars(self) | {"_server": None, "_lm": None}  # another process has its own
+
 @patch(as_prop=True)
 def context_window(self: LocalLM) -> int:
     "The tokens that it takes at once."
@@ -158,7 +161,7 @@ def context_window(self: LocalLM) -> int:
 @patch(as_prop=True)
 def prompts(self: LocalLM) -> str:
     "The profile of the prompts that suit it."
-    return "small" if self.constrained else "default"
+    return "small" if self.constrained else "coder"
 
 # %% ../nbs/09_local_lm.ipynb #1e5a83cf
 _OPTIONS = frozenset('''seed stop samplers top_k top_p min_p typical_p top_n_sigma min_keep repeat_penalty repeat_last_n

@@ -5,7 +5,7 @@
 # %% ../nbs/11_logger.ipynb #d4f093b6
 from __future__ import annotations
 import ast, hashlib, json, math, os, re, sys, threading, weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -20,7 +20,7 @@ from .events import (BlockEnded, BlockStarted, Event, Folded, IterationEnded, Ru
                         current_run)
 from .files import Files, from_log, to_log
 from .text import REMOVED, names_in, parse_python, type_name, without
-from .types import (CodeResult, ConfigurationError, Fold, Folding, Iteration, RLMChatCompletion, RLMError,
+from .types import (CodeResult, ConfigurationError, Fold, Folding, Image, Iteration, RLMChatCompletion, RLMError,
                        RunSettings, SubCall)
 
 # %% auto #0
@@ -89,11 +89,11 @@ def _written(x: Any, limit: float = math.inf) -> dict:
     return found | {"why": why if why in ("too long", "nested too deep") else f"{why} in it"}
 
 # %% ../nbs/11_logger.ipynb #e6d928ef
-def replace_file(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str | bytes) -> None:
     "Write a file in one step. Raises `RLMError` where it can't be written; then there is no part of it."
     new = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
-        new.write_bytes(text.encode("utf-8", "surrogatepass"))
+        new.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
         os.replace(new, path)
     except OSError as e:
         new.unlink(missing_ok=True)  # on a full disk it would stay
@@ -115,6 +115,26 @@ def _context(self: RLMLogger, e: RunStarted) -> dict:
     if not file.exists(): replace_file(file, text)
     return {"context": {"file": file.name}} | ({"credentials": "removed"} if REMOVED in text else {})
 
+# %% ../nbs/11_logger.ipynb #b0315f0d
+def _texts(messages: Iterable[dict]) -> list[dict]:
+    "Messages without their pictures."
+    return encode([{k: x for k, x in m.items() if k != "images"} for m in messages])
+
+def _shown_in(iteration: Iteration) -> Iterator[Image]:
+    "The pictures that models were shown by the code of an iteration, and by its children's."
+    for call in (call for block in iteration.code_blocks for call in block.result.rlm_calls):
+        yield from call.images
+        for below in call.run.replies.values() if call.run else (): yield from _shown_in(below)
+
+@patch
+def _keep(self: RLMLogger, images: Iterable[Image]) -> dict:
+    "Write pictures beside the log; what an entry says of them."
+    images = tuple(images)
+    for image in images if self.path is not None else ():
+        file = self.path.with_name(image.file)
+        if image.data and not file.exists(): replace_file(file, image.data)
+    return {"images": to_json(images)} if images else {}
+
 # %% ../nbs/11_logger.ipynb #8073c289
 @dataclass
 class _RunUnderWay:
@@ -135,7 +155,8 @@ def _begin(self: RLMLogger, e: RunStarted) -> _RunUnderWay:
         "settings": to_json(e.settings), "prompt_hash": hashlib.sha256(told.encode()).hexdigest() if told else None})
     self._write(e, "run_context", {
         "prompt": question, "root_prompt": question if e.has_context else None, **context, "earlier": e.earlier,
-        "continues": e.settings.continues, "messages": encode(list(e.messages[e.earlier:]))})
+        "continues": e.settings.continues, "messages": _texts(e.messages[e.earlier:]),
+        **self._keep([i for m in e.messages[e.earlier:] for i in m.get("images", ())])})
     goes_on = e.settings.session or e.settings.persistent
     return _RunUnderWay(e, self._inputs.setdefault(e.settings.repl, {}) if goes_on else {})
 
@@ -177,18 +198,20 @@ def __call__(self: RLMLogger, event: Event) -> None:
                 run.blocks.append(_before_block(run, inputs))
             case BlockEnded(): _after_block(run)
             case IterationEnded(number=number, iteration=iteration, messages=messages):
+                self._keep(_shown_in(iteration))
                 self._write(run.started, "iteration", {"number": number, **to_json(iteration),
                             "messages": encode(list(messages)), "blocks": run.blocks})
                 run.blocks = []
             case Folded(iteration=number, fold=fold):
-                self._write(run.started, "folded", {"number": number, **to_json(fold)})
+                entry = to_json(replace(fold, messages=())) | {"messages": _texts(fold.messages)}
+                self._write(run.started, "folded", {"number": number, **entry})
             case RunEnded(result=result):
                 del self._runs[name]
                 rest = to_json(replace(result, iterations=(), messages=()))  # which have been written
                 end = {name: rest[name] for name in _RUN_END} | {"usage": to_json(result.usage)}
                 self._write(run.started, "run_end", end)
 
-_RUN_END = "response", "value", "stop_reason", "computed", "execution_time", "usage_by_model"
+_RUN_END = "response", "value", "stop_reason", "computed", "execution_time", "usage_by_model", "variables"
 
 # %% ../nbs/11_logger.ipynb #e2f478f6
 def _numbered(path: str | Path) -> Iterator[tuple[int, dict]]:
@@ -228,13 +251,15 @@ class LoggedRun:
     sent: tuple[tuple[str, tuple[Fold, ...]], ...] = field(default=(), repr=False)  # before each reply: the last
                                                                                     # message, and what was folded
 
+    images: tuple[Image, ...] = ()  # the pictures that the model was shown with the question
+
     @property
     def payload(self) -> Any:
         "The data that it brought, or else its question; a `Missing` where the log does not have it."
         if self.context is None: return self.prompt
         if self.context.get("missing"): return Missing(_why(self.context))
         value = self.context["value"]
-        return value.content() if type(value) is Files else value
+        return value.content(self.settings.environment in ("monty", "kernel")) if type(value) is Files else value
 
 def _why(x: dict) -> str: return f"{x['type']}, {x['why']}" if "why" in x else x["type"]
 
@@ -255,19 +280,21 @@ def _check_value(name: str, x: Any, elsewhere: str) -> None:
 
 def _checked(e: dict) -> dict:
     "An entry whose fields are what they have to be. Raises `ValueError` where one is something else."
-    found = e | {name: from_json(kind, e.get(name), name) for name, kind in _FIELDS.get(e["type"], {}).items()}
-    if any({"role", "content"} - m.keys() for m in found.get("messages", ())): raise ValueError("a message has no role")
+    read = {name: from_json(kind, e.get(name), name) for name, kind in _FIELDS.get(e["type"], {}).items()}
+    found = e | read
+    if any({"role", "content"} - m.keys() for m in read.get("messages", ())): raise ValueError("a message has no role")
     for name in found["settings"].names.values() if e["type"] == "metadata" else ():
         _check_value(name, {"value": None}, "")
     if e["type"] == "run_context" and (context := e.get("context")) is not None:
         if "files" not in context: _check_value("context", context, "file")
         if "file" in context and not _BESIDE.fullmatch(context["file"]): raise ValueError("file is none beside a log")
+    if e["type"] == "run_context": found["images"] = from_json(tuple[Image, ...], e.get("images", ()), "images")
     if e["type"] == "iteration": found["iteration"] = from_json(Iteration, e)
     if e["type"] == "folded":
         found["fold"] = from_json(Fold, e)
         _check_value(found["fold"].name, {"value": None}, "")
     if e["type"] == "run_end": from_json(RLMChatCompletion, e | {"root_model": "", "prompt": ""})
-    for before in found.get("blocks", ()):
+    for before in read.get("blocks", ()):
         if "random" in before: read_random_state(from_json(str, before["random"], "random"))
         for name, x in from_json(dict[str, dict], before.get("inputs", {}), "inputs").items():
             _check_value(name, {"value": None} if x.get("gone") else x, "module")
@@ -298,7 +325,9 @@ class _Said:
             self.folding = replace(self.folding, marks=(*marks, *[number] * len(e["messages"])))
 
 # %% ../nbs/11_logger.ipynb #e6d928ff
-def read_log(path: str | Path) -> list[LoggedRun]:
+def read_log(path: str | Path,        # the log
+             contexts: bool = True,   # also read data that lies beside the log
+            ) -> list[LoggedRun]:
     "The runs of a log, in the order in which they began."
     lines: dict[str, list[dict]] = {}
     for n, e in _numbered(path):
@@ -306,9 +335,10 @@ def read_log(path: str | Path) -> list[LoggedRun]:
         except (ValueError, TypeError, RecursionError) as error:
             raise RLMError(f"{path}, line {n}: this is not what rlm wrote: {error}.") from None
     conversations: dict[str, _Said] = {}
-    return [run for ls in lines.values() if (run := _run_of(ls, conversations, Path(path).parent))]
+    folder = Path(path).parent if contexts else None
+    return [run for ls in lines.values() if (run := _run_of(ls, conversations, folder))]
 
-def _run_of(lines: list[dict], conversations: dict[str, _Said], folder: Path) -> LoggedRun | None:
+def _run_of(lines: list[dict], conversations: dict[str, _Said], folder: Path | None) -> LoggedRun | None:
     "The run that these lines tell of. `conversations` has those of the runs before it, by run."
     first = {e["type"]: e for e in reversed(lines)}
     if not {"metadata", "run_context"} <= first.keys(): return None
@@ -329,11 +359,21 @@ def _run_of(lines: list[dict], conversations: dict[str, _Said], folder: Path) ->
               for pair in zip(e["iteration"].code_blocks, chain(e["blocks"], repeat({})))]
     return LoggedRun(about["run"], metadata, metadata["settings"], about["prompt"],
                      _load(about.get("context"), folder), result, tuple(blocks), any("credentials" in e for e in lines),
-                     tuple(said.sent))
+                     tuple(said.sent), tuple(_with_data(image, folder) for image in about["images"]))
 
 # %% ../nbs/11_logger.ipynb #27b16c0f
-def _load(context: dict | None, folder: Path) -> dict | None:
+def _with_data(image: Image, folder: Path | None) -> Image:
+    "A picture with its bytes, if they are beside the log."
+    if folder is None: return image
+    file = folder / image.file
+    data = file.read_bytes() if _PICTURE.fullmatch(image.file) and file.is_file() else b""
+    return replace(image, data=data if hashlib.sha256(data).hexdigest() == image.digest else b"")
+
+_PICTURE = re.compile(r"image_[0-9a-f]{16}\.(png|jpeg|gif|webp)")  # its file
+
+def _load(context: dict | None, folder: Path | None) -> dict | None:
     "The data of a run, from beside the log where it is there."
+    if folder is None: return context
     if context and "files" in context:
         try: return {"value": from_log(context["files"], folder)}
         except ConfigurationError as e: return {"missing": True, "type": str(e)}

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from .backends import BACKENDS, ENDPOINTS, read_name
 from .configuration import check, check_choice
-from .lm import address
+from .openai_lm import address
 from .text import as_html, looks_secret
 from .types import ConfigurationError
 from .weights import MODELS, find
@@ -62,7 +62,7 @@ def _checked(place: str, key: str, value: Any) -> Any:
     "A setting that is right; otherwise an error with its place."
     number = key in ("max_budget", "max_timeout")
     try:
-        if looks_secret(key, value):
+        if key != "base_url" and looks_secret(key, value):
             raise ConfigurationError(f"{key} does not belong here. Set a variable, such as OPENAI_API_KEY.")
         check_choice("setting", key, ("model", "base_url", "max_budget", "max_timeout", "trace"))
         good = type(value) in (int, float) and 0 < value < float("inf") if number else isinstance(value, str) and value

@@ -23,20 +23,24 @@ class OutputType:
     def __init__(self, type_: Any):
         self.name = _spelled(type_)
         self._adapter = _adapter(type_)
+        self.schema = _json_schema(self._adapter)  # its JSON schema; None for a class that has none
         self.told = (f"The answer must be a value of type {self.name}. Give it with FINAL_VAR(name), "
-                     f"or written as Python or JSON between the brackets of FINAL(...).{_schema(self._adapter)}")
+                     f"or written as Python or JSON between the brackets of FINAL(...).{_told_schema(self.schema)}")
 
 def _spelled(t: Any) -> str:
     "A type as one would write it."
     if not isinstance(t, type) or hasattr(t, "__args__"): return str(t).replace("typing.", "").replace("__main__.", "")
     return t.__name__ if t.__module__ in ("builtins", "__main__") else f"{t.__module__}.{t.__name__}"
 
-def _schema(adapter) -> str:
-    "The JSON schema of a type that has fields or choices; an empty string for any other."
+def _json_schema(adapter) -> dict | None:
     from pydantic.errors import PydanticInvalidForJsonSchema, PydanticUserError
-    try: text = json.dumps(adapter.json_schema())
-    except PydanticInvalidForJsonSchema: return ""
+    try: return adapter.json_schema()
+    except PydanticInvalidForJsonSchema: return None
     except PydanticUserError as e: raise ConfigurationError(f"output_type can't be used: {e}") from None
+
+def _told_schema(schema: dict | None) -> str:
+    "What is told of the schema of a type that has fields or choices; an empty string for any other."
+    text = json.dumps(schema)
     telling = any(f'"{k}"' in text for k in ("properties", "enum", "$defs", "prefixItems"))
     return f"\nAs JSON schema, objects as dicts: {text}" if telling else ""
 
@@ -100,3 +104,14 @@ def _given(value: Any, show_values: bool) -> str:
     percent = isinstance(value, str) and re.fullmatch(r"[-+]?[\d.,]+[ \t]*%", value.strip())
     hint = ". Write a number without %, as percent or as a share of 1, whichever was asked for" if percent else ""
     return f"a {type_name(value)}{shown}{hint}"
+
+# %% ../nbs/03_output_type.ipynb #17614452
+@patch
+def write(self: OutputType, value: Any) -> Any:
+    "A value of this type in JSON's types. Raises `ValueError` where that can't be done."
+    return self._adapter.dump_python(value, mode="json")
+
+@patch
+def read(self: OutputType, written: Any) -> Any:
+    "The value that was written. Raises `ValueError` where it is none of this type."
+    return self._adapter.validate_python(written)

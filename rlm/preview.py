@@ -51,6 +51,7 @@ def _on_disk(x: Path) -> str:
 # %% ../nbs/18_preview.ipynb #af93903d
 def _is_large(x: Any) -> bool:
     "True for what `brief` doesn't show."
+    if isinstance(x, list): return bool(shared_keys(x[:20]))
     return isinstance(x, (str, bytes, bytearray)) and len(x) > 80 or isinstance(getattr(x, "shape", None), tuple)
 
 def _inside(x: Any, show_values: bool) -> str:
@@ -63,12 +64,13 @@ def _inside(x: Any, show_values: bool) -> str:
     if not any(map(_is_large, values)): return ""
     if len(values) > 5 and all(isinstance(value, str) for value in values):
         return f", {min(map(len, values)):,} to {max(map(len, values)):,} characters each"
-    sizes = [f"{brief(key, width=40)} " * (show_values and named) + _size_inside(value) for key, value in pairs[:5]]
+    sizes = [f"{brief(key, width=40)} " * (show_values and named) + _size_inside(value, show_values)
+             for key, value in pairs[:5]]
     return f" ({'; '.join(sizes)}{'; …' * (len(x) > 5)})"
 
-def _size_inside(x: Any) -> str:
+def _size_inside(x: Any, show_values: bool) -> str:
     "The size of an item, in a few words."
-    size = _count(len(x), "character") if isinstance(x, str) else _size(x, False) or type_name(x)
+    size = _count(len(x), "character") if isinstance(x, str) else _size(x, show_values) or type_name(x)
     return size if len(size) <= 160 else size[:159] + "…"
 
 # %% ../nbs/18_preview.ipynb #b82a5dc7

@@ -34,6 +34,10 @@ about 100,000 characters). Use it for what takes reading, like judging or summar
 count, find, sort and calculate.
 - llm_query_batched(prompts): a list of replies, {at_once} asked at a time. One that failed is a text that begins \
 with "[failed:".
+- llm_query(prompt, type=bool): the reply as a value. A type is int, float, bool, list[str], a list of choices such as \
+["yes", "no"], or a dict of fields such as {"name": str, "year": int}.
+- llm_map(items, instruction, type=...): asks the same about each item of a list; the values in that order, and None \
+where an item failed.
 - SHOW_VARS(): the variables there are.
 {tools}
 In each reply, write one short ```repl block, with its imports, that prints what you need to know. You will get its \
@@ -78,13 +82,30 @@ def system_prompt(tools: Mapping[str, Any] = {},  # the user's own tools, name -
                   session: bool = False,          # it is the first of several questions
                   recursion: bool = False,        # `rlm_query` has a REPL to offer
                   at_once: int = 16,              # sub-calls that run at a time
+                  python: str = "",               # what a model must know of the Python there
+                  sub_calls: bool = True,         # code may ask models
                  ) -> str:
     "The first message of every conversation."
     own = ((describe(name, tool_and_note(x)[0], show_values), tool_and_note(x)[1]) for name, x in tools.items())
     own = "".join(f"- {described}\n" + f"  {note}\n" * bool(note) for described, note in own)
-    listed = RECURSION * recursion + SESSION * session + own
+    listed = RECURSION * recursion + SESSION * session + own + f"\n{python}" * bool(python)
     text = SYSTEM_PROMPT if template is None else template
+    if python and "{tools}" not in text: text += f"\n\n{python}"
+    if not sub_calls: text = _alone(text)
     return text.replace("{at_once}", str(at_once)).replace("{tools}", listed)
+
+# %% ../nbs/19_prompts.ipynb #b3589fd1
+_AFTER = "FINAL(value) at the end of a block answers with any value, and saves a reply.\n"
+_ALONE = {  # what speaks of other models -> what stands there without them
+    r"^- \w+_(query|map)\w*\(.*\n": "",
+    r"^For example, a long text that takes reading [\s\S]*?(?=^The first task below)": _AFTER,
+    r" and with calls to language models": "",
+    r"Pass longer text to llm_query in slices, and keep": "Keep"}
+
+def _alone(text: str) -> str:
+    "A system prompt that does not speak of other models."
+    for pattern, instead in _ALONE.items(): text = re.sub(pattern, instead, text, flags=re.M)
+    return text
 
 # %% ../nbs/19_prompts.ipynb #bbe4aee5
 def task_message(question: str,  # what to do, in words
@@ -211,8 +232,11 @@ variables.
 Look at the context first. Then plan, and run one ```repl block each turn. Submit an answer only when you have seen \
 it in the output."""
 
+_UNTYPED = re.sub(r"- llm_query\(prompt, type[\s\S]*?(?=- SHOW_VARS)", "", SYSTEM_PROMPT)
+
 PROFILES = {
     "default": Profile(),
+    "coder": Profile(_UNTYPED),
     "small": Profile(SMALL_PROMPT, SMALL_EXAMPLE, turn=untold),
     "rlms": Profile(RLMS_PROMPT, (), ("REPL output:", "REPL output (block {i}):"), turn_of),
 }
@@ -285,7 +309,7 @@ def confirm(answer: str) -> str:
 def no_such_name(name: str) -> str:
     "Feed back an answer that names a variable which is not there."
     return (f"FINAL({name}): there is no variable `{name}`. Run the code that sets it first, in a ```repl block, "
-            "or write the answer itself between the brackets.")
+            f'or write FINAL("{name}") if this word is the answer.')
 
 def misfit(error: str) -> str:
     "Feed back an answer that is not of the type that was asked for."

@@ -6,7 +6,7 @@
 from __future__ import annotations
 import builtins, re, sys
 from collections import ChainMap, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from difflib import get_close_matches
 from functools import lru_cache
@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 from fastcore.basics import patch
+from .configuration import ENVIRONMENTS, configure_of
 from .encoding import Missing, encode, restore_random_state
 from .environments.base import RESERVED, Task
 from .environments.jupyter import configure
@@ -28,13 +29,13 @@ from .logger import LoggedRun, listed, lost_answer, names_used, read_log, was_st
 from .parsing import Final, parse_reply
 from .subcalls import SubCalls
 from .text import names_in, sendable
-from .types import (Answer, CodeResult, ConfigurationError, Fold, Iteration, LMError, Reply, RLMError, RunSettings,
-                       SubCall)
+from .types import (Answer, CodeResult, ConfigurationError, Fold, Iteration, LMError, Reply, RLMChatCompletion,
+                       RLMError, RunSettings, SubCall)
 from .window import Outputs
 
 # %% auto #0
-__all__ = ['ReplayDivergenceError', 'recorded_reply', 'RecordedCalls', 'recorded_calls', 'comparable', 'ReplayLM', 'replay',
-           'ReplayedRepl', 'Replay', 'is_left_out']
+__all__ = ['ReplayDivergenceError', 'recorded_reply', 'RecordedCalls', 'recorded_calls', 'comparable', 'same', 'ReplayLM',
+           'replay', 'ReplayedRepl', 'data_of', 'Replay', 'is_left_out', 'written_answer']
 
 # %% ../nbs/12_replay.ipynb #fbe83739
 class ReplayDivergenceError(RLMError):
@@ -83,7 +84,7 @@ def comparable(text: str) -> str:
     for pattern, instead in _DIFFERENT_EACH_TIME.items(): text = re.sub(pattern, instead, text)
     return text
 
-def _same(then: CodeResult, now: CodeResult) -> bool:
+def same(then: CodeResult, now: CodeResult) -> bool:
     "Whether two results show the same, and raised the same."
     shown = lambda r: comparable(r.stdout + r.shown)
     last = lambda r: comparable(re.sub(r"\n\(with .*$", "", (r.error or "").strip()).split("\n")[-1])
@@ -128,12 +129,18 @@ def replay(log: str | Path,       # the log
     "A backend that repeats the runs of a log, in their order."
     return ReplayLM(read_log(log), checked)
 
-# %% ../nbs/12_replay.ipynb #95de0289
+# %% ../nbs/12_replay.ipynb #8248165e
+def _creator(name: str, options: dict[str, Any]) -> Callable:
+    "What makes the environment for the replay of a run that was in the one of that name."
+    if name == "jupyter": return configure()
+    if name not in ENVIRONMENTS or not getattr(make := configure_of(name), "replays", False): return LocalEnvironment
+    return make(**{option: x for option, x in options.items() if option not in ("preview", "approve")})
+
 class ReplayedRepl:
     "What the replays of the runs of one REPL share."
     def __init__(self, settings: RunSettings):
-        create = configure() if settings.environment == "jupyter" else LocalEnvironment
-        self.environment = create(show_values=settings.environment_kwargs.get("preview") != "schema")
+        options = settings.environment_kwargs
+        self.environment = _creator(settings.environment, options)(show_values=options.get("preview") != "schema")
         self.held: Held | None = None
         self.contexts: dict[str, Any] = {} # run -> its data, as its turns have left it
         self.supplied: dict[str, Any] = {} # what the log does not have, and the user has given
@@ -168,12 +175,14 @@ def _turns(run: LoggedRun, runs: dict[str, LoggedRun]) -> list[LoggedRun]:
     while (before := turns[0].settings.continues) in runs.keys() - {t.id for t in turns}: turns.insert(0, runs[before])
     return turns
 
-def _data(run: LoggedRun, runs: dict[str, LoggedRun], contexts: dict[str, Any]) -> dict[str, Any]:
+def data_of(run: LoggedRun, runs: dict[str, LoggedRun], contexts: dict[str, Any]) -> dict[str, Any]:
     "What the run brought to its REPL, by name."
     turns = _turns(run, runs)
     for turn in turns:
         if turn.id not in contexts: contexts[turn.id] = _copy(turn.payload)
     data = {"context": contexts.get(run.settings.data_of or run.id, Missing("the data of an earlier turn"))}
+    if images := next((turn.images for turn in turns[::-1] if turn.images), ()):
+        data["images"] = [image.data or Missing(f"the file {image.file}") for image in images]
     if run.settings.session:
         history = [contexts[turn.id] for turn in turns]
         data |= {f"session_context_{i}": x for i, x in enumerate(history)}
@@ -200,7 +209,7 @@ class Replay:
         self.answer: Answer | None = None
         self.outcome = ""  # at the end `equal`, or the first thing that is different
         self.untold = ""   # why results are the recorded ones, where `told` does not say so
-        flags = self.run.settings.environment_kwargs
+        flags = self.run.settings.environment_kwargs if self.run.settings.environment == "jupyter" else {}
         try: self._mode = sync_mode(**{k: x for k, x in flags.items() if k in signature(sync_mode).parameters})
         except ValueError as e: raise RLMError(f"{log}, run {run}: {e}") from None
         self._supply(supplied)
@@ -211,17 +220,15 @@ def is_left_out(r: CodeResult) -> bool:
     return was_stopped(r) or r.ran == ""
 
 # %% ../nbs/12_replay.ipynb #0ea622a6
-@patch(as_prop=True)
-def _written(self: Replay) -> Final | None:
+def written_answer(then: RLMChatCompletion) -> Final | None:
     "The answer that the model gave outside code, if that stood for a value."
-    then = self.run.result
     last = then.iterations[-1] if then.computed and then.iterations else None
     return parse_reply(last.response).final if last and not any(b.result.answer for b in last.code_blocks) else None
 
 @patch(as_prop=True)
 def _only_in_answer(self: Replay) -> list[str]:
     "Variables of the user's that the answer names, and no block."
-    final, blocks = self._written, " ".join(block.code for block, _ in self.run.blocks)
+    final, blocks = written_answer(self.run.result), " ".join(block.code for block, _ in self.run.blocks)
     if not (final and self._mode.reads): return []
     known = {*names_in(blocks), *vars(builtins), *RESERVED, *self.run.settings.tools}
     return sorted(names_used(final.name or final.source) - known)
@@ -252,19 +259,21 @@ def _supply(self: Replay, supplied: dict[str, Any]) -> None:
 def _begin(self: Replay, runs: dict[str, LoggedRun]) -> None:
     "Get the REPL ready."
     repl, settings = self.repl, self.run.settings
-    calls = SubCalls(recorded_calls([self.run], settings.models or ["replay"]), Ledger(places=1))
+    models = recorded_calls([self.run], settings.models or ["replay"])
+    calls = SubCalls(models, Ledger(places=1), allowed=settings.sub_calls)
     tools = {name: repl.supplied.get(name, Missing("a tool")) for name in settings.tools}
-    data = _data(self.run, runs, repl.contexts)
+    data = data_of(self.run, runs, repl.contexts)
     before = runs.get(settings.continues)
     earlier = [i for turn in _turns(self.run, runs)[:-1] for i in turn.result.replies.values()]
     self._outputs = Outputs(earlier, self._now, before.result.folding.summary if before else "")
     if before and before.result.folding.name: data[before.result.folding.name] = self._outputs
-    task = Task(data=data, tools=calls.functions | tools, label="replay")
+    task = Task(self.run.prompt, data, calls.functions | tools, "replay")
     if repl.held: repl.held.end()
     self._held = repl.held = Held(repl.environment, task)
     self.environment = repl.environment
     self._place = {}  # the user's variables
-    if self._mode.name == "share all": self._place = self.environment.namespace
+    copied = self.run.settings.environment == "kernel"  # the user's variables were the code's own
+    if copied or self._mode.name == "share all": self._place = self.environment.namespace
     elif self._mode.reads: self._place = self.environment.theirs
     self._place.update({name: x for name, x in repl.supplied.items() if name not in tools})
     only = set(self._only_in_answer) & self.missing.keys()
@@ -302,7 +311,7 @@ def _bind(self: Replay, inputs: dict[str, dict]) -> None:
     if self._mode.name == "share all":
         for name in ("exit", "quit"): place.pop(name, None)  # they end the block
         return
-    known = self.environment.namespace["__builtins__"]
+    known = self.environment.namespace.get("__builtins__", {})
     for name in [*vars(builtins), "answer"]:
         if name in place: known.pop(name, None)
         elif hasattr(builtins, name): known.setdefault(name, getattr(builtins, name))
@@ -368,7 +377,7 @@ def block(self: Replay, number: int, code: str) -> CodeResult:
         own = self.environment.namespace
         self._place.update({name: own.pop(name) for name in self._mode.names if name in own})
     if result.answer: self.answer = result.answer
-    if recorded and not _same(recorded.result, result):
+    if recorded and not same(recorded.result, result):
         self.unequal[number] = "differs"
         lacking = self.wanted | self.repl.missing
         if not (unedited and lacking): return result
@@ -383,7 +392,8 @@ def _compare(self: Replay) -> str:
     "`equal`, or the first thing that is different."
     if self.repl.needs: return self.repl.needs
     if self.unequal: return "block {} {}".format(*min(self.unequal.items()))
-    then, final = self.run.result, None if self.answer else self._written
+    then = self.run.result
+    final = None if self.answer else written_answer(then)
     lacking = self._lacking(final.name or final.source) if final else {}
     if lacking: return f"the answer needs {listed(lacking)}"
     if final: self.answer = self.environment.resolve(final.name or final.source, final.variable).answer

@@ -42,6 +42,7 @@ class Turn:
     before: tuple[dict, ...] = field(default=(), repr=False)  # of each block: what a replay has to know before it
     folds: tuple[tuple, ...] = field(default=(), repr=False)  # before each reply: what was folded
     name: str = field(default="", repr=False)                 # of the run, with its log
+    images: tuple = field(default=(), repr=False)             # what the model was shown with the question
 
 def _of_result(result: RLMChatCompletion) -> list[Turn]:
     "The turns up to a result of this process."
@@ -51,7 +52,7 @@ def _of_result(result: RLMChatCompletion) -> list[Turn]:
     data = call.context if call.source is None else call.source
     in_session, tools = bool(call.past.names), tuple(rlm.tools)
     settings = RunSettings(rlm.environment, rlm.environment_kwargs, tools=tools, session=in_session)
-    turn = Turn(result, data, settings, call.output_type, name=f"#{result.id}")
+    turn = Turn(result, data, settings, call.output_type, name=f"#{result.id}", images=call.images)
     return [*(_of_result(result.previous) if result.previous else []), turn]
 
 # %% ../nbs/42_resume.ipynb #93f175a5
@@ -73,7 +74,8 @@ def _turn(log: Path, run: LoggedRun) -> Turn:
     context = value if type(value) is Files or run.context is None else run.payload
     typed = _TYPED.search(run.sent[0][0]) if run.sent else None
     before, folds = tuple(before for _, before in run.blocks), tuple(folds for _, folds in run.sent)
-    return Turn(run.result, context, run.settings, typed and typed[1], before, folds, f"{log.name}#{run.id}")
+    name = f"{log.name}#{run.id}"
+    return Turn(run.result, context, run.settings, typed and typed[1], before, folds, name, run.images)
 
 # %% ../nbs/42_resume.ipynb #78dfc37a
 @dataclass(frozen=True)
@@ -119,10 +121,11 @@ def _place_of(number: int, iterations: tuple[Iteration, ...]) -> tuple[int, int]
 
 def _in_notebook(path: Path, run: str) -> tuple[Path, str, tuple[int, Edit] | None]:
     "The log of a trace notebook, the run, and where and how its cells were changed."
-    try: cells = json.loads(path.read_text("utf-8"))["cells"]
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    try:
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        sources = ["".join(cell.get("source", "")) for cell in cells if cell.get("cell_type") == "code"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         raise ConfigurationError(f"{path} can't be read as a notebook: {e}") from None
-    sources = ["".join(cell.get("source", "")) for cell in cells if cell.get("cell_type") == "code"]
     starts = [(i, *m) for i, s in enumerate(sources) for m in re.findall(r"start_replay\('([^']+)', '([^']+)'", s)]
     starts = [s for s in starts if run in ("", s[2])]
     if not starts: raise ConfigurationError(f"{path} is no trace notebook" + f" with a run {run!r}." * bool(run))
@@ -342,8 +345,8 @@ def _go_through(self: RLM, plan: Plan) -> RLMChatCompletion:
         if turn.settings.session:
             if session is None: session = Session(rlm)
             session.rlm = rlm
-            call = session.make_call(turn.result.prompt, turn.context, None, turn.output_type)
-        else: call = make_call(rlm, turn.result.prompt, turn.context, None, turn.output_type)
+            call = session.make_call(turn.result.prompt, turn.context, None, turn.output_type, turn.images)
+        else: call = make_call(rlm, turn.result.prompt, turn.context, None, turn.output_type, turn.images)
         call = replace(call, before=rebuilding.before, parent=parent)
         try: result = result_of(answer_once(rlm, call) if session is None else session.turn(call))
         finally: self.last_result = rlm.last_result

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 from fastcore.basics import patch
 from . import prompts
 from .configuration import RLM, answering, refuse_own_code
@@ -23,16 +23,17 @@ from .environments.stopping import InterruptGate, Stopped, interruptible
 from .events import BlockEnded, BlockStarted, ChildStep, IterationEnded, Listeners, UserAnswered, UserAsked
 from .events import Folded, ModelAsked, ModelLoading, ModelReplied, Notice, Retrying, RunEnded, RunStarted
 from .files import files_of
+from .images import as_images, told as told_of
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
 from .output_type import OutputType
-from .preview import describe_all, mention_all, path_hint, shows_whole
+from .preview import describe, describe_all, mention_all, path_hint, shows_whole
 from .streaming import Heard
 from .subcalls import SubCalls
-from .text import names_in, sendable, without
+from .text import clip, names_in, sendable, without
 from .tracebacks import show_briefly
 from .types import (Answer, CodeBlock, CodeResult, ConfigurationError, Fold, Folding, Iteration, Reply,
-                       RLMChatCompletion, RLMError, RunSettings, Usage, cleaned)
+                       Image, RLMChatCompletion, RLMError, RunSettings, Usage, cleaned)
 from .window import Fitting, Outputs
 
 # %% auto #0
@@ -44,6 +45,7 @@ __all__ = ['NO_CONTEXT', 'split_prompt', 'Past', 'Call', 'is_shown_whole', 'make
 class _NoContext:
     "The default of `context`, since `None` can be data."
     def __repr__(self): return "nothing"
+    def __reduce__(self): return "NO_CONTEXT"  # the only one, in every process
 
 NO_CONTEXT = _NoContext()
 
@@ -73,6 +75,7 @@ class Past:
     previous: RLMChatCompletion | None = None            # the turn before
     data: dict[str, Any] = field(default_factory=dict)   # the data that earlier turns brought, by name
     data_of: str = ""                                    # the run of the last turn that brought any
+    images: tuple[Image, ...] = ()                       # the pictures of the last turn that brought any
 
     @property
     def context(self) -> Any: return next(reversed(self.data.values()), NO_CONTEXT)
@@ -101,6 +104,7 @@ class Call:
     output_type: OutputType | None = None  # the type that the answer must have
     source: Any = None                     # the files that the data comes from, which a log keeps instead of it
     past: Past = Past()                    # what was said before
+    images: tuple[Image, ...] = ()         # the pictures that the model is shown with it
     all_or_nothing: bool = False           # a run that raises leaves the REPL's own names as it found them
     loop: Any = None                       # the event loop whose thread runs the blocks; None: the calling thread
     listeners: tuple[Callable, ...] = ()   # who hears of it, beside those of the `RLM`
@@ -108,6 +112,7 @@ class Call:
     path: tuple[int, ...] = ()             # of a child: the numbers of the sub-calls that lead to it
     before: Callable[..., None] = lambda run, request: None  # is called with what the loop asks for, before
     parent: str = ""                       # the run that this one goes on with, and its log
+    apart: bool = False                    # requests go out on threads of their own, so that nobody waits for them
 
     @property
     def brings(self) -> bool:
@@ -118,21 +123,28 @@ class Call:
     def data(self) -> dict[str, Any]:
         "What it brings to the REPL, by name. Without data `context` stays what an earlier turn brought."
         context = self.context if self.brings else self.past.context
-        return {"context": self.question if context is NO_CONTEXT else context} | self.past.names
+        shown = {"images": [image.data for image in self.images or self.past.images]}
+        found = {"context": self.question if context is NO_CONTEXT else context} | self.past.names
+        return found | shown if shown["images"] else found
 
 def is_shown_whole(question: str) -> bool:
     "True if the first request holds all of it."
     return prompts.prompt_message(question)["content"].endswith(question)
 
 # %% ../nbs/13_run.ipynb #73cf2eb8
-def make_call(rlm: RLM, prompt: Any, context: Any, root_prompt: str | None, output_type: Any, **more) -> Call:
+def make_call(rlm: RLM, prompt: Any, context: Any, root_prompt: str | None, output_type: Any, images: Any = None,
+              **more) -> Call:
     "The question and all that comes with it. Raises `ConfigurationError` where the arguments are no question."
     question, context = split_prompt(prompt, context, root_prompt)
     wanted = OutputType(output_type) if type(output_type) not in (type(None), OutputType) else output_type
     ledger = Ledger(rlm.limits, rlm.max_concurrent_subcalls, secrets=rlm.secrets)
     files = files_of(context)
-    if files is not None: context = files.content()
-    return Call(without(question, ledger.secrets), context, ledger, wanted, files, **more)
+    if files is not None: context = files.content(copied=rlm.walled)
+    shown = as_images(images)
+    if shown and not (trait(rlm.lm, "sees") or trait(rlm.lm, "recorded")):
+        raise ConfigurationError(f"{name_of(rlm.lm)} can't be shown pictures. Ask a model that can see. (A backend of "
+                                 "your own that can says so by an attribute, sees = True.)")
+    return Call(without(question, ledger.secrets), context, ledger, wanted, files, images=shown, **more)
 
 # %% ../nbs/13_run.ipynb #360fa446
 def earlier(call: Call, found: Surroundings) -> dict[str, Any]:
@@ -159,16 +171,22 @@ def first_messages(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     still = prompts.still_there(mention_all({n: x for n, x in earlier(call, found).items() if n not in there}))
     moved = prompts.moved(past.folding.name, found.names)
     told = [past.reminder, moved, still, task["content"], call.output_type.told if call.output_type else "",
-            rlm.profile.turn(1, rlm.max_iterations)]
+            rlm.profile.turn(1, rlm.max_iterations), _told_of_images(call, found)]
     messages = [*before, task | {"content": "\n\n".join(filter(None, told))}]
-    return without([m | {"content": sendable(m["content"])} for m in messages], call.ledger.secrets)
+    messages = without([m | {"content": sendable(m["content"])} for m in messages], call.ledger.secrets)
+    return [*messages[:-1], messages[-1] | {"images": call.images}] if call.images else messages
 
+def _told_of_images(call: Call, found: Surroundings) -> str:
+    name = found.names.get("images", "images")
+    return f"{told_of(call.images)}\n(Their bytes are in the REPL: the list `{name}`.)" if call.images else ""
+
+# %% ../nbs/13_run.ipynb #ae0af0a6
 def opening(rlm: RLM, call: Call, found: Surroundings) -> list[dict]:
     "What stands before the first question of all: the system prompt, and a worked example."
     given = rlm.custom_system_prompt, found.system_prompt, rlm.profile.system
     system = prompts.system_prompt(
         rlm.tools, next(text for text in given if text is not None), rlm.show_values, bool(call.past.names),
-        opens_repls(rlm, call.ledger), rlm.max_concurrent_subcalls)
+        opens_repls(rlm, call.ledger), rlm.max_concurrent_subcalls, found.python, rlm.sub_calls)
     example = rlm.profile.example if found.system_prompt is None else ()  # it is Python
     return [{"role": "system", "content": system}, *example]
 
@@ -182,9 +200,9 @@ def told_all(rlm: RLM, call: Call, found: Surroundings) -> bool:
     if call.context is NO_CONTEXT: return is_shown_whole(call.question)
     return rlm.show_values and shows_whole(call.context)
 
-# %% ../nbs/13_run.ipynb #3431da4a
-_numbers = itertools.count(1)
+_numbers = itertools.count(1)  # of the runs of this process
 
+# %% ../nbs/13_run.ipynb #3431da4a
 class Run:
     "One question being answered."
     def __init__(self, rlm: RLM, call: Call):
@@ -196,10 +214,13 @@ class Run:
         self.iteration, self.fitting = 0, None
         self.emit = Listeners(filter(None, (rlm.logger, *listener_for(rlm.verbose), *call.listeners)), self.id)
         child = self._child if opens_repls(rlm, self.ledger) else None
-        self.subcalls = SubCalls(rlm.lms, self.ledger, call.emit_above or self.emit, child, call.path, rlm.windows)
+        self.subcalls = SubCalls(
+            rlm.lms, self.ledger, call.emit_above or self.emit, child, call.path, rlm.windows, rlm.sub_calls,
+            not rlm.walled)
         self.trajectory = Trajectory([])
         self.outputs = Outputs(call.past.iterations, self.trajectory.iterations, call.past.folding.summary)
         self._said, self._told = 0, 0  # messages and iterations that were announced
+        self.variables: dict[str, str] | None = None  # in the end: what its code has bound
 
     @property
     def task(self) -> Task:
@@ -219,12 +240,12 @@ class Run:
         "Since it began."
         return time.perf_counter() - self.began
 
-    @property
-    def reads_along(self) -> bool:
-        "Whether a listener shows replies while they come."
-        return any(getattr(listener, "reads_along", False) for listener in self.emit.listeners)
-
 # %% ../nbs/13_run.ipynb #f2f5f7cd
+@patch(as_prop=True)
+def reads_along(self: Run) -> bool:
+    "Whether a listener shows replies while they come."
+    return any(getattr(listener, "reads_along", False) for listener in self.emit.listeners)
+
 @patch
 @contextmanager
 def _users_turn(self: Run, code: str) -> Iterator[None]:
@@ -240,7 +261,7 @@ def _tell_retry(self: Run, why: str) -> None: self.emit(Retrying(name_of(self.rl
 @patch
 def _ask(self: Run, messages: list[dict], heard: Heard | None = None) -> Reply:
     "The root model's reply."
-    on_this_thread = not (self.call.loop or self.ledger.parent or self.ledger.stop.deadline)
+    on_this_thread = not (self.call.loop or self.call.apart or self.ledger.parent or self.ledger.stop.deadline)
     start = self.seconds
     return replace(self.ledger.ask(self.rlm.lm, messages, on_this_thread, heard), start=start)
 
@@ -361,7 +382,7 @@ _STEPS = ModelAsked, ModelReplied, BlockStarted, BlockEnded, IterationEnded  # w
 @patch
 def _with_subcalls(self: Run, run: Callable[..., CodeResult], *args) -> CodeResult:
     "What `run(*args)` did, with the sub-calls that it made. The code in it must not call this `RLM`."
-    token, start = answering.set((*answering.get(), self.rlm)), self.seconds
+    token, start = answering.set((*answering.get(), ref(self.rlm))), self.seconds
     try: result = interruptible(run, *args)
     finally: answering.reset(token)
     if not isinstance(result, CodeResult):
@@ -394,7 +415,7 @@ def _tell_start(self: Run) -> None:
         rlm.environment, options, rlm.persistent, tuple(rlm.tools),
         tuple(name_of(sub_lm_of(lm)) for lm in rlm.lms), trait(rlm.lm, "sampling"), self.repl, session=bool(past.names),
         continues=past.previous.id if past.previous else "", names=self.held.surroundings.names,
-        data_of=past.data_of if carried else "", parent=call.parent)
+        data_of=past.data_of if carried else "", parent=call.parent, sub_calls=rlm.sub_calls)
     data = call.data["context"] if call.source is None else call.source
     self.emit(RunStarted(
         call.question, name_of(rlm.lm), rlm.max_iterations, self.id, tuple(self.trajectory.messages),
@@ -432,6 +453,7 @@ def steps(self: Run) -> Generator[None, None, tuple[Answer, str]]:
     finally:
         loop.close()
         self._tell_iterations()
+    if not self.ledger.parent: self.variables = self._stoppable(self._describe_variables)
     if stop_reason != "final":
         why = "The model gave the same reply four times, without code or an answer"
         if stop_reason == "max_iterations":
@@ -440,11 +462,22 @@ def steps(self: Run) -> Generator[None, None, tuple[Answer, str]]:
                          "It may be a guess."))
     return answer, stop_reason
 
+# %% ../nbs/13_run.ipynb #ae9de01f
+@patch
+def _describe_variables(self: Run) -> dict[str, str]:
+    "What the code has bound, each variable as a preview tells it; of the last fifty that it names."
+    bound = getattr(self.held.environment, "bound", None)
+    codes = [block.code for iteration in self.trajectory.iterations for block in iteration.code_blocks]
+    found = bound(dict.fromkeys(names_in("\n".join(codes)))) if bound else {}
+    told = {n: clip(describe(n, found[n], self.rlm.show_values), 400, 100) for n in list(found)[-50:]}
+    return without(told, self.ledger.secrets)
+
 # %% ../nbs/13_run.ipynb #73911018
 @patch
 def finish(self: Run, answer: Answer | None, stop_reason: str, keep: bool = True) -> RLMChatCompletion:
     "The run as the user gets it. Without `keep` the REPL's own names are taken back."
     self.ledger.close()
+    self.subcalls.child = None  # it refers to this run, and functions that outlive it to the sub-calls
     answer, t = answer or Answer(None, ""), self.trajectory
     changes = self.held.end(keep)
     for name in getattr(changes, "withheld", ()):
@@ -460,7 +493,7 @@ def finish(self: Run, answer: Answer | None, stop_reason: str, keep: bool = True
         name_of(self.rlm.lm), self.call.question, without(answer.text, secrets), answer.value, tuple(t.iterations),
         tuple(t.messages), dict(self.ledger.by_model), time.perf_counter() - self.began, stop_reason, computed, changes,
         self.id, self.call.past.previous, secrets, t.best_answer,
-        self.fitting.folding if self.fitting else Folding(),
+        self.fitting.folding if self.fitting else Folding(), self.variables,
         None if self.ledger.parent else (self.rlm, self.call))
     self.rlm.last_result = result
     self.emit(RunEnded(result))

@@ -39,9 +39,10 @@ class Session:
              context: Any = NO_CONTEXT,       # the data, where `prompt` is the question
              root_prompt: str | None = None,  # the question, where `prompt` is the data
              output_type: Any = None,         # the type of the answer
+             images: Any = None,              # pictures for a model that can see
             ) -> RLMChatCompletion:
         "Answer the next question. Raises what `RLM.completion` raises, and then the turn has not happened."
-        return result_of(self.turn(self.make_call(prompt, context, root_prompt, output_type)))
+        return result_of(self.turn(self.make_call(prompt, context, root_prompt, output_type, images)))
 
     def __len__(self) -> int: return len(self._results)
     def __getitem__(self, i): return self._results[i]
@@ -65,7 +66,8 @@ def _past(self: Session, contexts: list[Any]) -> Past:
     data = {f"session_context_{i}": contexts[i] for i in self._brought}
     last = self._results[-1]
     reminder = f"Your answer was: {clip(last.response, 2_000, 500)}" if last.computed else ""
-    return Past(last.messages, names, reminder, last, data, next(reversed(self._brought.values()), ""))
+    images = next((r.origin[1].images for r in self._results[::-1] if r.origin and r.origin[1].images), ())
+    return Past(last.messages, names, reminder, last, data, next(reversed(self._brought.values()), ""), images)
 
 # %% ../nbs/02_session.ipynb #a9a6d6fb
 @patch
@@ -108,12 +110,13 @@ def reset(self: Session) -> None:
         self._repl = self.rlm.new_repl()
 
 @patch
-def make_call(self: Session, prompt: Any, context: Any, root_prompt: str | None, output_type: Any) -> Call:
+def make_call(self: Session, prompt: Any, context: Any, root_prompt: str | None, output_type: Any,
+              images: Any = None) -> Call:
     "The arguments of `chat` as one question."
     messages = isinstance(prompt, list) and any(isinstance(m, dict) and "role" in m for m in prompt)
     if messages and root_prompt is None:
         raise ConfigurationError("chat takes one question, not a list of messages: the session has the earlier ones.")
-    return call_for(self.rlm, prompt, context, root_prompt, output_type, all_or_nothing=True)
+    return call_for(self.rlm, prompt, context, root_prompt, output_type, images, all_or_nothing=True)
 
 # %% ../nbs/02_session.ipynb #1b2dc82b
 @patch
@@ -123,9 +126,10 @@ def preview(self: Session,
             context: Any = NO_CONTEXT,       # the same
             root_prompt: str | None = None,  # the same
             output_type: Any = None,         # the same
+            images: Any = None,              # the same
            ) -> Request:                     # messages as dicts with `role` and `content`
     "The first request that `chat` with these arguments would send. Nothing is sent."
-    call = self.make_call(prompt, context, root_prompt, output_type)
+    call = self.make_call(prompt, context, root_prompt, output_type, images)
     call = replace(call, past=self._past([*self._contexts, call.data["context"]]))
     with taking(self._lock), InterruptGate(), self._repl.hold(Run(self.rlm, call).task) as held:
         try: return Request(interruptible(first_messages, self.rlm, call, held.surroundings))

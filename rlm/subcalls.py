@@ -7,21 +7,24 @@ from __future__ import annotations
 import itertools, json, sys, time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial, wraps
 from typing import Any, NamedTuple
 from fastcore.basics import patch
 from .environments.stopping import Stopped
 from .events import Event, Listeners, Retrying, SubCallEnded, SubCallStarted
+from .images import as_images, told as told_of
 from .limits import Ledger
 from .lm import LM, name_of, sub_lm_of, trait
 from .preview import describe
 from .streaming import Heard
 from .text import brief, clip, sendable, type_name, without
-from .types import (ContextWindowExceededError, LimitError, RLMChatCompletion, RunEndedError, SubCall, SubcallError,
-                       Usage)
+from .typed import Mapped, Wanted, as_items, wanted
+from .types import (ContextWindowExceededError, Image, LimitError, OutputTypeError, Reply, RLMChatCompletion,
+                       RunEndedError, SubCall, SubcallError, Usage)
 from .window import Windows
 
 # %% auto #0
-__all__ = ['SubCalls', 'Place']
+__all__ = ['SubCalls', 'Place', 'Question']
 
 # %% ../nbs/21_subcalls.ipynb #241500ca
 class SubCalls:
@@ -32,38 +35,61 @@ class SubCalls:
                  child: Callable[..., RLMChatCompletion] | None = None,  # answers in a REPL of its own
                  path: tuple[int, ...] = (),  # of a child: the numbers of the calls that lead to it
                  windows: Windows | None = None,  # how much each model takes
+                 allowed: bool = True,  # False: the functions only say that sub-calls are turned off
+                 reads_files: bool = True,  # False: the code is behind a wall, and can't name pictures by their paths
                 ):
         self.lms = {name_of(sub_lm_of(lm)): lm for lm in lms[::-1]} | {None: lms[0]}
         self.ledger, self.emit = ledger, emit
         self.child, self.depth = child, ledger.depth + 1  # the number of REPLs above the one that answers
         self.path, self.began = path, time.perf_counter()
-        self.windows = windows or Windows()
+        self.windows, self.allowed = windows or Windows(), allowed
+        self.reads_files = reads_files
         self._numbers = itertools.count()
         self._under_way: dict[int, SubCall] = {}
         self._ended: dict[int, SubCall] = {}
 
-    def llm_query(self, prompt: str, context: str | None = None, model: str | None = None) -> str:
-        "Ask a language model, perhaps about the text `context`; its reply as a string."
-        return self._ask("llm_query", prompt, *self._given(context, model), self._next(1)[0])
+    def llm_query(self, prompt: str, context: str | None = None, type: Any = None, model: str | None = None,
+                  images: Any = None) -> Any:
+        "Ask a language model, perhaps about a text or pictures; its reply as a string, or as a value of the `type`."
+        context, type, model = self._given(context, type, model)
+        question = _question("llm_query", prompt, context, wanted(type), as_images(images, self.reads_files))
+        return self._ask("llm_query", question, model, self._next(1)[0])
 
     def rlm_query(self, prompt: str, context: Any = None, model: str | None = None) -> Any:
         "Ask a model with a REPL of its own, where `context` is any object; its answer as an object. Without: a string."
-        return self._ask("rlm_query", prompt, *self._given(context, model), self._next(1)[0])
+        context, _, model = self._given(context, None, model)
+        return self._ask("rlm_query", _question("rlm_query", prompt, context), model, self._next(1)[0])
 
-    def llm_query_batched(self, prompts: Iterable[str], contexts: Iterable[str] | None = None,
-                          model: str | None = None) -> list[str]:
-        "Ask a language model many things at once, or one about each of many texts; its replies in that order."
-        return self._batch("llm_query", prompts, *self._given(contexts, model))
+# %% ../nbs/21_subcalls.ipynb #88af9d6a
+@patch
+def _given(self: SubCalls, context: Any, type: Any, model: str | None) -> tuple[Any, Any, str | None]:
+    "The three of them, where one of the first two may be the model's name."
+    if model is None and isinstance(context, str) and context in self.lms: return None, type, context
+    if model is None and isinstance(type, str) and type in self.lms: return context, None, type
+    return context, type, model
 
-    def rlm_query_batched(self, prompts: Iterable[str], contexts: Iterable | None = None,
-                          model: str | None = None) -> list:
-        "Ask models with REPLs of their own many things at once, or one about each of many objects; their answers."
-        return self._batch("rlm_query", prompts, *self._given(contexts, model))
+@patch
+def llm_query_batched(self: SubCalls, prompts: Iterable[str], contexts: Iterable[str] | None = None,
+                      type: Any = None, model: str | None = None) -> list:
+    "Ask a language model many things at once, or one about each of many texts; its replies in that order."
+    contexts, type, model = self._given(contexts, type, model)
+    return self._batch("llm_query", prompts, contexts, model, wanted(type))
 
-    def _given(self, context: Any, model: str | None) -> tuple[Any, str | None]:
-        "The context and the model, of which only one was given if the first is a model's name."
-        named = model is None and isinstance(context, str) and context in self.lms
-        return (None, context) if named else (context, model)
+@patch
+def llm_map(self: SubCalls, items: Iterable, instruction: str, type: Any = None, model: str | None = None) -> Mapped:
+    "Ask a language model about each item of a list; its replies or values in that order. None: see `errors`."
+    if isinstance(items, str) and not isinstance(instruction, str): items, instruction = instruction, items
+    _, type, model = self._given(None, type, model)
+    questions = [(None if item is None else instruction, item) for item in as_items(items)]
+    answers = self._answers("llm_query", questions, model, wanted(type))
+    return Mapped((x for x, _ in answers), {i: str(e) for i, (_, e) in enumerate(answers) if e})
+
+@patch
+def rlm_query_batched(self: SubCalls, prompts: Iterable[str], contexts: Iterable | None = None,
+                      model: str | None = None) -> list:
+    "Ask models with REPLs of their own many things at once, or one about each of many objects; their answers."
+    contexts, _, model = self._given(contexts, None, model)
+    return self._batch("rlm_query", prompts, contexts, model)
 
 # %% ../nbs/21_subcalls.ipynb #76b05c36
 class Place(NamedTuple):
@@ -81,7 +107,16 @@ def _next(self: SubCalls, n: int) -> list[Place]:
 @patch(as_prop=True)
 def functions(self: SubCalls) -> dict[str, Callable]:
     "The functions by name."
-    return {f.__name__: f for f in (self.llm_query, self.llm_query_batched, self.rlm_query, self.rlm_query_batched)}
+    own = self.llm_query, self.llm_query_batched, self.llm_map, self.rlm_query, self.rlm_query_batched
+    return {f.__name__: f if self.allowed else _refusing(f) for f in own}
+
+def _refusing(f: Callable) -> Callable:
+    "A function in the place of `f` that only says that there are no sub-calls."
+    @wraps(f)
+    def refuse(*args, **given):
+        raise SubcallError(f"{f.__name__} is turned off, like all sub-calls of this run. Use plain Python, and read "
+                           "what you print.")
+    return refuse
 
 # %% ../nbs/21_subcalls.ipynb #0aecaaae
 @patch
@@ -94,11 +129,20 @@ def _choose(self: SubCalls, name: str, model: str | None) -> tuple[LM, int]:
     opens_repl = name == "rlm_query" and self.child and trait(lm, "recorded") is not True
     return lm, self.depth if opens_repl else 0
 
-def _question(name: str, prompt: str, context: Any) -> tuple[str, Any]:
-    "What is asked, and the object for a child. For `llm_query` all of it is one text."
+class Question(NamedTuple):
+    "What is asked."
+    prompt: str
+    context: Any = None           # an object for a child
+    wanted: Wanted | None = None  # the type of the answer; None: a text
+    images: tuple[Image, ...] = ()
+
+def _question(name: str, prompt: str, context: Any, wanted: Wanted | None = None,
+              images: tuple[Image, ...] = ()) -> Question:
+    "What is asked. For `llm_query` the context is a part of the prompt, and so is what pictures there are."
     if not isinstance(prompt, str): raise TypeError(f"{name} takes a string, not {type(prompt).__name__}")
-    if name == "rlm_query" or context is None: return prompt, context
-    if isinstance(context, str): return f"{prompt}\n\n{context}", None
+    if name == "rlm_query": return Question(prompt, context)
+    if isinstance(context, str | None):
+        return Question("\n\n".join(filter(None, (prompt, context, told_of(images)))), None, wanted, images)
     raise TypeError(f"llm_query reads a text, and its second argument is of type {type_name(context)}. For each of a "
                     "list of texts: llm_query_batched(prompt, texts). For any object: rlm_query(prompt, context=x).")
 
@@ -131,26 +175,42 @@ def _finished(run: RLMChatCompletion) -> RLMChatCompletion:
 
 # %% ../nbs/21_subcalls.ipynb #6e20ffc9
 @patch
-def _answer(self: SubCalls, prompt: str, context: Any, lm: LM, level: int, number: int = 0,
+def _answer(self: SubCalls, question: Question, lm: LM, level: int, number: int = 0,
             on_this_thread: bool = True) -> SubCall:
     "Question `number`, answered by `lm` or by a child of that level."
     if not on_this_thread:
-        return self.ledger.wait(self.ledger.start(self._answer, prompt, context, lm, level, number, level=level))
+        return self.ledger.wait(self.ledger.start(self._answer, question, lm, level, number, level=level))
+    prompt, context, kind = question[:3]
     recorded = trait(lm, "recorded")
     if callable(recorded): recorded = recorded(prompt)
     if level and not recorded:
         return _sub_call_of(prompt, _finished(self.child(prompt, context, lm, (*self.path, number))))
-    text = prompt if recorded else without(_whole(prompt, context), self.ledger.secrets)
-    asked, root = sub_lm_of(lm), self.ledger.root
-    heard = Heard(again=lambda why: self.emit(Retrying(name_of(asked), why, root.spent)), check=root.check)
-    window = self.windows.of(asked)
+    text = sendable(prompt if recorded else without(_whole(prompt, context), self.ledger.secrets))
+    window = self.windows.of(sub_lm_of(lm))
     window.refuse(text)
-    try: reply = self.ledger.ask(asked, [{"role": "user", "content": sendable(text)}], heard=heard)
+    message = kind.message(text) if kind and not recorded else {"role": "user", "content": text}
+    if question.images and not recorded: message["images"] = question.images
+    try: reply, misfit = self._asked(sub_lm_of(lm), message, None if recorded else kind)
     except ContextWindowExceededError as e:
         window.learn(e, len(text))
         raise
-    run = reply.extra.get("run") if recorded else None
-    return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time, run=run)
+    run, name = reply.extra.get("run") if recorded else None, kind.name if kind else ""
+    return SubCall(prompt, reply.content, reply.model, reply.usage, reply.execution_time, run=run, type=name,
+                   misfit=misfit, images=question.images)
+
+@patch
+def _asked(self: SubCalls, lm: LM, message: dict, kind: Wanted | None) -> tuple[Reply, str]:
+    "The reply to a message, and the one before it, if that was not of the kind that is wanted."
+    root = self.ledger.root
+    heard = Heard(again=lambda why: self.emit(Retrying(name_of(lm), why, root.spent)), check=root.check)
+    reply = first = self.ledger.ask(lm, [message], heard=heard)
+    try: kind and kind.read(reply.content)
+    except OutputTypeError as e:
+        heard.again(clip(str(e), 200, 50))
+        reply = self.ledger.ask(lm, kind.again(message, first.content, e), heard=heard)
+        seconds = first.execution_time + reply.execution_time
+        return replace(reply, usage=first.usage + reply.usage, execution_time=seconds), first.content
+    return reply, ""
 
 # %% ../nbs/21_subcalls.ipynb #68115d08
 @patch
@@ -183,20 +243,24 @@ def take(self: SubCalls, stopped: bool = False) -> tuple[SubCall, ...]:
 
 # %% ../nbs/21_subcalls.ipynb #f33b4b36
 @patch
-def _ask(self: SubCalls, name: str, prompt: str, context: Any, model: str | None, at: Place,
+def _ask(self: SubCalls, name: str, question: Question, model: str | None, at: Place,
          on_this_thread: bool = False) -> Any:
     "The answer to a question, which the code asked by the function `name`."
-    prompt, context = _question(name, prompt, context)
+    prompt, context, kind = question[:3]
     lm, level = self._choose(name, model)
     told = "" if context is None else describe("context", context, show_values=False).removeprefix("context: ")
     prompt, told = without([prompt, told], self.ledger.secrets)
-    asked = name_of(sub_lm_of(lm))
-    self._begin(at, SubCall(prompt, "", asked, context=told))
-    try: call = replace(self._answer(prompt, context, lm, level, at.number, on_this_thread), context=told)
+    call = SubCall(prompt, "", name_of(sub_lm_of(lm)), context=told, type=kind.name if kind else "",
+                   images=question.images)
+    self._begin(at, call)
+    try:
+        call = self._answer(question._replace(prompt=prompt), lm, level, at.number, on_this_thread)
+        value = kind.read(call.response) if kind else replace(call, context=told).value
+        if kind: call = replace(call, response=kind.plain(call.response))
     except RunEndedError: raise
     except (Exception, Stopped) as e:  # a backend of the user's own may raise anything
         run = getattr(e, "result", None)
-        call = _sub_call_of(prompt, run) if isinstance(run, RLMChatCompletion) else SubCall(prompt, "", asked)
+        if isinstance(run, RLMChatCompletion): call = _sub_call_of(prompt, run)
         why = clip(str(e), 1_000, 500)
         error = without(f"{type(e).__name__}: {why}", self.ledger.secrets)
         self._record(at, replace(call, response="", error=error))
@@ -205,7 +269,7 @@ def _ask(self: SubCalls, name: str, prompt: str, context: Any, model: str | None
         except LimitError as limit: raise Stopped(str(limit)) from None  # nothing in the block may go on
         raise SubcallError(f"{name} failed: {why}") from e
     self._record(at, call)
-    return call.value
+    return value
 
 # %% ../nbs/21_subcalls.ipynb #12ed5e7f
 def _questions(name: str, prompts: Any, contexts: Any) -> list[tuple[str, Any]]:
@@ -223,11 +287,19 @@ def _questions(name: str, prompts: Any, contexts: Any) -> list[tuple[str, Any]]:
 
 # %% ../nbs/21_subcalls.ipynb #1b4eae25
 @patch
-def _batch(self: SubCalls, name: str, prompts: Any, contexts: Any, model: str | None) -> list:
+def _batch(self: SubCalls, name: str, prompts: Any, contexts: Any, model: str | None,
+           wanted: Wanted | None = None) -> list:
     "The answers to many questions."
-    questions, level = _questions(name, prompts, contexts), self._choose(name, model)[1]
+    answers = self._answers(name, _questions(name, prompts, contexts), model, wanted)
+    return [f"[failed: {error}]" if error else answer for answer, error in answers]
+
+@patch
+def _answers(self: SubCalls, name: str, questions: list[tuple[str, Any]], model: str | None,
+             wanted: Wanted | None) -> list[tuple[Any, Exception | None]]:
+    "The answers to many questions, and why those failed that did."
+    level = self._choose(name, model)[1]
     def one(prompt, context, at):
-        try: return self._ask(name, prompt, context, model, at, on_this_thread=True), None
+        try: return self._ask(name, _question(name, prompt, context, wanted), model, at, on_this_thread=True), None
         except (SubcallError, TypeError) as e: return None, e
     try:
         places = self._next(len(questions))
@@ -236,4 +308,4 @@ def _batch(self: SubCalls, name: str, prompts: Any, contexts: Any, model: str | 
     except LimitError as e: raise Stopped(str(e)) from None
     failed = [error for _, error in answers if error]
     if failed: print(f"{len(failed)} of {len(answers)} sub-calls failed; the first: {failed[0]}", file=sys.stderr)
-    return [f"[failed: {error}]" if error else answer for answer, error in answers]
+    return answers

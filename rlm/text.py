@@ -63,6 +63,8 @@ _SECRET_NAME = lazy_regex(r"(?<![a-z])(api|private|access|auth)?_?"
                           r"(key|token|secret|password|passphrase|passwd|pwd|credential)s?(?![a-z])")
 _SECRET_VALUE = lazy_regex(r"\s*((sk|pk|rk|gsk|gh[opsu]|github_pat|xox[a-z]|hf|r8|glpat)[-_]|AKIA|ASIA|AIza|eyJ"
                            r"|Bearer |-----BEGIN [A-Z ]*PRIVATE KEY)[\w\-.=/+\s]{12,}")
+_SECRET_URL = lazy_regex(r"\s*[a-z][\w+.-]*://([^\s/?#]*:[^\s/?#@]+@\S*|\S*[?&#]([\w.-]*(token|secret|password"
+                         r"|signature|credential)s?|([\w.-]*[_.-])?(api|access)?(key|sig))=\S+)\s*", re.I)
 _CONTAINERS = (list, tuple, dict, set, frozenset)
 BRIEF = (type(None), bool, int, float, complex, *_CONTAINERS)  # the types whose values `brief` shows, beside texts
 
@@ -73,8 +75,8 @@ def looks_secret(name: Any,   # a variable's name or a dict's key
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name[:200]).lower() if isinstance(name, str) else ""
     if _SECRET_NAME.search(words) and isinstance(value, (str, bytes, bytearray, *_CONTAINERS)): return True
     if not isinstance(value, (str, bytes, bytearray)): return False
-    head = value[:400]
-    return bool(_SECRET_VALUE.fullmatch(head if isinstance(head, str) else head.decode("latin-1")))
+    head = value[:400] if isinstance(value, str) else value[:400].decode("latin-1")
+    return bool(_SECRET_VALUE.fullmatch(head) or _SECRET_URL.fullmatch(head))
 
 # %% ../nbs/17_text.ipynb #52c812a9
 REMOVED = "[key removed]"
@@ -186,8 +188,8 @@ _CONTROL = lazy_regex(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(\x07|\x
                       r"|[\x00-\x08\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 def plain(text: str) -> str:
-    "`text` for a terminal: without escape sequences, control characters and turns of direction."
-    return _CONTROL.sub("", _LINE_END.sub("\n", text))
+    "`text` for a terminal: without escape sequences, control characters, turns of direction and half characters."
+    return _CONTROL.sub("", _LINE_END.sub("\n", sendable(text)))
 
 # %% ../nbs/17_text.ipynb #4164eeab
 def as_html(text: str) -> str:

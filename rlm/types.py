@@ -4,6 +4,7 @@
 
 # %% ../nbs/15_types.ipynb #f66862d5
 from __future__ import annotations
+from base64 import b64encode
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from decimal import Decimal
 from functools import partial
@@ -14,12 +15,12 @@ from .environments.stopping import BlockEnd
 from .text import bounded_repr, plain, table, without
 
 # %% auto #0
-__all__ = ['Usage', 'Reply', 'SubCall', 'Answer', 'CodeResult', 'Refuse', 'CodeBlock', 'cleaned', 'Iteration', 'RunSettings',
-           'Fold', 'Folding', 'RLMChatCompletion', 'RLMError', 'ConfigurationError', 'LMError', 'LMConnectionError',
-           'LMTimeoutError', 'LMAuthenticationError', 'ModelNotFoundError', 'LMRateLimitError', 'LMServerError',
-           'LMRequestError', 'ContextWindowExceededError', 'LMResponseError', 'LimitError', 'TimeoutExceededError',
-           'TokenLimitExceededError', 'BudgetExceededError', 'ErrorThresholdExceededError', 'OutputTypeError',
-           'SubcallError', 'RunEndedError']
+__all__ = ['Usage', 'Reply', 'Image', 'SubCall', 'Answer', 'CodeResult', 'Refuse', 'CodeBlock', 'cleaned', 'Iteration',
+           'RunSettings', 'Fold', 'Folding', 'RLMChatCompletion', 'RLMError', 'ConfigurationError', 'LMError',
+           'LMConnectionError', 'LMTimeoutError', 'LMAuthenticationError', 'ModelNotFoundError', 'LMRateLimitError',
+           'LMServerError', 'LMRequestError', 'ContextWindowExceededError', 'LMResponseError', 'LimitError',
+           'TimeoutExceededError', 'TokenLimitExceededError', 'BudgetExceededError', 'ErrorThresholdExceededError',
+           'OutputTypeError', 'SubcallError', 'RunEndedError']
 
 # %% ../nbs/15_types.ipynb #66050809
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Usage:
         "Both usages as one. A sum with an unknown cost in it is unknown."
         costs = [usage.cost for usage in (self, other) if usage.calls or usage.cost is not None]
         cost = sum(costs) if costs and None not in costs else None
-        both = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "cost"}
+        both = {name: x + vars(other)[name] for name, x in vars(self).items() if name != "cost"}
         return Usage(**both, cost=cost)
 
 # %% ../nbs/15_types.ipynb #35ea7161
@@ -73,6 +74,29 @@ class Reply:
     extra: dict[str, Any] = field(default_factory=dict, repr=False)  # everything else the server sent
     start: float | None = field(default=None, repr=False, compare=False)  # in seconds since the run began
 
+# %% ../nbs/15_types.ipynb #61e601a6
+@dataclass(frozen=True)
+class Image:
+    "A picture that a model is shown."
+    kind: str      # "png", "jpeg", "gif" or "webp"
+    digest: str    # SHA-256 of its bytes, in hexadecimal
+    size: str = "" # its width and height in pixels, where they are known
+    length: int = 0             # bytes
+    data: bytes = field(default=b"", repr=False, compare=False)  # these; none where it was read from a log
+
+    @property
+    def file(self) -> str:
+        "The name of its file beside a log."
+        return f"image_{self.digest[:16]}.{self.kind}"
+
+    def __str__(self) -> str:
+        size = f"{self.size}, " if self.size else ""
+        return f"[picture: {self.kind.upper()}, {size}{self.length:,} bytes, {self.digest[:8]}]"
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        shown = {f"image/{self.kind}": b64encode(self.data).decode()} if self.data else {}
+        return {"text/plain": repr(self)} | shown
+
 # %% ../nbs/15_types.ipynb #aa4be1bb
 @dataclass(frozen=True)
 class SubCall:
@@ -85,6 +109,9 @@ class SubCall:
     error: str | None = None     # why it failed, if it did
     run: Any = None              # an `RLMChatCompletion`: the child's run, where it had a REPL of its own
     context: str = ""            # the object that came with the prompt, in a line: its type and its size
+    type: str = ""               # the type that the code asked for, which its `response` is read as
+    misfit: str = ""             # a first reply that was no such; the model was asked once more
+    images: tuple[Image, ...] = () # the pictures that it was shown
     start: float | None = field(default=None, repr=False, compare=False)  # in seconds since the run began
 
     @property
@@ -195,6 +222,7 @@ class RunSettings:
     data_of: str = ""              # the run of the turn that brought its `context`, where that was an earlier one
     parent: str = ""               # the run that it goes on with, `log#run`, if it was resumed
     names: dict[str, str] = field(default_factory=dict)  # of data that goes by another name in the REPL: its name
+    sub_calls: bool = True         # its code could ask models
 
 # %% ../nbs/15_types.ipynb #2844a140
 @dataclass(frozen=True)
@@ -240,6 +268,7 @@ class RLMChatCompletion:
     secrets: tuple[str, ...] = field(default=(), compare=False)  # credentials of the run, which traces leave out
     best_answer: Iteration | None = None    # the reply to the request that follows the last iteration, if one did
     folding: Folding = field(default=Folding(), compare=False)  # what became of a conversation that got too long
+    variables: dict[str, str] | None = field(default=None, compare=False)  # what code has bound; None if it was stopped
     origin: Any = field(default=None, repr=False, compare=False)  # the `RLM` and the call that it came of, to resume it
 
     @property
@@ -252,17 +281,17 @@ class RLMChatCompletion:
         return (f"RLMChatCompletion({self.response[:200]!r}, {n} iteration{'s' * (n != 1)}, {self.usage}, "
                 f"{self.execution_time:.1f} s, stop_reason={self.stop_reason!r})")
 
-    def undo(self) -> Any:
-        "Put back your names and what your objects held; what was done, and what was left and why."
-        if self.changes is None:
-            raise RLMError("There is nothing to undo: this environment keeps no account of changes.")
-        return self.changes.undo()
-
     def __getstate__(self) -> dict:
         "Without credentials, and without what belongs to this process."
         return self.__dict__ | {"changes": None, "previous": None, "secrets": (), "origin": None}
 
 # %% ../nbs/15_types.ipynb #07201d92
+@patch
+def undo(self: RLMChatCompletion) -> Any:
+    "Put back your names and what your objects held; what was done, and what was left and why."
+    if self.changes is None: raise RLMError("There is nothing to undo: this environment keeps no account of changes.")
+    return self.changes.undo()
+
 @patch(as_prop=True)
 def replies(self: RLMChatCompletion) -> dict[str, Iteration]:
     "What the model said, by title: `Iteration 1` and so on, then perhaps `Best Answer`."
@@ -277,7 +306,7 @@ def _as_json(x: Any, seen: Iterator[int], above: tuple[int, ...] = ()) -> Any:
     if id(x) in above or len(above) > 100 or next(seen) > 1_000_000: return "..."
     inside = partial(_as_json, seen=seen, above=(*above, id(x)))
     if is_dataclass(kind):
-        left_out = ("previous", "secrets", "folding", "origin") if kind is RLMChatCompletion else ()
+        left_out = {RLMChatCompletion: ("previous", "secrets", "folding", "origin"), Image: ("data",)}.get(kind, ())
         return {f.name: inside(getattr(x, f.name)) for f in fields(x) if f.name not in left_out}
     if issubclass(kind, dict): return {Answer(k).text: inside(v) for k, v in x.items()}
     return [inside(o) for o in x] if issubclass(kind, (list, tuple)) else bounded_repr(x)

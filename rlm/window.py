@@ -12,8 +12,9 @@ from . import prompts
 from .engine import Trajectory
 from .environments.stopping import interruptible
 from .events import Event, Folded
-from .lm import LM, limits_named, name_of, trait
+from .lm import LM, name_of, trait
 from .parsing import parse_reply
+from .servers import limits_named
 from .text import clip, sendable
 from .types import ContextWindowExceededError, Fold, Folding, Iteration, Reply, Usage
 from fastcore.basics import patch
@@ -27,7 +28,7 @@ LONG = 24_000  # characters of a conversation from which on it matters how many 
 
 def size(messages: Sequence[dict]) -> int:
     "The characters of a conversation."
-    return sum(len(m["content"]) for m in messages)
+    return sum([len(m["content"]) for m in messages])
 
 class Window:
     "How much a model takes at once, as far as that is known."
@@ -245,8 +246,8 @@ def before(self: Fitting, number: int | None) -> Generator[None, None, None]:
     if recorded and (found := recorded()) is not None:
         for fold in found: self.put(number, fold)
         return
-    if size(self.t.messages) > LONG: w.look()
-    if size(self.t.messages) > w.room: yield from self.fold(number, w.room / 2)
+    if (sent := size(self.t.messages)) > LONG: w.look()
+    if sent > w.room: yield from self.fold(number, w.room / 2)
 
 @patch
 def reply(self: Fitting, number: int | None, ask: Callable[[], Reply]) -> Generator[None, None, Reply]:

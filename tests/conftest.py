@@ -7,10 +7,15 @@ import os, signal, subprocess, sys, sysconfig, venv
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 for name in [n for n in os.environ if n.startswith("OPENAI_")]: del os.environ[name]  # so that no test can spend money
 
 collect_ignore = ["browser"]  # `make browser`
+
+# Hypothesis tries the same examples each time, so that a test which fails tells of the change. `make soak` looks for new ones.
+settings.register_profile("the same", derandomize=True)
+if "FUZZ" not in os.environ: settings.load_profile("the same")
 
 # Below `nohup`, or in the background of a shell, Ctrl-C is ignored, here and in every process started from here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN: signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,7 +39,7 @@ def pytest_collection_modifyitems(config, items):
     items[:] = quick if config.getoption("quick") else slow + quick
 
 # Tests with one of these in their name share a kernel, a server or a site: they run in one process, the others in any.
-TOGETHER = "ipykernel 7", "ipykernel 6", "test_local_lm", "test_site", "test_package"
+TOGETHER = "ipykernel 7", "ipykernel 6", "test_local_lm", "test_site", "test_package", "test_threats", "test_kernel"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):

@@ -8,11 +8,26 @@ from __future__ import annotations
 import os, queue, re, sys, time
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpec
+from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
+
+def through_files(folder: str) -> Config:
+    """A kernel's configuration, by which it talks through files in `folder`, an empty one.
+
+    Ports are chosen before a kernel binds them. Where many programs begin at once another one is sometimes quicker, and the kernel dies.
+    """
+    return Config(KernelManager={"transport": "ipc", "ip": f"{folder}/wire"})
+
+def run_notebook(nb, folder, timeout: float = 120) -> None:
+    "Run a notebook in a fresh kernel whose working directory is `folder`. The outputs go into `nb`, and a cell that raises ends it."
+    from nbclient import NotebookClient
+    with TemporaryDirectory() as wires:
+        NotebookClient(nb, timeout=timeout, resources={"metadata": {"path": str(folder)}}, config=through_files(wires)).execute()
 
 SET_UP = '''
 from rlm import RLM
@@ -69,7 +84,8 @@ class Cell:
 class Kernel:
     "A kernel in a process of its own."
     def __init__(self, python: str = sys.executable, cwd: str | None = None):
-        self.manager, self.cwd = KernelManager(), cwd
+        self.wires = TemporaryDirectory()
+        self.manager, self.cwd = KernelManager(config=through_files(self.wires.name)), cwd
         start = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         self.manager._kernel_spec = KernelSpec(argv=start, language="python", display_name="test")
 
@@ -85,6 +101,7 @@ class Kernel:
     def __exit__(self, *_):
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
+        self.wires.cleanup()
 
     def start(self, code: str) -> Cell:
         "Send a cell; `finish` waits for it."

@@ -22,6 +22,7 @@ class Http:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0                      # seconds to wait before anything is sent
     drop: bool = False                      # reset the connection instead of answering
+    wire: tuple = ()                        # instead: bytes as they are, seconds to wait, `RESET` for a reset; then it hangs up
 
 HANG = Http(delay=3600)   # never answers; gives up when the server closes
 RESET = Http(drop=True)
@@ -156,19 +157,31 @@ class _Connection(socketserver.StreamRequestHandler):
         while (line := self.rfile.readline().strip()):
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
-        raw = self.rfile.read(int(headers.get("content-length", 0)))
+        raw = self.rfile.read(size := int(headers.get("content-length", 0)))
+        if len(raw) < size: return False   # the client was killed
         chat = self.server.chat
         chat.count(+1)
         try:
             reply = chat.answer(first[0].decode(), first[1].decode(), headers, raw)
             if chat.wait(reply.delay): return False
         finally: chat.count(-1)
-        if reply.drop:
-            self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.request.close()
-            return False
+        if reply.wire: return self.raw(reply.wire)
+        if reply.drop: return self.reset()
         self.send(reply)
         return True
+
+    def reset(self) -> bool:
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.request.close()
+        return False
+
+    def raw(self, parts: tuple) -> bool:
+        "Send what is no proper answer, part by part, and hang up."
+        for part in parts:
+            if part is RESET: return self.reset()
+            if isinstance(part, bytes): self.request.sendall(part)
+            elif self.server.chat.wait(part): break
+        return False
 
     def stream(self, reply: Http):
         "Send the pieces as server-sent events, in chunks."

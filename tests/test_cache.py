@@ -8,7 +8,8 @@ from rlm import RLM, ConfigurationError, RLMLogger, TimeoutExceededError, read_l
 from rlm.cache import Cache, CacheError, CachedLM, key_of
 from rlm.events import Notice, SubCallEnded
 from rlm.live import Progress
-from rlm.lm import OpenAILM, ScriptedLM
+from rlm.lm import ScriptedLM
+from rlm.openai_lm import OpenAILM
 from rlm.parts import calls_html
 from rlm.replay import replay
 from rlm.streaming import Heard

@@ -1,5 +1,5 @@
 """The command `rlm`, as a shell's user meets it: real processes, pipes, a terminal, Ctrl-C, and a server on loopback."""
-import datetime, fcntl, json, os, pty, select, shutil, struct, subprocess, sys, termios, threading, time
+import datetime, fcntl, json, os, pty, select, shutil, struct, subprocess, sys, tempfile, termios, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -129,6 +129,15 @@ def test_json_is_one_object():
     assert got["value"] == {"when": "2026-01-02", "rate": None} and got["usage"]["calls"] == 1 and Path(got["trace"]).exists()
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where", ["local", "monty", "kernel"])
+def test_the_code_runs_where_it_is_told_to(where):
+    Path("b.txt").write_text("beside it")
+    reply = "```repl\ntry: found = len(open('access.log').read())\nexcept Exception as e: found = 'no file'\nFINAL([sorted(context), found])\n```"
+    said, errors, exit_code = asked([reply], "How many?", "access.log", "b.txt", "--environment", where)
+    assert (said, exit_code) == (f"[['access.log', 'b.txt'], {32 if where == 'local' else repr('no file')}]\n", 0), errors
+    if where == "local": assert "There is no environment 'docker'" in asked([], "How many?", "--environment", "docker")[1]
+
+@pytest.mark.slow
 def test_exit_codes():
     tries = [f"```repl\nprint({i})\n```" for i in range(30)]
     cases = [  # replies, options, exit code, standard output, what is in standard error
@@ -223,8 +232,7 @@ class Terminal:
         def lead():
             os.setsid()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        plain = Path("plain")
-        plain.mkdir(exist_ok=True)
+        plain = Path(tempfile.mkdtemp(dir="."))  # one for each, since several begin at once
         (plain / "sitecustomize.py").write_text("import sys\nsys.modules['rich'] = None\n")
         path = os.pathsep.join([str(plain.resolve()), os.environ.get("PYTHONPATH", "")])
         env = {name: x for name, x in os.environ.items() if name not in ("COLUMNS", "LINES")} | {"TERM": "xterm", "PYTHONPATH": path} | dict(env)
@@ -262,7 +270,7 @@ def interrupted(replies, until, *options):
 def test_ctrl_c_tells_what_there_was():
     sub = lambda body: HANG if len(body["messages"]) == 1 else "```repl\nprint(llm_query('hi'))\n```"
     cases = {"asking": (HANG, "iteration 1 of 30: asking", "Until then: nothing."), "later": ([LOOK, HANG], "iteration 2 of 30: asking", "Until then: 1 iteration,"),
-             "block": ([LOOK, "```repl\nprint('so far')\nwhile True: pass\n```"], "running its code", "so far\r\n"), "sub-call": (sub, "asking test-model", "Until then: 1 iteration,")}
+             "block": ([LOOK, "```repl\nimport os\nprint('so far')\nos.write(2, b'it loops')\nwhile True: pass\n```"], "it loops", "so far\r\n"), "sub-call": (sub, "asking test-model", "Until then: 1 iteration,")}
     with ThreadPoolExecutor(4) as pool: found = list(pool.map(lambda c: interrupted(*c[:2], "--trace", f"kept {c[1]}"), cases.values()))
     for (_, _, said), (code, seen) in zip(cases.values(), found):
         assert code in (130, -2) and "rlm: Stopped by Ctrl-C.\r\n" in seen and said in seen and "Traceback" not in seen, seen

@@ -424,7 +424,7 @@ def test_start_session_has_no_keywords():
 
 def test_every_way_to_ask_takes_the_same_in_the_same_order():
     ways = [RLM.completion, RLM.preview, RLM.acompletion, RLM.stream, Session.chat, Session.achat]
-    assert {tuple(inspect.signature(way).parameters) for way in ways} == {("self", "prompt", "context", "root_prompt", "output_type")}
+    assert {tuple(inspect.signature(way).parameters) for way in ways} == {("self", "prompt", "context", "root_prompt", "output_type", "images")}
     assert [inspect.iscoroutinefunction(way) for way in ways] == [False, False, True, False, False, True]
 
 def test_data_comes_second_in_every_way_to_ask():

@@ -7,7 +7,8 @@ from hypothesis import given, strategies as st
 from rlm import RLM
 from rlm.diff import Diff, _apart
 from rlm.lm import ScriptedLM
-from rlm.types import ConfigurationError, RLMChatCompletion
+from rlm.logger import RLMLogger, read_log
+from rlm.types import ConfigurationError, LMError, RLMChatCompletion
 
 def asked(*replies, **kw): return RLM(ScriptedLM(list(replies)), verbose=False, **kw).completion("Go.", context=[1, 2, 3])
 def block(code): return f"```repl\n{code}\n```"
@@ -52,3 +53,24 @@ def test_what_is_cut_off_is_in_both(one, other):
 
 def test_bad_input():
     with pytest.raises(ConfigurationError, match="compared with another result"): asked("FINAL(1)").diff(None)
+
+@pytest.mark.parametrize("code", ["x = 3\ndel x", "import os\n_private = 1", "print(context)", "def f(: pass"])
+def test_a_run_that_binds_nothing_has_no_variables(code):
+    assert asked(block(code), "FINAL(1)").variables == {}
+
+def test_the_variables_are_those_of_the_end_and_not_the_context():
+    run = asked(block("x, y = 1, 'left'"), block("x = 2\nimport math"), "FINAL(1)")
+    assert list(run.variables) == ["x", "y"] and run.variables["x"] == "x: int = 2"
+    other = asked(block("x, y = 1, 'left'"), block("x = 3\nimport math"), "FINAL(1)")
+    assert "variable x" in places(run, other) and "variable y" not in places(run, other)
+
+def test_a_run_that_was_stopped_is_compared_without_variables():
+    with pytest.raises(LMError) as failed: asked(block("x = 1"), LMError("gone"))
+    stopped, one = failed.value.result, asked(block("x = 1"), "FINAL(1)")
+    assert stopped.variables is None and "variable x" not in places(stopped, one)
+
+def test_a_log_has_the_variables_and_no_credentials(tmp_path):
+    logger = RLMLogger(log_dir=tmp_path)
+    lm = ScriptedLM([block("left = 'pass'\ndf = {'a': 1}"), "FINAL(1)"])
+    run = RLM(lm, verbose=False, logger=logger).completion("Go.", context=[1])
+    assert run.variables and read_log(logger.path)[0].result.variables == run.variables

@@ -86,8 +86,8 @@ def test_neighbouring_messages_of_one_role_are_merged():
 def test_intervals_and_comparisons_are_those_of_the_books():
     assert report.wilson(0, 20) == pytest.approx((0, .1611), abs=1e-3)    # Newcombe (1998), table I
     assert report.wilson(15, 148) == pytest.approx((.0624, .1605), abs=1e-3)
-    assert report.mcnemar(6, 0) == pytest.approx(2 / 64)
-    assert report.mcnemar(2, 2) == 1
+    assert report.sign_test(6, 0) == pytest.approx(2 / 64)
+    assert report.sign_test(2, 2) == 1
     before, after = ([dict(id=i, solved=s, level="plain", kind="sum") for i, s in side]
                      for side in ([(1, 0), (2, 1), (3, 0)], [(1, 1), (2, 0), (3, 1), (4, 1)]))
     assert report.difference(before, after) == (3, 1, 2, 2, 1, "1")

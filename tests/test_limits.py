@@ -1,5 +1,5 @@
 """Limits and accounts, over real HTTP with a server that counts."""
-import signal, subprocess, sys, threading, time
+import asyncio, signal, subprocess, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
 from typing import Annotated
@@ -47,9 +47,14 @@ while True:
             except BaseException: pass
     except: pass"""
 AWAITING = "import asyncio\nwhile True: await asyncio.sleep(0.01)"
+WAITING = "import asyncio\nawait asyncio.Event().wait()"
 
-@pytest.mark.parametrize("place", [here, in_a_thread])
-@pytest.mark.parametrize("code", [LOOP, STUBBORN, STUBBORN_PRINT, IN_A_FUNCTION, NESTED, AWAITING])
+def in_a_loop_of_a_thread(f):
+    async def inside(): return f()
+    return in_a_thread(lambda: asyncio.run(inside()))
+
+@pytest.mark.parametrize("place", [here, in_a_thread, in_a_loop_of_a_thread])
+@pytest.mark.parametrize("code", [LOOP, STUBBORN, STUBBORN_PRINT, IN_A_FUNCTION, NESTED, AWAITING, WAITING])
 def test_code_that_never_ends_is_stopped(code, place):
     before = sys.gettrace(), sys.stdout, threading.active_count()
     rlm = RLM(ScriptedLM([f"```repl\nx = 1\nprint('begun')\n{code}\n```"] * 3), verbose=False, max_timeout=0.3)

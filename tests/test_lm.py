@@ -1,12 +1,13 @@
-"""`rlm.lm` against a real server: what goes over the wire, and what a user is told when it goes wrong."""
+"""`rlm.openai_lm` against a real server: what goes over the wire, and what a user is told when it goes wrong."""
 import gzip, inspect, json, socket, subprocess, sys, time, traceback, zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import openai, pytest
 from rlm import RLM
 from rlm.backends import create_lm
-from rlm.lm import OpenAILM, ScriptedLM, ask
+from rlm.lm import ScriptedLM, ask
 from rlm.logger import RLMLogger, read_log
+from rlm.openai_lm import OpenAILM
 from rlm.text import without
 from rlm.types import (ConfigurationError, ContextWindowExceededError, LMAuthenticationError, LMConnectionError, LMError, LMRateLimitError,
                        LMRequestError, LMResponseError, LMServerError, LMTimeoutError, ModelNotFoundError, Reply, Usage)
@@ -116,7 +117,7 @@ def test_an_answer_of_a_hundred_megabytes_is_not_read_to_its_end(encoding, statu
     body = b"".join(zeros.compress(b"0" * 10**7) for _ in range(30)) + zeros.flush()
     if encoding == "identity": body = b"0" * 10**8
     parsed, loads = [], json.loads
-    monkeypatch.setattr("rlm.lm.json.loads", lambda text, **kw: (parsed.append(len(text)), loads(text, **kw))[1])
+    monkeypatch.setattr("rlm.openai_lm.json.loads", lambda text, **kw: (parsed.append(len(text)), loads(text, **kw))[1])
     e = error_of(Http(status, body, {"content-encoding": encoding}), kind=LMServerError if status == 500 else LMResponseError)
     assert "more than 20,000,000 bytes" in str(e) and max(parsed, default=0) < 100
 

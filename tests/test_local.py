@@ -5,9 +5,11 @@ import tracemalloc, weakref
 import numpy as np
 import pandas as pd
 import pytest
+from rlm import RLM
 from rlm.environments.base import MAY_COVER, RESERVED, Task
 from rlm.environments.capture import KEEP
 from rlm.environments.local import LocalEnvironment
+from rlm.lm import ScriptedLM
 from rlm.environments.snapshot import CELLS, ITEMS, Snapshot, can_change
 from rlm.text import bounded_repr
 from rlm.types import CodeResult, RLMChatCompletion, RunEndedError
@@ -798,6 +800,18 @@ def test_an_environment_that_is_dropped_is_collected():
     del env
     gc.collect()
     assert gone() is None and thing() is None
+
+def test_a_pool_that_is_the_answer_ends_with_its_result():
+    pool = "import concurrent.futures as cf\npool = cf.ThreadPoolExecutor(2)\nlist(pool.map(str, range(5)))"
+    rlm = RLM(ScriptedLM([f"```repl\n{pool}\n```", "FINAL_VAR(pool)"]), verbose=False)
+    before = threading.active_count()
+    assert type(rlm.completion("Make a pool.").value).__name__ == "ThreadPoolExecutor" and threading.active_count() > before
+    del rlm
+    end = time.monotonic() + 20
+    while threading.active_count() > before and time.monotonic() < end:
+        gc.collect()
+        time.sleep(0.02)
+    assert threading.active_count() <= before  # fewer where a thread of an earlier test has ended
 
 def test_the_model_is_told_where_the_output_of_a_program_went(env):
     note = "(What os.system prints is not shown to you. Print what you need of subprocess.run(command, shell=True, capture_output=True, text=True).)"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from rlm import RLM
 from rlm.backends import create_lm
-from rlm.lm import OpenAILM, ask, sub_lm_of
+from rlm.lm import ask, sub_lm_of
 from rlm.local_lm import LocalLM, grammar_for, spare_cores
+from rlm.openai_lm import OpenAILM
 from rlm.prompts import SMALL_EXAMPLE, SMALL_PROMPT, system_prompt, task_message
 from rlm.types import ConfigurationError, LMAuthenticationError, LMRequestError
 from rlm.weights import MODELS, find

@@ -6,9 +6,9 @@ import traceback
 
 import pytest
 
-from rlm import ConfigurationError, RLM, RLMError
+from rlm import ConfigurationError, LMServerError, RLM, RLMError
 from rlm.environments.base import Surroundings
-from rlm.lm import LMServerError, ScriptedLM, Traits, ask, name_of, trait
+from rlm.lm import ScriptedLM, Traits, ask, name_of, trait
 from rlm.types import Answer, CodeResult, Reply
 
 class Tiny:

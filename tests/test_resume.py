@@ -6,7 +6,8 @@ import pytest
 
 from rlm import RLM, RLMLogger, read_log
 from rlm.environments.local import LocalEnvironment
-from rlm.lm import OpenAILM, ScriptedLM
+from rlm.lm import ScriptedLM
+from rlm.openai_lm import OpenAILM
 from rlm.replay import ReplayDivergenceError
 from rlm.resume import Edit
 from rlm.types import ConfigurationError, LimitError
@@ -260,7 +261,7 @@ def test_a_kernel_that_was_killed_and_a_dataframe_that_a_log_does_not_have(tmp_p
 KILLED = """
 import sys
 from rlm import RLM, RLMLogger
-from rlm.lm import OpenAILM
+from rlm.openai_lm import OpenAILM
 lm = OpenAILM("test-model", sys.argv[1], max_retries=0)
 RLM(lm, verbose=False, max_depth=2, logger=RLMLogger(sys.argv[2])).completion("Look.", context=["ab", "cd"])
 """

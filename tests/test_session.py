@@ -443,3 +443,17 @@ def test_a_stop_at_any_point(again):
     finally: gc.enable()
     assert reasons[True, "interrupted"] > 40 and reasons[True, "final"] > 3
     assert reasons.keys() <= {(True, "interrupted"), (True, "final"), (True, None), (False, "final")}
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_session_that_is_dropped_is_collected_with_its_data(depth, listens):
+    "Also where a listener keeps what it heard, which leads to the run."
+    class Data(list): "Something that can be referred to weakly."
+    listener = [].append if listens else None
+    rlm, data = RLM(ScriptedLM([block("x = context"), "FINAL(1)"]), max_depth=depth, verbose=False, logger=listener), Data()
+    session = rlm.start_session()
+    session.chat("Go.", context=data)
+    seen = weakref.ref(data)
+    del session, data, rlm, listener
+    for _ in range(2): gc.collect()  # first the environment, which takes its module out of `sys.modules`; then that
+    assert seen() is None

@@ -5,7 +5,7 @@ import pytest
 
 from rlm import RLM
 from rlm.events import ModelAsked, Retrying
-from rlm.lm import OpenAILM
+from rlm.openai_lm import OpenAILM
 from rlm.streaming import Heard, assembled
 from rlm.types import LMConnectionError, LMRateLimitError, LMRequestError, LMServerError, RunEndedError
 from server import RESET, ChatServer, Http, completion, pieces

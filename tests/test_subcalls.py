@@ -215,7 +215,7 @@ IN_A_CHILD = {
     "backend": lambda up, child: child.lm is not up.lm, "backend_kwargs": lambda up, child: child.secrets == up.secrets == ("sk-0123456789",),
     "other_backends": lambda up, child: child.lms is up.lms, "other_backend_kwargs": lambda up, child: child.lms is up.lms,
     "environment": lambda up, child: child.environment == "local", "environment_kwargs": lambda up, child: child.environment_kwargs == up.environment_kwargs,
-    "max_iterations": lambda up, child: child.max_iterations == up.max_iterations == 7, "max_depth": lambda up, child: child.max_depth == up.max_depth == 3,
+    "max_iterations": lambda up, child: child.max_iterations == up.max_iterations == 7, "sub_calls": lambda up, child: child.sub_calls is up.sub_calls is True, "max_depth": lambda up, child: child.max_depth == up.max_depth == 3,
     "max_timeout": lambda up, child: child.limits is up.limits, "max_tokens": lambda up, child: child.limits is up.limits,
     "max_budget": lambda up, child: child.limits is up.limits, "max_errors": lambda up, child: child.limits is up.limits,
     "max_concurrent_subcalls": lambda up, child: child.max_concurrent_subcalls == up.max_concurrent_subcalls == 2,
@@ -228,7 +228,7 @@ IN_A_CHILD = {
     "cache": lambda up, child: child.cache is up.cache and child.cache.path.name == "kept.sqlite"}
 IN_ITS_ENVIRONMENT = {"preview": "the same", "approve": "the same", "sync_from_user_ns": "a child sees nothing of the user's",
                       "sync_to_user_ns": "and gives nothing", "sync_vars": "and gives nothing"}
-IN_ITS_RECORD = {"parent", "environment", "environment_kwargs", "persistent", "tools", "models", "sampling", "repl", "session", "continues", "names",
+IN_ITS_RECORD = {"parent", "sub_calls", "environment", "environment_kwargs", "persistent", "tools", "models", "sampling", "repl", "session", "continues", "names",
                  "data_of"}
 
 def test_what_guards_a_run_guards_its_children():

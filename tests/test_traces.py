@@ -16,6 +16,7 @@ from rlm.text import without
 from rlm.types import *
 from rlm.utils.trace_notebook import enable_trace_notebook, main as rlm_trace, trace_notebook, verify
 from hostile_corpus import BUNDLES, TEXTS, check_html, check_markdown, check_terminal
+from kernel import run_notebook
 from server import ChatServer, Http, completion, task_at
 
 nbformat = pytest.importorskip("nbformat")
@@ -35,10 +36,9 @@ def cells(path): return nbformat.read(path, 4).cells
 
 def execute(path):
     "Run a trace notebook in a fresh kernel with no key, and no network but loopback's; the text of its last cell."
-    from nbclient import NotebookClient
     nb = nbformat.read(path, 4)
     nbformat.validate(nb)
-    NotebookClient(nb, timeout=120, resources={"metadata": {"path": str(Path(path).parent)}}).execute()
+    run_notebook(nb, Path(path).parent)
     return "".join(o.get("text", "") for c in nb.cells[-1:] for o in c.outputs), nb
 
 # -- the log
@@ -406,8 +406,9 @@ def test_random_programs_come_out_the_same(tmp_path):
     ("import random\nrandom.seed()\nprint(random.random())", "block 1 differs"),
     ("print({w for w in context.split()})", "block 1 differs"),
     ("print(sorted({w for w in context.split()}), len(set(context)))", "equal")])
-def test_whether_it_comes_out_equal_is_found_by_replaying(tmp_path, code, outcome):
+def test_whether_it_comes_out_equal_is_found_by_replaying(tmp_path, monkeypatch, code, outcome):
     "Each in a process of its own, in which nothing is imported."
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)  # which Dask sets for its workers, in this process too
     victim = f"""if True:
         import sys
         from rlm import RLM
@@ -429,9 +430,8 @@ def test_what_a_turn_did_to_its_data_is_there_in_the_next(tmp_path):
     assert session.chat("Second.").response == "[[1, 2, 3], [[1, 2, 3], 'Second.']]"
     said, nb = execute(trace.path)
     assert said.startswith("The same as then.")
-    from nbclient import NotebookClient  # and again in the same kernel
     twice = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c.source) for _ in range(2) for c in nb.cells if c.cell_type == "code"])
-    NotebookClient(twice, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    run_notebook(twice, tmp_path)  # and again in the same kernel
     assert "The same as then." in twice.cells[-1].outputs[0].text
 
 def test_a_turn_without_data_replays_with_that_of_an_earlier_one(tmp_path):
@@ -940,12 +940,11 @@ def as_shown(cell):
 
 def replayed(path, *above, start="", folder=None):
     "What the blocks of a trace show in a fresh kernel, below these cells: their outputs, the first cell's, and the last one's."
-    from nbclient import NotebookClient
     nb = nbformat.read(path, 4)
     first = next(i for i, c in enumerate(nb.cells) if c.get("id", "").startswith("start-"))
     nb.cells[first].source = nb.cells[first].source[:-1] + start + ")"
     nb.cells[first:first] = [nbformat.v4.new_code_cell(source) for source in above]
-    NotebookClient(nb, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
+    run_notebook(nb, path.parent)
     blocks = [c for c in nb.cells if c.source.startswith("%%replay")]
     return list(map(as_shown, blocks)), "".join(as_shown(nb.cells[first + len(above)])), "".join(as_shown(nb.cells[-1]))
 

@@ -3,9 +3,11 @@ import json, re
 import pytest
 from rlm.completion import RLM
 from rlm.events import Folded
-from rlm.lm import OpenAILM, ScriptedLM, limits_named
+from rlm.lm import ScriptedLM
 from rlm.logger import RLMLogger, read_log
+from rlm.openai_lm import OpenAILM
 from rlm.replay import replay
+from rlm.servers import limits_named
 from rlm.types import ConfigurationError, ContextWindowExceededError, LMRequestError, RLMError
 from rlm.utils.trace_notebook import trace_notebook, verify
 from rlm.window import foldable, to_sum_up

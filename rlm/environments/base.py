@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from types import CodeType, ModuleType
 from functools import partial
-from typing import Any, Callable, Mapping, NoReturn, Protocol
+from typing import Any, Callable, Iterable, Mapping, NoReturn, Protocol
 from fastcore.basics import patch
 from .capture import Capture, not_caught, route_figures, route_tables, without_values
 from .changes import Changes
@@ -27,8 +27,8 @@ __all__ = ['RESERVED', 'MAY_COVER', 'Task', 'Surroundings', 'Environment', 'visi
            'is_meant_as_code']
 
 # %% ../../nbs/environments/03_base.ipynb #ce83f6c7
-RESERVED = ("context", "context_history", "session_history", "llm_query", "llm_query_batched", "rlm_query",
-            "rlm_query_batched", "SHOW_VARS", "FINAL", "FINAL_VAR", "answer")
+RESERVED = ("context", "context_history", "session_history", "llm_query", "llm_query_batched", "llm_map",
+            "rlm_query", "rlm_query_batched", "SHOW_VARS", "FINAL", "FINAL_VAR", "answer")
 MAY_COVER = frozenset(  # a variable of the code's may take such a name
     {"answer", "display", "input", "exit", "quit", "globals", "locals", "vars", "dir"})
 
@@ -55,6 +55,7 @@ class Surroundings:
     calling_thread: bool = False                          # blocks must run on the thread of whoever asks the question
     inputs: Callable[[str], dict[str, Any]] = lambda code: {}  # the user's variables that a block names, for logs
     printed: Callable[[], str] = str                      # the end of what the running block has printed so far
+    python: str = ""                                      # what a model must know of the Python there
     system_prompt: str | None = None                      # instead of the library's, which teaches Python
 
 class Environment(Protocol):
@@ -129,8 +130,12 @@ def begin(self: BaseEnvironment, task: Task) -> Surroundings:
     self.helpers |= task.tools
     self._guarded = self.helpers.keys() - MAY_COVER | task.tools.keys()
     self._told |= {name: self.helpers[name] for name in self._guarded}
-    own = {n: x for n, x in visible_names(self.own).items() if n not in task.data}
-    return Surroundings(self._bring(task.data), own, printed=self._capture.latest)
+    return Surroundings(self._bring(task.data), self.bound(self.own), printed=self._capture.latest)
+
+@patch
+def bound(self: BaseEnvironment, names: Iterable[str]) -> dict[str, Any]:
+    "Those of these variables that code of runs has bound."
+    return visible_names({n: self.own[n] for n in names if n in self.own and n not in self.task.data})
 
 @patch
 def end(self: BaseEnvironment, keep: bool = True) -> Changes:

@@ -58,8 +58,9 @@ class Step:
 
     def undo(self) -> str:
         "Take the change back; or why that failed."
+        earlier = self.earlier and self.earlier()  # a run at the same time may have changed it again meanwhile
         try:
-            if not self.undone: self.put(self.before)
+            if not self.undone: self.put(earlier.after if earlier and not earlier.undone else self.before)
         except Exception as e: return f"it could not be put back: {e}"
         self.undone = True
         return ""
@@ -162,7 +163,9 @@ def undo(self: Changes) -> Undone:
     both = [(steps, name, step) for steps in (self._bindings, self._contents) for name, step in steps.items()]
     found = [step.hindrance() for *_, step in both]  # of all, before the first is put: one may hold another
     for (steps, name, step), why in zip(both, found):
-        if step.before is step.after: continue
+        if step.before is step.after:
+            step.undone = True  # so that it is in the way of no earlier run
+            continue
         if why := why or step.undo(): left[name] = why
         else:
             restored[name] = True

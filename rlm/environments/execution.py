@@ -5,17 +5,19 @@
 # %% ../../nbs/environments/02_execution.ipynb #861da004
 from __future__ import annotations
 import ast, builtins, itertools, linecache, os, threading, traceback
+from collections.abc import Iterator
 from concurrent import futures
 from contextlib import contextmanager
+from functools import partial
 from inspect import CO_COROUTINE
 from types import CodeType
 from typing import Any
 from fastcore.basics import patch
-from .stopping import BlockEnd, running_loop
+from .stopping import BlockEnd, running_loop, wakers
 from ..text import brief, clip, names_in, type_name
 
 # %% auto #0
-__all__ = ['compile_block', 'remember_source', 'format_error', 'EventLoop', 'run_block']
+__all__ = ['compile_block', 'remember_source', 'format_error', 'without_message', 'EventLoop', 'run_block']
 
 # %% ../../nbs/environments/02_execution.ipynb #260dc584
 _MAIN_GUARD = ast.dump(ast.parse("__name__ == '__main__'", mode="eval").body)
@@ -94,7 +96,7 @@ def _tell(error: BaseException, files, show_values: bool, last: bool = False) ->
     frames = [(f, line) for f, line in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename in files]
     lines = traceback.StackSummary.extract(iter(frames[-1000:])).format()
     parts = [_tell(e, files, show_values, last)[0] for e in error.exceptions[:3]] if isinstance(error, _GROUP) else []
-    told = _explain(error) if show_values else _without_message(error, files)
+    told = _explain(error) if show_values else without_message(error, files)
     text = "".join(["Traceback (most recent call last):\n"] * bool(lines) + lines) + told
     if show_values and last and frames and isinstance(error, Exception): text += _values(*frames[-1])
     return text + "".join(f"  | {line}\n" for part in parts for line in part.splitlines()), bool(lines)
@@ -114,7 +116,7 @@ def _values(frame, number: int) -> str:
     return f"(with {'; '.join(shown[:4])})\n" if shown else ""
 
 # %% ../../nbs/environments/02_execution.ipynb #e358c409
-def _without_message(error: BaseException, files) -> str:
+def without_message(error: BaseException, files) -> str:
     "The error's type, and the name that it missed, if the code has that name."
     if isinstance(error, BlockEnd) or isinstance(error, SyntaxError) and error.filename in files: return _explain(error)
     words = {word for file in files for line in linecache.getlines(file) for word in names_in(line)}
@@ -166,14 +168,16 @@ def _report(loop, context: dict) -> None:
 # %% ../../nbs/environments/02_execution.ipynb #5046bfb5
 @patch
 def _drive(self: EventLoop, task) -> Any:
-    if running_loop() is None: return self._loop.run_until_complete(task)
+    if running_loop() is None:
+        with _woken(self._loop): return self._loop.run_until_complete(task)
     finished = futures.Future()
     def finish():
         try: finished.set_result(self._loop.run_until_complete(task))
         except BaseException as e: finished.set_exception(e)
     thread = threading.Thread(target=finish, daemon=True)
     thread.start()
-    try: futures.wait([finished])  # an interrupted `join()` can't be repeated
+    try:
+        while not futures.wait([finished], 0.1).done: pass  # an interrupted `join()` can't be repeated
     except BaseException:
         self._loop.call_soon_threadsafe(task.cancel)
         if futures.wait([finished], 1).not_done: self._loop.call_soon_threadsafe(_end_task, task)
@@ -181,6 +185,17 @@ def _drive(self: EventLoop, task) -> Any:
     finally:
         if finished.done(): thread.join()
     return finished.result()
+
+@contextmanager
+def _woken(loop) -> Iterator[None]:
+    "Inside, an exception that is raised in this thread arrives, though the loop waits for something."
+    me = threading.get_ident()
+    before = wakers.get(me)
+    wakers[me] = partial(loop.call_soon_threadsafe, int)  # anything
+    try: yield
+    finally:
+        if before: wakers[me] = before
+        else: del wakers[me]
 
 # %% ../../nbs/environments/02_execution.ipynb #0bca9077
 @contextmanager

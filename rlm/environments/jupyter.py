@@ -25,7 +25,7 @@ from ..text import looks_secret, names_in, type_name
 from ..types import CodeResult, ConfigurationError
 
 # %% auto #0
-__all__ = ['InKernel', 'check_listed', 'PrivateNamespace', 'UserNamespace', 'configure']
+__all__ = ['MANY', 'InKernel', 'check_listed', 'same_names', 'PrivateNamespace', 'UserNamespace', 'configure']
 
 # %% ../../nbs/environments/09_jupyter.ipynb #ac2db5dd
 class InKernel(InShell):
@@ -51,10 +51,6 @@ class InKernel(InShell):
         return replace(found, shared=self._shared(task.question), listed=self.listed, gives_back=self.mode.writes,
                        hint=self._hint(task.question), calling_thread=True, inputs=self._inputs)
 
-    def _prepare(self, source: str) -> None:
-        super()._prepare(source)
-        self._users_before = self.user_ns.copy()
-
     def _users_objects(self, names: list[str]) -> dict[str, Any]:
         theirs = {name: self.theirs[name] for name in names if name in self.theirs and name not in self.own}
         return super()._users_objects(names) | theirs
@@ -69,7 +65,7 @@ def check_listed(names: Iterable[str], tools: Mapping[str, Any]) -> None:
             raise ConfigurationError(f"sync_vars can't share your {name}: in the model's REPL that name means "
                                      "something else. Rename yours.")
         if name in shell.user_ns: continue
-        near = get_close_matches(name, list(SharedNames(shell)), 3)
+        near = get_close_matches(name, list(SharedNames(shell)), 3, 0.7)
         advice = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Run the cell that defines it first."
         raise ConfigurationError(f"sync_vars names {name!r}, which is not defined in this notebook. {advice}")
 
@@ -102,13 +98,26 @@ def _hint(self: InKernel, question: str) -> str:
     call = flags | {"sync_vars": [*(self.mode.names or ()), *found]}
     return f"{told}environment_kwargs={call}"
 
+# %% ../../nbs/environments/09_jupyter.ipynb #db5d5059
+MANY = 5_000  # names, from which on a namespace is not copied for every block
+
+def same_names(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    "Whether a namespace has the names that it had before. Of many, how many there are and the last one tell."
+    if len(before) < MANY: return before.keys() == now.keys()
+    try: return len(before) == len(now) and next(reversed(before)) == next(reversed(now))
+    except RuntimeError: return False  # a thread has bound one just now
+
 # %% ../../nbs/environments/09_jupyter.ipynb #e579844e
 class PrivateNamespace(InKernel, LocalEnvironment):
     "The model's names are its own; some of the user's are shared, and some of its own are given back."
+    _users_before: dict[str, Any] = {}
+
     def _new_builtins(self) -> dict[str, Any]: return ReadThrough({}, self.theirs)
 
     def _prepare(self, source: str) -> None:
         super()._prepare(source)
+        if len(self.user_ns) < MANY or not same_names(self._users_before, self.user_ns):
+            self._users_before = self.user_ns.copy()
         self._own_before = dict(self.namespace)
         found = self._fixed["__builtins__"]
         found |= vars(builtins) | self.helpers | {"get_ipython": find_shell}
@@ -116,24 +125,16 @@ class PrivateNamespace(InKernel, LocalEnvironment):
             if name in self.theirs: found.pop(name, None)
 
     def _put_back(self) -> list[str]:
-        restored = super()._put_back()
-        lost = {n: x for n, x in self._users_before.items() if n not in self.user_ns}
+        restored, before = super()._put_back(), self._users_before
+        same = same_names(before, self.user_ns)
+        lost = {} if same else {n: x for n, x in before.items() if n not in self.user_ns}
         self.user_ns.update(lost)
         if self.mode.writes: self._give_back()
         return restored + list(lost)[:20]
 
-    def _give_back(self) -> None:
-        "Bind for the user what the block bound, and delete what it deleted."
-        for name, value in list(self.namespace.items()):
-            if self._own_before.get(name, MISSING) is value or name in self._fixed: continue
-            listed, before = name in self.listed, self.user_ns.get(name, MISSING)
-            if not (listed or can_be_given(self.shell, name, value)): continue
-            if self._given.give(name, value, listed): self._changes.note(name, before, value)
-            else: self._changes.withheld[name] = value
-            if listed: del self.namespace[name]
-        for name in self._own_before.keys() - self.namespace.keys() - self.listed:
-            before = self.user_ns.get(name, MISSING)
-            if self._given.take_back(name): self._changes.note(name, before, MISSING)
+    def _take_away(self) -> None:
+        super()._take_away()
+        self._users_before = {}
 
 # %% ../../nbs/environments/09_jupyter.ipynb #c2a58508
 @patch
@@ -151,6 +152,25 @@ def _own_instead(self: PrivateNamespace) -> dict[str, str]:
             apart[name] = value
     return new
 
+# %% ../../nbs/environments/09_jupyter.ipynb #27fed539
+@patch
+def _give_back(self: PrivateNamespace) -> None:
+    "Bind for the user what the block bound, and delete what it deleted."
+    for name, value in list(self.namespace.items()):
+        if self._own_before.get(name, MISSING) is value or name in self._fixed: continue
+        listed, before = name in self.listed, self.user_ns.get(name, MISSING)
+        if not (listed or can_be_given(self.shell, name, value)): continue
+        if self._given.give(name, value, listed):
+            self._changes.note(name, before, value)
+            self._users_before[name] = value
+        else: self._changes.withheld[name] = value
+        if listed: del self.namespace[name]
+    for name in self._own_before.keys() - self.namespace.keys() - self.listed:
+        before = self.user_ns.get(name, MISSING)
+        if self._given.take_back(name):
+            self._changes.note(name, before, MISSING)
+            self._users_before.pop(name, None)
+
 # %% ../../nbs/environments/09_jupyter.ipynb #84cc21ac
 class UserNamespace(InKernel, BaseEnvironment):
     "The model works in the user's own namespace."
@@ -165,7 +185,7 @@ class UserNamespace(InKernel, BaseEnvironment):
     def begin(self, task: Task) -> Surroundings:
         "Get ready for a run, which also has the variables that earlier runs have added."
         found = super().begin(task)
-        return replace(found, own=visible_names({n: self.user_ns[n] for n in self._made if n in self.user_ns}))
+        return replace(found, own=self.bound(self._made))
 
     def _bring(self, data: dict[str, Any]) -> dict[str, str]:
         "Make a run's data and functions available; data goes by another name where the user has that one."
@@ -193,6 +213,12 @@ class UserNamespace(InKernel, BaseEnvironment):
 
 # %% ../../nbs/environments/09_jupyter.ipynb #8fc29e7b
 @patch
+def bound(self: UserNamespace, names: Iterable[str]) -> dict[str, Any]:
+    "Those of these variables that code of runs has bound."
+    before, now = self._names_before, {n: self.user_ns[n] for n in names if n in self.user_ns}
+    return visible_names({n: x for n, x in now.items() if n in self._made or before.get(n, MISSING) is not x})
+
+@patch
 def bring(self: UserNamespace, name: str, value: Any) -> str:
     "Give the run under way one more object, by a name that the user does not have."
     while name in self.user_ns or name in self.names or name in self.helpers: name = f"rlm_{name}"
@@ -218,6 +244,8 @@ def _prepare(self: UserNamespace, source: str) -> None:
     super(UserNamespace, self)._prepare(source)
     self._builtins |= self.helpers | self._brought
     _builtins_in_use.setdefault(self.shell, []).append(self._builtins)
+    ipythons = {"__name__", "__builtin__", *self.shell.user_ns_hidden} - {"__builtins__"}
+    self._ipythons_before = {name: self.user_ns[name] for name in ipythons if name in self.user_ns}
     self.user_ns["__builtins__"] = self._builtins
     for name in ("exit", "quit"): self.user_ns.pop(name, None)  # the helpers of these names end the block only
 
@@ -227,8 +255,7 @@ def _put_back(self: UserNamespace) -> list[str]:
     in_use[:] = [b for b in in_use if b is not self._builtins]
     self.user_ns["__builtins__"] = in_use[-1] if in_use else builtins
     restored = super(UserNamespace, self)._put_back()
-    for name in {"__name__", "__builtin__", *self.shell.user_ns_hidden} - {"__builtins__"}:
-        if name in self._users_before: self.user_ns[name] = self._users_before[name]
+    self.user_ns.update(self._ipythons_before)
     return restored
 
 # %% ../../nbs/environments/09_jupyter.ipynb #f69a208b

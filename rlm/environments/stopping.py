@@ -4,18 +4,19 @@
 
 # %% ../../nbs/environments/00_stopping.ipynb #b4ef518c
 from __future__ import annotations
-import signal, sys, threading, time
+import _thread, signal, sys, threading, time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
 from fastcore.basics import patch
 
 # %% auto #0
-__all__ = ['BlockEnd', 'Stopped', 'running_loop', 'InterruptGate', 'interruptible', 'taking', 'raise_in', 'Clock', 'Stop']
+__all__ = ['wakers', 'BlockEnd', 'Stopped', 'running_loop', 'InterruptGate', 'interruptible', 'taking', 'raise_in', 'Clock',
+           'Stop']
 
 # %% ../../nbs/environments/00_stopping.ipynb #68cdb70c
 class BlockEnd(BaseException):
@@ -47,6 +48,7 @@ class InterruptGate:
         self._waiting: list[Callable[[], None]] = []  # what is to be raised once it opens
         self._since: float | None = None              # when a Ctrl-C came that waits, by `time.monotonic`
         self._previous = None                         # the handler whose place it takes
+        self._ignored = None                          # and the hook for exceptions that are ignored
 
     def _on_interrupt(self, signum: int = signal.SIGINT, frame: Any = None) -> None:
         self.interrupted = True
@@ -73,8 +75,9 @@ def __enter__(self: InterruptGate) -> InterruptGate:
         _settle()
         previous = signal.getsignal(signal.SIGINT)
         if _on_main() and callable(previous):
-            self._previous = previous
+            self._previous, self._ignored = previous, sys.unraisablehook
             signal.signal(signal.SIGINT, self._on_interrupt)
+            sys.unraisablehook = self._on_ignored
         return self
     except BaseException:
         del gates[self._level:]
@@ -102,7 +105,9 @@ def __exit__(self: InterruptGate, kind, *error) -> None:
     self.open = False
     gates = _gates[threading.get_ident()]
     try:
-        if self._previous is not None: signal.signal(signal.SIGINT, self._previous)
+        if self._previous is not None:
+            sys.unraisablehook = self._ignored
+            signal.signal(signal.SIGINT, self._previous)
     finally: del gates[self._level:]
     if not issubclass(kind or object, KeyboardInterrupt): self._let_in()
 
@@ -111,6 +116,20 @@ def _let_in(self: InterruptGate) -> None:
     waiting, self._waiting = self._waiting, []
     self._since = None
     for raise_it in waiting: raise_it()
+
+@patch
+def _on_ignored(self: InterruptGate, error: Any) -> None:
+    lost = self.interrupted and error.exc_type is KeyboardInterrupt
+    if lost: _thread.start_new_thread(_press_again, (_gates[threading.main_thread().ident][0],))
+    else: self._ignored(error)
+
+def _press_again(outermost: InterruptGate) -> None:
+    "Press Ctrl-C in a moment, unless the main thread has left its gates by then."
+    main = threading.main_thread().ident
+    time.sleep(0.05)  # what ignores exceptions is over then
+    if outermost not in _gates[main]: return
+    if hasattr(signal, "pthread_kill"): signal.pthread_kill(main, signal.SIGINT)
+    else: _thread.interrupt_main()  # Windows
 
 # %% ../../nbs/environments/00_stopping.ipynb #9a1c0f02
 def interruptible(f: Callable, *args) -> Any:
@@ -127,6 +146,7 @@ def taking(lock: threading.Lock):
 
 # %% ../../nbs/environments/00_stopping.ipynb #044d8f98
 _WAKE = getattr(signal, "SIGURG", None)  # Windows has none
+wakers: dict[int, Callable[[], Any]] = {}  # thread -> ends what it waits for
 
 def _be_woken() -> None:
     if _WAKE and _on_main() and not callable(signal.getsignal(_WAKE)): signal.signal(_WAKE, lambda *_: None)
@@ -140,6 +160,8 @@ def raise_in(thread: int, kind: type[BaseException], wanted: Callable[[], bool] 
         if (shut := _shut_gate(thread)) is not None: shut._waiting.append(raise_it)
         else:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
+            if wake := wakers.get(thread):
+                with suppress(RuntimeError): wake()  # unless its loop is closed by now
             if _WAKE and thread == threading.main_thread().ident: signal.pthread_kill(thread, _WAKE)
 
 # %% ../../nbs/environments/00_stopping.ipynb #f8e2b978

@@ -158,6 +158,7 @@ def _as_own(code: str) -> str:
 _ASKING = {
     "llm_query": "lambda *texts: rlm.lm.complete([{'role': 'user', 'content': '\\n\\n'.join(texts)}]).content",
     "llm_query_batched": "lambda prompts: [llm_query(prompt) for prompt in prompts]",
+    "llm_map": "lambda items, ask: [llm_query(ask, str(item)) for item in items]",
     "rlm_query": "lambda *given: rlm.completion(*given).value",
     "rlm_query_batched": "lambda prompts: [rlm_query(prompt) for prompt in prompts]",
 }

@@ -5,14 +5,15 @@
 # %% ../../nbs/utils/00_trace_markdown.ipynb #259f7086
 from __future__ import annotations
 import json, re
+from base64 import b64encode
 from collections.abc import Sequence
 from textwrap import indent
 from fastcore.basics import patch
 from ..text import as_code, as_markdown, as_output, clip, sendable
-from ..types import CodeBlock, RLMChatCompletion, SubCall
+from ..types import CodeBlock, Image, RLMChatCompletion, SubCall
 
 # %% auto #0
-__all__ = ['told_of_calls', 'told_of_data', 'run_markdown', 'turns']
+__all__ = ['picture', 'told_of_calls', 'told_of_data', 'run_markdown', 'turns']
 
 # %% ../../nbs/utils/00_trace_markdown.ipynb #6baa2f1e
 def _folded(title: str, text: str, fold: bool) -> str:
@@ -26,13 +27,20 @@ def _folded(title: str, text: str, fold: bool) -> str:
 def _call(call: SubCall) -> str:
     "A sub-call as text, with the iterations of a child."
     reused = " (reused)" if call.usage.reused and not call.usage.calls else ""
-    told = [f"{call.model or 'a model'}{reused}: {clip(call.prompt, 1_000, 500)}"]
+    wanted = f" ({call.type})" * bool(call.type)
+    told = [f"{call.model or 'a model'}{reused}{wanted}: {clip(call.prompt, 1_000, 500)}"]
     if call.context: told.append(f"context: {call.context}")
     for n, iteration in enumerate(call.run.replies.values() if call.run else (), 1):
         parts = [f"[{n}] {iteration.response.strip()}"]
         for block in iteration.code_blocks: parts += [block.result.text, *map(_call, block.result.rlm_calls)]
         told.append(indent("\n".join(filter(None, parts)), "    "))
+    if call.misfit: told.append(f"-> {call.misfit} (no {call.type}; asked again)")
     return "\n".join([*told, f"-> {call.error or call.response}"])
+
+def picture(image: Image) -> str:
+    "A picture that a model was shown: from memory, or from beside the log."
+    data = f"data:image/{image.kind};base64,{b64encode(image.data).decode()}" if image.data else image.file
+    return f"![{str(image)[1:-1]}]({data})"
 
 def told_of_calls(calls: Sequence[SubCall],  # those of a block
                   fold: bool = True,         # fold them if they are long
@@ -41,6 +49,7 @@ def told_of_calls(calls: Sequence[SubCall],  # those of a block
     plain = [call for call in calls if not call.run]
     parts = [_folded("sub-calls", "\n\n".join(map(_call, plain)), fold)] if plain else []
     children = [call for call in calls if call.run]
+    parts += [picture(image) for call in calls for image in call.images]
     parts += [_folded(f"child {n} of {len(children)}", _call(call), fold) for n, call in enumerate(children, 1)]
     return "\n\n".join(parts)
 
@@ -75,6 +84,8 @@ def run_markdown(result: RLMChatCompletion,  # one run
     asked = {"prompt": result.prompt, "root_prompt": result.prompt if told else None}
     parts = ["## Run Context\n" + as_code(json.dumps(asked, indent=2, ensure_ascii=False), "json")]
     if told: parts.append(_folded("context", clip(told, 1_000, 300), fold))
+    asked = [m for m in result.messages if m.get("images") and sendable(result.prompt) in m["content"]][-1:]
+    parts += [picture(image) for m in asked for image in m["images"]]
     for title, iteration in result.replies.items():
         parts += [f"*{as_markdown(told)}*" for told in result.folding.before(title)]
         parts += [f"## {title}", "### Model Response", as_markdown(iteration.response) or "(empty)"]

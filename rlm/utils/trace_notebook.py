@@ -5,6 +5,8 @@
 # %% ../../nbs/utils/02_trace_notebook.ipynb #30ac528d
 from __future__ import annotations
 import argparse, html, json, os, re, subprocess, sys, tempfile, threading, time, weakref
+from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from fastcore.basics import patch
 from ..help import explain
 from ..logger import LoggedRun, RLMLogger, listed, read_log, replace_file
 from ..replay import Replay, is_left_out
-from ..text import as_code, as_markdown, as_output, clip, sendable, without_shortcodes
+from ..strangers import verify_log
+from ..text import as_code, as_markdown, as_output, clip, plain, sendable, without_shortcodes
 from ..types import CodeBlock, CodeResult, ConfigurationError, Iteration, RLMError
-from .trace_markdown import told_of_calls
+from .trace_markdown import picture, told_of_calls
 
 # %% auto #0
 __all__ = ['trace_notebook', 'TraceHandle', 'enable_trace_notebook', 'start_replay', 'end_replay', 'replay_cells', 'verify',
@@ -79,7 +82,8 @@ def _end(run: LoggedRun) -> list[dict]:
 def _run(log: str, n: int, run: LoggedRun) -> list[dict]:
     "The cells of the log's run number `n`."
     start = f"from rlm.utils.trace_notebook import end_replay, start_replay\n\nstart_replay({log!r}, {run.id!r})"
-    cells, blocks = [_markdown(f"run-{run.id}", f"## Run {n}\n\n{as_code(_cut(run.prompt))}")], count(1)
+    shown = "".join(f"\n\n{picture(replace(image, data=b''))}" for image in run.images)
+    cells, blocks = [_markdown(f"run-{run.id}", f"## Run {n}\n\n{as_code(_cut(run.prompt))}{shown}")], count(1)
     cells.append(_code(f"start-{run.id}", start))
     for title, iteration in run.result.replies.items():
         told = "\n\n".join(f"*{as_markdown(told)}*" for told in run.result.folding.before(title))
@@ -296,8 +300,12 @@ def main(args: list[str] | None = None) -> None:
                         help="a log, or with --verify a trace notebook")
     parser.add_argument("--verify", action="store_true",
                         help="replay each run in a fresh process, and write into the notebook how that came out")
+    parser.add_argument("--environment", metavar="NAME",
+                        help="with --verify: run the code of a log in this environment, such as monty")
     given = parser.parse_args(args)
-    try: outcomes = [outcome for file in given.files for outcome in _made(file, given.verify)]
+    if given.environment and not given.verify: parser.error("--environment goes with --verify")
+    made = partial(_behind, given.environment) if given.environment else partial(_made, verified=given.verify)
+    try: outcomes = [outcome for file in given.files for outcome in made(file)]
     except RLMError as e: sys.exit(f"rlm_trace: {e}")
     if {*outcomes} - {"equal"}: sys.exit(1)
 
@@ -306,6 +314,13 @@ def _made(file: Path, verified: bool) -> list[str]:
     notebook = file if file.suffix == ".ipynb" else file.with_suffix(".trace.ipynb")
     if not notebook.exists(): replace_file(notebook, trace_notebook(file))
     elif not verified: raise ConfigurationError(f"{notebook} is there already. Move it away first.")
-    outcomes = verify(notebook) if verified else {}
-    print(notebook, *(f"  {run}: {outcome}" for run, outcome in outcomes.items()), sep="\n")
+    return _told(notebook, verify(notebook) if verified else {})
+
+def _behind(environment: str, file: Path) -> list[str]:
+    "Replay a log in an environment of that name; how its runs came out."
+    if file.suffix != ".ipynb": return _told(file, verify_log(file, environment))
+    raise ConfigurationError(f"{file} is a notebook, whose cells would run in this process. Give its log.")
+
+def _told(file: Path, outcomes: dict[str, str]) -> list[str]:
+    print(file, *(f"  {run}: {plain(outcome)}" for run, outcome in outcomes.items()), sep="\n")
     return list(outcomes.values())

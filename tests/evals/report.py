@@ -1,12 +1,13 @@
 """Tables and plots of what `run.py` recorded: files with one JSON object a line, one line for each task.
 
-Needs nothing but Python, and matplotlib for `plot`.
+Needs matplotlib for `plot`.
 """
 import json, math
 from collections import Counter, namedtuple
 from itertools import product
 from pathlib import Path
 
+from rlm.evals import sign_test, wilson
 from tasks import KINDS
 
 Run = namedtuple("Run", "model system version prompts merged")  # one system that answered tasks with one model
@@ -57,16 +58,6 @@ def name(run):
 
 
 # Statistics
-
-def wilson(k, n, z=1.96):
-    "The 95 % interval of a share of `k` in `n`, after E. B. Wilson (1927)."
-    mid, half = k / n + z * z / (2 * n), z * math.sqrt(k * (n - k) / n ** 3 + z * z / (4 * n * n))
-    return max(0, mid - half) / (1 + z * z / n), min(1 + z * z / n, mid + half) / (1 + z * z / n)
-
-def mcnemar(gained, lost):
-    "How likely a difference as large as this one is by chance: the exact test of McNemar, two-sided."
-    n = gained + lost
-    return min(1, 2 * sum(math.comb(n, i) for i in range(min(gained, lost) + 1)) / 2 ** n)
 
 def paired(before, after):
     "The tasks that both runs answered, as pairs of rows."
@@ -124,7 +115,7 @@ def difference(before, after):
     pairs = paired(before, after)
     was, now = ([r["solved"] for r in side] for side in zip(*pairs))
     gained, lost = (sum(a and not b for a, b in zip(*two)) for two in ((now, was), (was, now)))
-    return len(pairs), sum(was), sum(now), gained, lost, f"{mcnemar(gained, lost):.2g}"
+    return len(pairs), sum(was), sum(now), gained, lost, f"{sign_test(gained, lost):.2g}"
 
 COMPARED = "tasks of both", "solved before", "after", "gained", "lost", "p"
 

@@ -8,7 +8,7 @@ questions that no one tuned for.
     python tests/evals/tasks.py          # list them all
     python tests/evals/tasks.py ID       # one of them, with the head of its context
 """
-import math, re, sys
+import re, sys
 from dataclasses import dataclass
 from itertools import zip_longest
 from random import Random
@@ -16,6 +16,7 @@ from random import Random
 import dev_worlds, held_out_worlds, plain_worlds
 from arithmetic import arithmetic
 from making import Tie
+from rlm.evals import LONGEST, same_number, same_text
 
 KINDS = "count", "find", "sum", "look up", "follow-up", "arithmetic"
 ORDER = [kind for kind in KINDS[:5] for _ in range(2)]  # a world's ten questions, in this order
@@ -36,41 +37,17 @@ class Task:
 
 # What counts as an answer
 
-NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?(?!\d|[-.]\d)")  # no ids, dates, versions
-
-def numbers(text): return [float(n.replace(",", "")) for n in NUMBER.findall(text)]
-
-def plain(text): return re.sub(r"\s+", " ", text).strip(" .,;:!?'\"`*()[]{}<>$€%").casefold()
-
-def holds(text, value):
-    "Whether `value` stands in `text` as a word of its own."
-    return re.search(rf"(?<![\w-]){re.escape(plain(value))}(?![\w-])", text) is not None
-
-def same_number(reply, question, answer):
-    "The only number in the reply, or the last one of a sentence; numbers repeated from the question don't count."
-    close = lambda n: math.isclose(n, answer, rel_tol=1e-9, abs_tol=0.0051 if isinstance(answer, float) else 1e-6)
-    asked = [n for n in numbers(question) if not close(n)]
-    found = [n for n in numbers(reply) if n not in asked]
-    if not found: return False
-    return all(map(close, found)) or (reply.strip()[0] not in "[{(" and close(found[-1]))
-
-def same_text(reply, question, answer, others):
-    "The answer itself, or a sentence that holds it and none of the wrong ones."
-    reply, asked = plain(reply), plain(question)
-    if reply == plain(answer): return True
-    if not holds(reply, answer): return False
-    rest = re.sub(rf"(?<![\w-]){re.escape(plain(answer))}(?![\w-])", " ", reply)
-    return not any(holds(rest, o) for o in others if not holds(asked, o))
-
 def check(task, reply):
     "Whether `reply` gives the answer to `task`, and no other beside it."
-    if reply is None or len(reply) > 300: return False
+    if reply is None or len(reply) > LONGEST: return False
+    def text(reply, answer): return same_text(reply, answer, task.question, task.others)
+    def number(reply, answer):
+        return same_number(reply, answer, task.question, 0.0051 if isinstance(answer, float) else 1e-6)
     if isinstance(task.answer, tuple):
-        name, number = task.answer
-        return same_text(reply, task.question, name, task.others) and same_number(
-            re.sub(re.escape(name), " ", reply, flags=re.I), task.question, number)
-    if isinstance(task.answer, str): return same_text(reply, task.question, task.answer, task.others)
-    return same_number(reply, task.question, task.answer)
+        name, much = task.answer
+        return text(reply, name) and number(re.sub(re.escape(name), " ", reply, flags=re.I), much)
+    if isinstance(task.answer, str): return text(reply, task.answer)
+    return number(reply, task.answer)
 
 
 # The tasks
