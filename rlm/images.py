@@ -31,22 +31,34 @@ def _bytes_of(x: Any) -> bytes:
             raise ConfigurationError(f"The picture {str(x)[:200]} can't be read: {e}") from None
     out = io.BytesIO()
     if callable(getattr(x, "savefig", None)): x.savefig(out, format="png")
-    elif hasattr(x, "mode") and callable(getattr(x, "save", None)): x.save(out, "PNG")
+    elif hasattr(x, "mode") and callable(getattr(x, "save", None)): _in_colours(x).save(out, "PNG")
     else: raise ConfigurationError("images takes paths, bytes, images of Pillow or figures of matplotlib, not "
                                    f"{type_name(x)}.")
     return out.getvalue()
 
+# %% ../nbs/51_images.ipynb #71c3ab52
+def _in_colours(picture: Any) -> Any:
+    "A picture of Pillow as a PNG can hold it, the right way up. Raises `ConfigurationError`."
+    from PIL import ImageOps
+    if picture.mode in ("F", "I"): raise ConfigurationError(
+        'The pixels of this picture are no bytes. Scale them to 0 to 255: Image.fromarray(pixels.astype("uint8")).')
+    known = picture.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+    return ImageOps.exif_transpose(picture if known else picture.convert("RGB"))
+
 # %% ../nbs/51_images.ipynb #484802e5
 _LONGEST, _BYTES = 1_536, 5_000_000  # pixels of a side; of a file
+_KINDS = "PNG JPEG GIF WEBP BMP TIFF PPM ICO TGA JPEG2000 AVIF HEIF".split()
 
 def _fitted(data: bytes) -> tuple[bytes, str]:
     "A picture of a kind and size that models take, and its size in words."
     try: from PIL import Image as pillow, UnidentifiedImageError
     except ImportError: return _as_it_is(data)
+    pillow.init()
     try:
-        picture = pillow.open(io.BytesIO(data))
+        picture = pillow.open(io.BytesIO(data), formats=[kind for kind in _KINDS if kind in pillow.OPEN])
         kind, small = _kind(data), max(picture.size) <= _LONGEST and len(data) <= _BYTES
         if kind and small: return data, "{} × {}".format(*picture.size)
+        picture = _in_colours(picture)
         picture.thumbnail((_LONGEST, _LONGEST))
         out = io.BytesIO()
         if kind == "jpeg" or len(data) > _BYTES: picture.convert("RGB").save(out, "JPEG", quality=88)
@@ -62,6 +74,7 @@ def _as_it_is(data: bytes) -> tuple[bytes, str]:
     raise ConfigurationError(f"A picture of {len(data) / 1e6:.1f} MB is too large: at most {_BYTES / 1e6:.0f} MB are "
                              "sent. Pillow scales it down: pip install pillow")
 
+# %% ../nbs/51_images.ipynb #8e0d94f6
 def as_images(given: Any, paths: bool = True) -> tuple[Image, ...]:
     "The pictures that are meant by one, or by a list of them. Raises `ConfigurationError` where one is none."
     if given is None: return ()

@@ -164,6 +164,24 @@ def test_a_folder_of_ours_stays(tmp_path, sandbox):
         folder=tmp_path)
     assert (tmp_path / "made").read_text() == "x"
 
+@behind_a_wall
+def test_a_folder_with_what_our_python_runs_is_refused(tmp_path):
+    from rlm.environments.confine import python_needs
+    for path in python_needs():
+        for folder in (path, os.path.dirname(path)):
+            with pytest.raises(ConfigurationError, match='folder="out"'): Confined(folder=folder)
+    link = tmp_path / "link"
+    link.symlink_to(python_needs()[0])
+    with pytest.raises(ConfigurationError, match='folder="out"'): Confined(folder=link)
+    Confined(folder=tmp_path).close()
+
+@either
+def test_what_was_in_a_folder_of_ours_is_not_counted(tmp_path, sandbox):
+    (tmp_path / "ours").write_bytes(bytes(60_000_000))
+    assert run("open('small', 'w').write('x'); import time; time.sleep(1.5)", sandbox, folder=tmp_path, limits={"disk": 40}).code == 0
+    more = "open('large', 'wb').write(bytes(60_000_000))\nimport time; time.sleep(60)"
+    assert "40 MB of disk" in run(more, sandbox, folder=tmp_path, limits={"disk": 40}).why
+
 @either
 def test_the_packages_are_there(sandbox):
     ended = run("""

@@ -1,5 +1,5 @@
 "Pictures over real HTTP: what arrives is decoded, and logs, replays and caches tell two of them apart."
-import asyncio, base64, io, json, sys
+import asyncio, base64, io, json, os, sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +68,17 @@ def test_every_kind_of_picture_arrives(given, tmp_path):
     arrived, = pictures(s.messages[0][-1])
     assert arrived.size == ((100, 50) if given == "figure" else (8, 6)) and arrived.format == "PNG"
 
+def test_a_photo_is_the_right_way_up_and_colours_that_a_png_lacks_become_others():
+    photo, exif = pillow.new("RGB", (2_000, 1_000)), pillow.Exif()
+    exif[0x112] = 6  # taken with the camera on its side
+    photo.save(out := io.BytesIO(), "JPEG", exif=exif)
+    assert as_images(out.getvalue())[0].size == "768 × 1536"
+    pillow.new("CMYK", (4, 4)).save(tiff := io.BytesIO(), "TIFF")
+    assert [i.size for i in as_images([pillow.new("CMYK", (4, 4)), pillow.new("HSV", (5, 5)), tiff.getvalue()])] == ["4 × 4", "5 × 5", "4 × 4"]
+    pillow.new("F", (4, 4)).save(numbers := io.BytesIO(), "TIFF")
+    for bad in (pillow.new("F", (4, 4)), pillow.new("I", (4, 4)), numbers.getvalue()):
+        with pytest.raises(ConfigurationError, match="Scale them to 0 to 255"): as_images(bad)
+
 def test_a_large_one_is_scaled_down_and_a_photo_stays_one(tmp_path):
     pillow.effect_noise((3_000, 2_000), 90).convert("RGB").save(tmp_path/"photo.jpg", quality=95)
     with ChatServer("FINAL(seen)") as s: rlm_for(s).completion("What is this?", images=[tmp_path/"photo.jpg", png(size=(10, 4_000))])
@@ -80,6 +91,15 @@ def test_without_pillow_pictures_go_as_they_are_and_large_ones_not(monkeypatch):
     assert as_images(data)[0].data == data
     with pytest.raises(ConfigurationError, match="6.0 MB is too large.*pip install pillow"): as_images(data + b"x" * 6_000_000)
     with pytest.raises(ConfigurationError, match="Other kinds want Pillow"): as_images(b"BM....")
+
+def test_no_picture_starts_another_program(tmp_path, monkeypatch):
+    "Pillow hands PostScript to Ghostscript, which runs it."
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/called\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\n{} loop\n%%EOF\n"
+    with pytest.raises(ConfigurationError, match="no picture that can be read"): as_images(script)
+    assert not (tmp_path / "called").exists()
 
 @pytest.mark.parametrize("bad, said", [("none.png", "can't be read"), (5, "not int"), (b"%PDF-1.7", "no picture"), (b"", "no picture"),
                                        ({"a": 1}, "not dict"), (png()[:40], "no picture"), ("a\0b", "can't be read")])

@@ -204,6 +204,31 @@ def test_a_kernel_that_dies_is_replaced(environment):
     assert environment.run("rate('EUR'); (context, 'mine' in globals())", "iteration 3").shown == "('c', False)"
     environment.end()
 
+def test_a_new_kernel_has_what_was_folded(environment):
+    class Outputs(dict): replies = {1: "a reply"}
+    environment.begin(Task("What?", {"context": pd.DataFrame({"replies": [1, 2]})}, {}, "run 1"))
+    assert environment.bring("history", Outputs({1: "an output"})) == "history"
+    assert "new kernel, with context, history" in environment.run("import os; os._exit(3)", "iteration 1").error
+    assert environment.run("history[1], list(context.replies)", "iteration 2").shown == "('an output', [1, 2])"
+    environment.end(keep=False)
+
+def test_ctrl_c_while_data_is_handed_over_loses_none_of_it(environment, monkeypatch):
+    def interrupted(*args, **more): raise KeyboardInterrupt
+    task = Task("What?", {"context": pd.DataFrame({"n": [1, 2]})}, {}, "run 1")
+    with monkeypatch.context() as m:
+        m.setattr(type(environment), "_ask", interrupted)
+        with pytest.raises(KeyboardInterrupt): environment.begin(task)
+    environment.begin(task)
+    assert environment.run("int(context.n.sum())", "iteration 1").shown == "3"
+    environment.end(keep=False)
+
+def test_what_arrow_cannot_hold_is_refused_going_in_and_text_coming_out(here):
+    for bad in ("pd.DataFrame({'x': pd.cut(pd.Series([1, 4]), [0, 2, 5])})", "pd.Series([1], index=pd.period_range('2026-01', periods=1, freq='M'))"):
+        with pytest.raises(ConfigurationError, match="whose columns Arrow can't hold"):
+            scripted("1").completion("x", context=eval(bad))
+        answer = here.run(f"import pandas as pd\nFINAL({bad})", "iteration 1").answer
+        assert type(answer.value) is str and ("2026-01" in answer.value or "(2, 5]" in answer.value)
+
 def test_three_deaths_in_a_row_end_the_run():
     dying = scripted(*["import os; os._exit(3)"] * 3, "FINAL(7)")
     with pytest.raises(RLMError, match="The kernel died three times in a row, the last time because it ended with code 3"):
@@ -222,6 +247,30 @@ def test_threads_ask_at_the_same_time():
     began = time.perf_counter()
     result = RLM(root, environment="kernel", other_backends=[lm], verbose=False).completion("What?", context="c")
     assert result.value == list("ABCDEFGH") and len(lm.threads) > 1
+
+def test_a_thread_gets_its_answer_in_a_later_block():
+    started = "import threading\nheard = []\nt = threading.Thread(target=lambda: heard.append(llm_query('hello')))\nt.start()"
+    result = scripted(started, "t.join(20)\nFINAL(heard)", other_backends=[Asked()]).completion("Go.")
+    assert result.value == ["HELLO"]
+
+def test_a_thread_that_outlives_its_run_is_told_so():
+    class Slow:
+        model = "slow"
+        def complete(self, messages): return over.wait(60) and "late"
+    over = threading.Event()
+    ask = """import threading
+heard = []
+def ask():
+    try: heard.append(llm_query('hello'))
+    except Exception as e: heard.append(str(e))
+t = threading.Thread(target=ask)
+t.start()
+FINAL(1)"""
+    with scripted(ask, "t.join(20)\nFINAL(heard)", other_backends=[Slow()], persistent=True) as rlm:
+        rlm.completion("Go.")
+        found = rlm.completion("And?").value
+    over.set()
+    assert "has ended" in found[0]
 
 def test_a_child_has_a_kernel_of_its_own():
     table = "import pandas as pd\nimport os\nx = rlm_query('Sum it', context=pd.DataFrame({'n': [1, 2]}))\nFINAL((os.getpid(), x))"
@@ -437,6 +486,21 @@ FINAL([llm_query('a', type=int), repr(llm_query('b', type=City)), numbers, list(
     *_, (picture,) = [c.images for c in blocks(result)[0].rlm_calls]
     assert picture.kind == "png" and picture.data
 
+def test_a_kernel_has_no_more_threads_of_ours_than_calls(environment):
+    class Waits:
+        model = "waits"
+        def complete(self, messages): return over.wait(30) and "x"
+    from rlm.limits import Ledger
+    from rlm.subcalls import SubCalls
+    over, before = threading.Event(), threading.active_count()
+    environment.begin(Task("What?", {"context": "c"}, SubCalls([Waits()], Ledger()).functions, "run 1"))
+    flood = "import rlm.environments.kernel_side as k\nfor i in range(300): k._sides[0].channel.tell({'ask': 'llm_query', 'number': 1, 'args': ['x'], 'keywords': {}})"
+    result = environment.run(flood, "iteration 1")
+    over.set()
+    assert "two things at once under one number" in result.error and threading.active_count() < before + 100
+    environment.end()
+    environment._deaths = 0
+
 @pytest.mark.parametrize("call", ["(), {'prompt': 'x', 'images': ['/etc/hostname']}", "('x', None, None, None, '/etc/hostname'), {}"])
 def test_the_host_opens_no_file_for_a_kernel(environment, call):
     from rlm.limits import Ledger
@@ -495,6 +559,19 @@ def test_a_folder_of_the_users_is_worked_in_and_stays(tmp_path):
     (tmp_path / "in.txt").write_text("hello")
     scripted("open('out.txt', 'w').write(open('in.txt').read().upper())", "FINAL(1)", environment_kwargs={"folder": tmp_path}).completion("x")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.txt", "out.txt"] and (tmp_path / "out.txt").read_text() == "HELLO"
+
+def test_a_kernel_in_reserve_is_of_no_use_in_another_folder(tmp_path):
+    from rlm.environments.kernel_process import Options, start_kernel
+    (folder := tmp_path / "out").mkdir()
+    kernel = start_kernel(Options(folder=str(folder)))
+    try:
+        assert kernel.alive
+        (tmp_path / "another").mkdir()
+        folder.rmdir()
+        assert not kernel.alive
+        (tmp_path / "another").rename(folder)
+        assert not kernel.alive
+    finally: kernel.close()
 
 def test_what_is_missing_is_said_when_the_rlm_is_made(monkeypatch):
     from rlm.environments import kernel

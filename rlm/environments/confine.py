@@ -23,7 +23,7 @@ __all__ = ['Limits', 'read_limits', 'python_needs', 'wall', 'check_sandbox', 'En
 class Limits:
     "What a confined program may use."
     memory: int = 4_000      # MB
-    disk: int = 2_000        # MB in its folders
+    disk: int = 2_000        # MB that it adds to its folders
     file_size: int = 1_000   # MB, the largest file
     open_files: int = 1_024  # of one process
     processes: int = 250     # with their threads
@@ -59,6 +59,13 @@ def python_needs() -> list[str]:
     real = Path(os.path.realpath(sys.executable)).parent.parent
     paths = [sys.prefix, sys.base_prefix, str(real), *site.getsitepackages(), *user, str(_PACKAGE)]
     return [path for path in dict.fromkeys(paths) if os.path.isdir(path) and path != "/"]
+
+def _check_folder(folder: Path) -> None:
+    "Raise where a program that may write there could change what runs outside of the wall."
+    place = Path(os.path.realpath(folder))
+    for path in map(Path, map(os.path.realpath, python_needs())):
+        if place.is_relative_to(path) or path.is_relative_to(place): raise ConfigurationError(
+            f'Code in {folder} could change your Python in {path}. Give it a folder of its own: folder="out".')
 
 # %% ../../nbs/environments/13_confine.ipynb #271585a3
 _OF_THE_MACHINE = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi"]
@@ -141,6 +148,7 @@ class Confined:
         self.read = [os.path.abspath(path) for path in read]
         for path in self.read + ([os.path.abspath(folder)] if folder else []):
             if not os.path.exists(path): raise ConfigurationError(f"There is no {path}.")
+        if folder and sandbox: _check_folder(Path(folder).absolute())
         short = tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp"  # a socket's path is short
         self._room = Path(tempfile.mkdtemp(prefix="rlm-", dir=short))
         for name in ("work", "door", "tmp", "shm"): (self._room / name).mkdir()
@@ -160,9 +168,10 @@ def start(self: Confined, command: Sequence[str],      # the program, by its pat
           env: dict[str, str] | None = None) -> None:  # more environment variables
     "Start the program. Call it once."
     limits, folders = self.limits, dict.fromkeys([str(self._room), str(self.folder)])
-    command = _python(f"become({_bounds(limits, self.sandbox)}, sys.argv[1:])", *map(str, command))
+    begins = f"become({_bounds(limits, self.sandbox)}, sys.argv[1:], {_processors(limits)})"
     tmp = Path("/tmp") if self.sandbox else self._room / "tmp"
-    task = {"command": (wall(self._room, self.folder, python_needs() + self.read) if self.sandbox else []) + command,
+    task = {"command": (wall(self._room, self.folder, python_needs() + self.read) if self.sandbox else [])
+            + _python(begins, *map(str, command)),
             "env": _variables(self.folder, tmp, limits) | (env or {}), "cwd": str(self.folder),
             "holder": os.getpid(), "depth": 2 if self.sandbox else 0,
             "room": str(self._room), "log": str(self._room / "log"),

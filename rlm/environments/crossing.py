@@ -70,14 +70,27 @@ class Packer(Encoder):
         return super().__call__(x, depth)
 
     def _put(self, kind: str, content: Any, *more: Any) -> dict:
+        if self.size + len(content) > self.most: raise CantCross(f"more than {LIMIT // 1_000_000} MB")
         self.beside.append(content)
         self.size += len(content)
-        if self.size > self.most: raise CantCross(f"more than {LIMIT // 1_000_000} MB")
         return {f"$_{kind}": [len(self.beside) - 1, *more]}
 
     def _leave_out(self, x: Any, why: str) -> dict:
         if self.strict: raise CantCross(f"a {why}" if why == type_name(x) else f"something {why}")
         return {"$repr": bounded_repr(x)}
+
+# %% ../../nbs/environments/15_crossing.ipynb #3c8330c4
+_FLAT = "integer floating boolean string large_string binary large_binary temporal decimal".split()
+
+def _is_sound(kind: Any, nested: bool = False) -> bool:
+    "Whether what is of this type of Arrow's takes about as much room in a file as in memory."
+    from pyarrow import types
+    if any(getattr(types, f"is_{flat}")(kind) for flat in _FLAT): return True
+    if types.is_list(kind) or types.is_large_list(kind): return _is_sound(kind.value_type, True)
+    if types.is_struct(kind): return kind.num_fields > 0 and all(_is_sound(field.type, True) for field in kind)
+    if types.is_dictionary(kind) and types.is_nested(kind.value_type): return False  # pandas has no such categories
+    if types.is_dictionary(kind): return not nested and _is_sound(kind.value_type, True)
+    return types.is_null(kind) and not nested
 
 # %% ../../nbs/environments/15_crossing.ipynb #1c34eb16
 _TABLES = "pandas.DataFrame", "pandas.Series", "polars.DataFrame", "polars.Series"
@@ -91,8 +104,20 @@ def _array(self: Packer, x: Any) -> dict:
 def _arrow(x: Any, name: str) -> Any:
     "A table of pandas or polars, or the column that a Series is, as a table of Arrow."
     import pyarrow
-    if name.startswith("polars."): return (x.to_frame() if name.endswith("Series") else x).to_arrow()
-    return pyarrow.Table.from_pandas(x.to_frame("value") if name.endswith("Series") else x)
+    if name.startswith("polars."): table = (x.to_frame() if name.endswith("Series") else x).to_arrow()
+    else: table = pyarrow.Table.from_pandas(x.to_frame("value") if name.endswith("Series") else x)
+    known = pyarrow.schema([f.with_type(_known(f.type)) for f in table.schema], table.schema.metadata)
+    if known != table.schema: table = table.cast(known)
+    if odd := [f for f in table.schema if not _is_sound(f.type)]: raise TypeError(f"{odd[0].name}: {odd[0].type}")
+    return table
+
+def _known(kind: Any, nested: bool = False) -> Any:
+    "The type, with text where it leaves open what stands in a list or a record."
+    from pyarrow import large_list, list_, string, struct, types
+    if types.is_list(kind): return list_(_known(kind.value_type, True))
+    if types.is_large_list(kind): return large_list(_known(kind.value_type, True))
+    if types.is_struct(kind): return struct([f.with_type(_known(f.type, True)) for f in kind])
+    return string() if nested and types.is_null(kind) else kind
 
 @patch
 def _table(self: Packer, x: Any, name: str) -> dict:
@@ -116,18 +141,6 @@ def pack(x: Any, strict: bool = True, limit: float = LIMIT) -> tuple[str, list]:
     if _HALF.search(text): text = json.dumps(data)  # half a character, which no wire takes as it is
     if len(text) > limit // 5: raise CantCross(f"more than {LIMIT // 5_000_000} MB of lists, dicts and numbers")
     return text, packer.beside
-
-# %% ../../nbs/environments/15_crossing.ipynb #3c8330c4
-_FLAT = "integer floating boolean string large_string binary large_binary temporal decimal".split()
-
-def _is_sound(kind: Any, nested: bool = False) -> bool:
-    "Whether what is of this type of Arrow's takes about as much room in a file as in memory."
-    from pyarrow import types
-    if any(getattr(types, f"is_{flat}")(kind) for flat in _FLAT): return True
-    if types.is_list(kind) or types.is_large_list(kind): return _is_sound(kind.value_type, True)
-    if types.is_struct(kind): return kind.num_fields > 0 and all(_is_sound(field.type, True) for field in kind)
-    if types.is_dictionary(kind): return not nested and _is_sound(kind.value_type, True)
-    return types.is_null(kind) and not nested
 
 # %% ../../nbs/environments/15_crossing.ipynb #f6cdcabb
 def _field(header: bytes, table: int, number: int) -> int:

@@ -62,7 +62,8 @@ def memory(pids: list[int], most: int) -> int:
 def on_disk(folder: str) -> float:
     "Bytes that a folder takes on disk; a file takes at least 4,096. Infinite where it can't be counted."
     def count(*options) -> float:
-        done = subprocess.run(["du", "-s", *options, folder], capture_output=True, timeout=20, env={"LC_ALL": "C"})
+        try: done = subprocess.run(["du", "-s", *options, folder], capture_output=True, timeout=20, env={"LC_ALL": "C"})
+        except subprocess.TimeoutExpired: return float("inf")
         return float("inf") if b"ermission denied" in done.stderr else int((done.stdout.split() or [0])[0])
     return 1024 * count("-k") + (4096 * count("--inodes") if sys.platform == "linux" else 0)
 
@@ -98,6 +99,7 @@ class Scales:
         self.memory, self.disk = memory, disk
         self.processes = processes
         self._space, self._next = [], 0.0  # what the disks had free, and when it is counted again
+        self._before = {folder: on_disk(folder) for folder in folders}  # a folder may be somebody's, and full
 
     def excess(self, pids: list[int]) -> str | None:
         "What is too much, in words; None: nothing is."
@@ -113,8 +115,7 @@ class Scales:
         space = [(s.f_bfree * s.f_frsize >> 20, s.f_ffree >> 8) for s in space]  # in MB, and in 256 files
         if space == self._space or time.monotonic() < self._next: return False
         began, self._space = time.monotonic(), space
-        try: return sum(map(on_disk, self.folders)) > self.disk
-        except subprocess.TimeoutExpired: return True
+        try: return sum(on_disk(folder) - had for folder, had in self._before.items() if had < float("inf")) > self.disk
         finally: self._next = time.monotonic() + max(0.2, 5 * (time.monotonic() - began))
 
 # %% ../../nbs/environments/14_keeper.ipynb #de9d6e1b
@@ -126,11 +127,13 @@ def remove(folder: str) -> None:
 
 # %% ../../nbs/environments/14_keeper.ipynb #85f4ca0c
 def become(limits: dict[str, int],  # the names of `resource` without RLIMIT_, and the most of each
-           command: list[str]) -> None:
+           command: list[str],
+           processors: list[int] | None = None) -> None:  # those that it may use; None: all
     "Set the limits of this process and turn it into the program."
     import resource  # Windows has none
     process_option(_NO_NEW_PRIVS, 1)
     os.nice(5)
+    if processors: os.sched_setaffinity(0, processors)
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file: file.write("1000")
     for name, most in limits.items():
         kind = getattr(resource, f"RLIMIT_{name}", None)
@@ -171,9 +174,9 @@ def keep() -> None:
     with open(0, "rb", buffering=0, closefd=False) as line: task = json.loads(line.readline())
     process_option(SUBREAPER, 1)
     with open(task["log"], "w+b") as log:
+        scales = Scales(**task["scales"]) if sys.platform == "linux" else None
         process = subprocess.Popen(task["command"], env=task["env"], cwd=task["cwd"], start_new_session=True,
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        scales = Scales(**task["scales"]) if sys.platform == "linux" else None
         try: why = _watch(process, scales, task["holder"], task["depth"])
         finally:
             with suppress(ProcessLookupError): os.killpg(process.pid, signal.SIGKILL)

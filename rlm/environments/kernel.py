@@ -55,7 +55,7 @@ class Copies:
         if name == "context_history": return [self.number(name[:7], item, new) for item in x]
         is_text = type(x) in (str, bytes)
         if is_text and id(x) in self._texts: return self._texts[id(x)][1]
-        kept = isinstance(x, Mapping) and hasattr(x, "replies")
+        kept = _is_kept(x)
         try: text, beside = pack({"outputs": dict(x), "replies": x.replies} if kept else x, limit=math.inf)
         except CantCross as e: raise ConfigurationError(_refused(name, e)) from None
         digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"))
@@ -67,6 +67,8 @@ class Copies:
             new[number] = ("kept" if kept else "", text, beside)
         self._texts[id(x)] = x, number
         return number
+
+def _is_kept(x: Any) -> bool: return isinstance(x, Mapping) and hasattr(x, "replies")  # what iterations put out
 
 def _refused(name: str, why: CantCross) -> str:
     return (f"{name} can't be copied into a kernel: there is {why} in it. What can: text, numbers, dates, bytes, "
@@ -159,6 +161,9 @@ def _enter(self: KernelEnvironment) -> dict[str, dict]:
         self._discard()
         if isinstance(e, Died) and self._stopped: raise self._stopped from None
         raise RLMError(f"The kernel could not begin: {str(e).rstrip('.')}.") from None
+    except BaseException:  # nobody knows how far it came
+        self._copies.forget(new)
+        raise
     self._begun = True
     return own
 
@@ -221,6 +226,7 @@ def _react(self: KernelEnvironment, kernel: Kernel, said: dict, gate: InterruptG
     f = self.task.tools.get(name) if type(name) is str else None
     if not (callable(f) and type(number) is int and type(args) is list and type(keywords) is dict):
         raise Died("it asked for what the run has not brought")
+    if number in self._calls: raise Died("it asked for two things at once under one number")
     if name in RESERVED and (len(args) > 4 or not all(type(x) is bytes for x in keywords.get("images") or ())):
         raise Died("it asked for a picture of the host's")  # a text would be the name of a file here
     future = self._calls[number] = Future()
@@ -243,12 +249,14 @@ def _fulfil(future: Future, f: Callable, args: list, keywords: dict) -> None:
     stdout, stderr = written.take()
     future.set_result({"stdout": stdout, "stderr": stderr} | done)
 
+# %% ../../nbs/environments/17_kernel.ipynb #9c27d1e4
 @patch
 def _hand_over(self: KernelEnvironment, kernel: Kernel) -> None:
     "Send the answers that are there."
     for number in [n for n, future in self._calls.items() if future.done()]:
         done = self._calls.pop(number).result()
-        if "stop" in done: self._stopped = self._stopped or Stopped(done["stop"])  # the block ends, or is ended
+        if "stop" in done and number not in self._earlier:  # the block ends, or is ended
+            self._stopped = self._stopped or Stopped(done["stop"])
         try: kernel.answer({"to": number} | done)
         except CantCross as e:
             kernel.answer({"to": number, "error": ["TypeError", f"a value can't be copied into the kernel: it is {e}"]})
@@ -268,7 +276,7 @@ def _exchange(self: KernelEnvironment, do: str, what: dict, gate: InterruptGate,
         start = self.pool.take if self.pool else partial(start_kernel, self.options)
         self._kernels.append(gate.through(start))
     kernel, self._printed = self._kernels[0], ""
-    self._calls.clear()
+    self._earlier = set(self._calls)  # of threads that an earlier block has left
     try: return self._converse(kernel, kernel.ask(do, what), gate, seconds)
     except BaseException:
         self._discard()
@@ -278,6 +286,7 @@ def _exchange(self: KernelEnvironment, do: str, what: dict, gate: InterruptGate,
 def _discard(self: KernelEnvironment) -> None:
     "End the kernel, and forget what it had."
     _close(self._kernels)
+    self._calls.clear()
     self._begun, self._copies = False, Copies()
 
 # %% ../../nbs/environments/17_kernel.ipynb #847a9d27
@@ -308,9 +317,14 @@ def run(self: KernelEnvironment, code: str, name: str) -> CodeResult:
 
 @patch
 def _run(self: KernelEnvironment, code: str, name: str) -> CodeResult:
+    return self._in_kernel("run", self._grown, code=code, name=name)
+
+@patch
+def _grown(self: KernelEnvironment) -> dict:
+    "What of the data has grown since the kernel got it."
     new = {}
-    grown = {n: self._copies.number(n, x, new) for n, x in self.task.data.items() if hasattr(x, "replies")}
-    return self._in_kernel("run", code=code, name=name, new=new, data=grown if new else {})
+    data = {n: self._copies.number(n, x, new) for n, x in self.task.data.items() if _is_kept(x)}
+    return {"new": new, "data": data if new else {}}
 
 @patch
 def _perform(self: KernelEnvironment, source: str, name: str, use: Callable) -> CodeResult: return use(source, name)
@@ -324,15 +338,15 @@ def _effects(self: KernelEnvironment, source: str) -> list[str]:
 
 # %% ../../nbs/environments/17_kernel.ipynb #9a84fb2e
 @patch
-def _in_kernel(self: KernelEnvironment, do: str, **what) -> CodeResult:
-    "What a block did, also where it or its kernel came to an early end."
+def _in_kernel(self: KernelEnvironment, do: str, more: Callable[[], dict] = dict, **what) -> CodeResult:
+    "What a block did, also where it or its kernel came to an early end. `more` is asked once the kernel has the task."
     if not self._finalizer.alive: raise RunEndedError("this environment is closed")
     began, result = self.task.stop.clock.now(), CodeResult()
     try:
         with InterruptGate() as gate, self.task.stop.watch():
             if not self._begun: self._enter()
             self._stopped = None
-            try: result = self._take(self._exchange(do, what, gate, math.inf))
+            try: result = self._take(self._exchange(do, what | more(), gate, math.inf))
             except (Died, ValueError, LookupError, TypeError) as e: result = self._after_death(e)
             result = self._as_stopped(result)
     except KeyboardInterrupt: result = replace(result, interrupted=True)

@@ -8,6 +8,7 @@ import math, os, subprocess, sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from fastcore.basics import patch
 from .confine import Confined, Limits
 from .crossing import LIMIT, pack, unpack
@@ -30,10 +31,16 @@ class Died(Exception):
 
 _SERVE = "__import__('rlm.environments.kernel_side', fromlist=['rlm']).serve()"
 
+def _place(folder: Path) -> tuple[int, int] | None:
+    "What tells a folder from another one with its name."
+    try: return (found := os.stat(folder)).st_dev, found.st_ino
+    except OSError: return None
+
 class Kernel:
     "A confined Jupyter kernel, and the wires to it."
     def __init__(self, options: Options):
         self.confined = Confined(options.limits, options.sandbox, options.folder)
+        self._place = _place(self.confined.folder)
         try: self._connect()
         except BaseException:
             self.confined.close()
@@ -112,8 +119,8 @@ def why(self: Kernel, seconds: float = 30) -> str:
 
 @patch(as_prop=True)
 def alive(self: Kernel) -> bool:
-    "True from its start until nothing of it is left."
-    return self.confined.alive
+    "True from its start until nothing of it is left, or its folder is another one than when it began."
+    return self.confined.alive and self._place == _place(self.confined.folder)
 
 @patch
 def close(self: Kernel) -> None:

@@ -8,6 +8,7 @@ import os, threading, weakref
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
+from ..types import ConfigurationError
 
 # %% auto #0
 __all__ = ['Pool', 'meanwhile', 'pool_for']
@@ -52,7 +53,7 @@ class Pool:
         with self._lock:
             if self._ready: return
             try: made = self.make()
-            except OSError: return
+            except (OSError, ConfigurationError): return
             clock = threading.Timer(self.seconds, _close, [self._ready, self._lock, self._owner, made])
             clock.daemon = True
             clock.start()
