@@ -8,7 +8,7 @@ import json, math, re, time
 from ast import literal_eval
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from itertools import count, islice
@@ -18,6 +18,7 @@ from .configuration import RLM
 from .lm import ask, name_of, with_estimate
 from .parsing import split_reasoning
 from .run import NO_CONTEXT
+from .tasks import content, digest
 from .text import bounded_repr, clip
 from .types import ConfigurationError, ContextWindowExceededError, RLMChatCompletion, Usage
 
@@ -96,6 +97,7 @@ def _folded(x: Any) -> Any:
 
 def is_right(result: RLMChatCompletion, answer: Any, question: str = "") -> bool:
     "Whether a run's answer is `answer`."
+    if getattr(answer, "shape", None) == (): answer = answer.item()  # a number of numpy
     if isinstance(answer, bool):
         return result.value is answer or _plain(result.response) in ({"true", "yes"} if answer else {"false", "no"})
     if isinstance(answer, (int, float)): return same_number(result.response, answer, question)
@@ -116,7 +118,7 @@ class Near:
 @dataclass(frozen=True)
 class Outcome:
     "What came of a task."
-    id: str               # the same for the same task: of its question, its answer and its size
+    id: str               # the same for the same task: of its kind, question, answer and context
     kind: str
     size: int             # characters of its context
     question: str
@@ -129,6 +131,7 @@ class Outcome:
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = None  # US dollars, if known
+    model: str = ""       # who was asked
     result: Any = field(default=None, repr=False, compare=False)  # the run, where the task was not solved
 
     @property
@@ -137,8 +140,12 @@ class Outcome:
     @property
     def tokens(self) -> int: return self.input_tokens + self.output_tokens
 
+def _right(task: Task) -> Any: return getattr(task.check, "answer", "") if callable(task.check) else task.check
+
 def _id(task: Task) -> str:
-    told = f"{task.kind} {task.question} {task.size} {'' if callable(task.check) else task.check!r}"
+    try: context = digest(content(task.context))
+    except (ConfigurationError, OSError): context = task.size
+    told = f"{task.kind} {task.question} {_right(task)!r} {context}"
     return sha256(told.encode(errors="replace")).hexdigest()[:12]
 
 # %% ../nbs/54_evals.ipynb #72b91e2b
@@ -158,43 +165,53 @@ def outcome(task: Task,                        # what was asked
         except Exception as e: error, end = e, f"its check raised {type(e).__name__}: {e}"
     elif end in ("final", "error"): end = f"{type(error).__name__}: {error}"
     usage = result.usage if result else Usage()
-    right = getattr(task.check, "answer", "") if callable(task.check) else task.check
     kept = replace(result, origin=None, previous=None) if result and score < 1 else None
-    return Outcome(_id(task), task.kind, task.size, task.question, clip(bounded_repr(right), 200, 0),
+    return Outcome(_id(task), task.kind, task.size, task.question, clip(bounded_repr(_right(task)), 200, 0),
                    clip(result.response, 1_000, 0) if result else "", score, end[:200],
                    round(result.execution_time, 3) if result else 0.0,
-                   usage.calls, usage.input_tokens, usage.output_tokens, usage.cost, kept)
+                   usage.calls, usage.input_tokens, usage.output_tokens, usage.cost, result=kept)
 
 # %% ../nbs/54_evals.ipynb #299e90fc
-def _asked(asks: Any, task: Task) -> Outcome:
-    "What comes of one task."
+_Asked = tuple[int, Outcome, bool]  # the number of the task; what came of it; whether its run came to an end
+
+def _of(number: int, task: Task, result: RLMChatCompletion | None, error: Exception | None = None) -> _Asked:
+    found = outcome(task, result, error)
+    return number, found, error is None and not found.end.startswith("its check raised")
+
+def _ask_one(asks: Any, number: int, task: Task) -> _Asked:
     more = {} if task.context is None else {"context": task.context}
-    try: return outcome(task, asks.completion(task.question, **more))
+    try: return _of(number, task, asks.completion(task.question, **more))
     except ConfigurationError: raise  # every task would end so
-    except Exception as e: return outcome(task, getattr(e, "result", None), e)
+    except Exception as e: return _of(number, task, getattr(e, "result", None), e)
 
-def _in_threads(asks: Any, tasks: Iterator[Task], max_concurrent: int = 4) -> Iterator[Outcome]:
-    "The outcomes, in order; no more tasks are taken than are being asked."
-    with ThreadPoolExecutor(max_concurrent) as pool:
-        waiting = [pool.submit(_asked, asks, task) for task in islice(tasks, max_concurrent)]
-        while waiting:
-            yield waiting.pop(0).result()
-            waiting += [pool.submit(_asked, asks, task) for task in islice(tasks, 1)]
+def _in_threads(asks: Any, tasks: Iterator[tuple[int, Task]], max_concurrent: int = 4, **other) -> Iterator[_Asked]:
+    "What came of each task, as it comes; no more are taken than are being asked."
+    if other: raise ConfigurationError(f"{', '.join(other)}: only an RLM has that. Here there is max_concurrent.")
+    pool, at_work = ThreadPoolExecutor(max_concurrent), set[Future]()
+    try:
+        while True:
+            at_work |= {pool.submit(_ask_one, asks, *pair) for pair in islice(tasks, max_concurrent - len(at_work))}
+            if not at_work: return
+            done, at_work = wait(at_work, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    finally: pool.shutdown(wait=False, cancel_futures=True)
 
-def _in_a_map(rlm: RLM, tasks: Iterator[Task], **options: Any) -> Iterator[Outcome]:
-    "The outcomes, in order."
-    under_way: dict[int, Task] = {}
+# %% ../nbs/54_evals.ipynb #d1a5c0f3
+def _in_a_map(rlm: RLM, tasks: Iterator[tuple[int, Task]], **options: Any) -> Iterator[_Asked]:
+    "What came of each task, as it comes."
+    under_way: dict[int, tuple[int, Task]] = {}  # by the map's own numbers
     def questions():
-        for i, task in enumerate(tasks):
-            under_way[i] = task
-            yield task.question
+        for i, numbered in enumerate(tasks):
+            under_way[i] = numbered
+            yield numbered[1].question
     def contexts():  # in step with the questions
         for i in count():
             if i not in under_way: return
-            yield NO_CONTEXT if under_way[i].context is None else under_way[i].context
-    for item in rlm.map(questions(), contexts=contexts(), **options):
+            context = under_way[i][1].context
+            yield NO_CONTEXT if context is None else context
+    for item in rlm.map(questions(), contexts=contexts(), **options | {"ordered": False}):
         if isinstance(item.error, ConfigurationError): raise item.error
-        yield outcome(under_way.pop(item.index), item.result, item.error)
+        yield _of(*under_way.pop(item.index), item.result, item.error)
 
 # %% ../nbs/54_evals.ipynb #a7c01e4b
 def wilson(k: float,         # so many were solved
@@ -267,8 +284,8 @@ class Evaluation:
 # %% ../nbs/54_evals.ipynb #973394b2
 def read_evaluation(record: str | Path) -> Evaluation:
     "An evaluation from its file. A last line that was cut off is left out."
-    lines = Path(record).read_text("utf-8").splitlines(keepends=True)
-    return Evaluation(Path(record).stem, tuple(Outcome(**json.loads(line)) for line in lines if line.endswith("\n")))
+    *lines, _ = Path(record).read_text("utf-8").split("\n")
+    return Evaluation(Path(record).stem, tuple(Outcome(**json.loads(line)) for line in lines))
 
 def _mended(record: Path) -> dict[str, Outcome]:
     "The outcomes of a file by their task. A last line that was cut off is taken out of it."
@@ -284,18 +301,19 @@ def evaluate(rlm: Any,               # an `RLM`, or any object with `completion(
              **options: Any,         # of `rlm.map`: `max_concurrent`, `executor`, `log_dir`, `max_budget`, ...
             ) -> Evaluation:
     "Ask all tasks, and check the answers."
-    there = _mended(Path(record)) if record else {}
+    there, model = _mended(Path(record)) if record else {}, name_of(getattr(rlm, "lm", rlm))
+    if others := {o.model for o in there.values()} - {model, ""}:
+        raise ConfigurationError(f"{record} has what {others.pop()} answered. Give {model} a file of its own.")
     ask = _in_a_map if isinstance(rlm, RLM) else _in_threads
-    known: list[Outcome] = []
+    found: dict[int, Outcome] = {}  # by the number of the task
     def missing():
-        for task in tasks:
-            if (found := there.get(_id(task))): known.append(found)
-            else: yield task
-    asked: list[Outcome] = []
-    for found in ask(rlm, missing(), **options):
-        asked.append(found)
-        if record: _append(Path(record), found)
-    return Evaluation(name or name_of(getattr(rlm, "lm", rlm)), (*known, *asked))
+        for i, task in enumerate(tasks):
+            if (known := there.get(_id(task))): found[i] = known
+            else: yield i, task
+    for i, come, ended in ask(rlm, missing(), **options):
+        found[i] = replace(come, model=model)
+        if record and ended: _append(Path(record), found[i])
+    return Evaluation(name or model, tuple(found[i] for i in sorted(found)))
 
 def _append(record: Path, found: Outcome) -> None:
     line = json.dumps(asdict(replace(found, result=None)), ensure_ascii=False)
@@ -338,9 +356,11 @@ class Comparison:
 def compare(first: Any,   # a model as for `evaluate`, or an `Evaluation`
             second: Any,  # the same
             tasks: Iterable[Task] = (),  # asked where no `Evaluation` is given
-            **options: Any,  # as for `evaluate`
+            **options: Any,  # as for `evaluate`, but for `record`: each model has a file of its own
            ) -> Comparison:
     "Two models, task by task: the tasks that both were asked."
+    if "record" in options: raise ConfigurationError(
+        "Each model has a file of its own: compare(evaluate(a, tasks, record=...), evaluate(b, tasks, record=...)).")
     tasks = list(tasks)
     a, b = (x if isinstance(x, Evaluation) else evaluate(x, tasks, **options) for x in (first, second))
     other = {o.id: o for o in b.outcomes}
@@ -353,7 +373,7 @@ def _as_text(context: Any) -> str:
     "A context as it would be pasted."
     if isinstance(context, Path): return context.read_text("utf-8", errors="replace")
     if isinstance(context, (list, tuple)): return "\n\n".join(map(str, context))
-    return str(context)
+    return context.to_csv() if hasattr(context, "to_csv") else str(context)
 
 class Plain:
     "The model of an `RLM`, asked once, with all of the context in the message."
@@ -390,8 +410,9 @@ def ways(*model: Any,     # as for `RLM`
          **options: Any,  # the same
         ) -> dict[str, Any]:
     "The ways to ask a model that the paper compares, by name."
+    alone = {name: x for name, x in options.items() if not name.startswith("other_backend")}
     return {"plain call": Plain(RLM(*model, **options)),
-            "depth 0": RLM(*model, **options, sub_calls=False),
+            "depth 0": RLM(*model, **alone, sub_calls=False),
             "depth 1": RLM(*model, **options, max_depth=1),
             "depth 2": RLM(*model, **options, max_depth=2)}
 

@@ -233,11 +233,16 @@ def read_ruler(path: str | Path, # a `.jsonl` file that RULER wrote
         yield Task(question, context, Holds(tuple(map(str, row["outputs"]))), Path(path).parent.name or "ruler")
 
 # %% ../nbs/55_haystacks.ipynb #6c301cb3
+def _forms(day: date) -> list[str]:
+    "The ways in which models write a date."
+    written = [(month, number) for month in (f"{day:%B}", f"{day:%b}") for number in (f"{day:%d}", day.day)]
+    forms = [form for m, n in written for form in (f"{m} {n}, {day.year}", f"{n} {m} {day.year}")]
+    return [f"{day}", f"{day:%m/%d/%Y}", *forms]
+
 def _oolong_check(row: dict) -> object:
     "The check for an answer as OOLONG writes it."
     if found := re.fullmatch(r"\[datetime\.date\((\d+), (\d+), (\d+)\)\]", row["answer"].strip()):
-        return lambda result, day=date(*map(int, found.groups())): any(
-            form in result.response for form in (f"{day}", f"{day:%B %d, %Y}", f"{day:%b %d, %Y}", f"{day:%m/%d/%Y}"))
+        return lambda result, day=date(*map(int, found.groups())): any(form in result.response for form in _forms(day))
     try: answer = literal_eval(row["answer"])
     except (ValueError, SyntaxError): answer = row["answer"]
     if isinstance(answer, list) and answer: answer = answer[0]

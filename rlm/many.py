@@ -8,6 +8,7 @@ import contextvars, os, time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -118,6 +119,7 @@ class Map:
         self._over: dict[int, Item] = {}          # finished, and one before them is not
         self._ready: deque[Item] = deque()        # to be handed over
         self._turn, self._stopped = 0, set()      # whose turn it is; the items that Ctrl-C has stopped
+        self.ahead = 2 * book.at_once             # items under way, with those that wait in the executor
         self._lost: set[int] = set()              # items that the executor has lost once
         self._rows: list[tuple[int, dict]] = []   # of `to_frame`
         self.labels, self.closed = None, False
@@ -167,7 +169,7 @@ def _settle(self: Map, task: Task, outcome: Outcome) -> None:
 def _fill(self: Map) -> bool:
     "Begin with as many tasks as there is room for; whether any is under way."
     n = self.book.at_once
-    while not self.closed and len(self._futures) < 2 * n:
+    while not self.closed and len(self._futures) < self.ahead:
         full = len(self._futures) + len(self._over) + len(self._ready) >= 10 * n
         if not self._again and full: break
         task = self._again.popleft() if self._again else next(self._tasks, None)
@@ -178,7 +180,8 @@ def _fill(self: Map) -> bool:
 @patch
 def _take(self: Map, future: Future) -> None:
     "Take in what is no longer under way."
-    task, lost = self._futures.pop(future), False
+    task, lost = self._futures.pop(future, None), False
+    if task is None: return  # the map was closed meanwhile
     try: outcome = received(future.result()) if self._packed else future.result()
     except CancelledError: outcome, lost = Outcome(stopped=True), True
     except Exception as e: outcome, lost = Outcome(error=e), True  # by the executor
@@ -231,8 +234,10 @@ def close(self: Map) -> None:
     if self.closed: return
     self.closed = True
     self.book.halt()
-    for future in self._futures: future.cancel()
+    for future in list(self._futures):
+        with suppress(Exception): self._take(future) if future.done() else future.cancel()
     self._futures.clear()
+    self._ready += [self._over.pop(index) for index in sorted(self._over)]
     if self._own and self._executor: self._executor.shutdown(wait=False, cancel_futures=True)
     self._hide()
 
@@ -343,6 +348,7 @@ def map(self: RLM,
     found = Map(job, tasks_of(job, given), Book(whole, self.limits, total, at_once), places, ordered)
     rows = prompts if contexts is None else contexts
     found.labels = rows.index if hasattr(rows, "iloc") else None
+    if executor is not None and max_concurrent: found.ahead = at_once  # the executor may have more places
     return found
 
 RLM.amap = RLM.map

@@ -6,15 +6,19 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from rlm import RLM
-from rlm.evals import Outcome, Plain, Task, compare, evaluate, is_right, plot, read_evaluation, same_number, same_text
+from rlm.evals import Near, Outcome, Plain, Task, compare, evaluate, is_right, plot, read_evaluation, same_number, same_text, ways
 from rlm.haystacks import KINDS, haystacks, needle, read_oolong, read_ruler
 from rlm.types import ConfigurationError, RLMChatCompletion
 from server import ChatServer, Http
@@ -40,6 +44,7 @@ def test_a_text(reply, answer, right): assert same_text(reply, answer) is right
 
 @pytest.mark.parametrize("value, answer, right", [
     (True, True, True), ("no", False, True), (1, True, False), ([1, 2], (1, 2), True), ("[2, 1]", {1, 2}, True),
+    ("There are 1,042 orders.", np.int64(1042), True), ("Yes.", np.True_, True), ("7", np.float64(8), False),
     ({"a": 1}, {"a": 1}, True), ("not [ a list", [1], False), (None, [1], False), ((3, 4), [4, 3], False)])
 def test_an_object(value, answer, right): assert is_right(said(value), answer) is right
 
@@ -123,7 +128,67 @@ def test_an_evaluation_that_was_killed_goes_on(tmp_path):
     done = {int(re.search(r"\d+", json.loads(line)["question"])[0]) for line in whole.splitlines()}
     assert again == set(range(12)) - done
 
+def test_tasks_are_told_apart_by_their_data_and_answers():
+    reviews = [Task("Is the author happy?", {"review": i}, i % 2 == 0) for i in range(10)]
+    about = [Task("How many?", "a text", check) for check in (1, 2, Near(3, .5), Near(4, .5))]
+    tables = [Task("How many?", pd.DataFrame({"n": [i]}), 1) for i in range(3)]
+    first, second = (evaluate(RLM(Says(f"FINAL({answer})"), verbose=False), reviews + about + tables) for answer in (True, False))
+    assert len({o.id for o in first.outcomes}) == 17 and [o.id for o in first.outcomes] == [o.id for o in second.outcomes]
+    assert len(compare(first, second).pairs) == 17 and (first.lines()[0]["solved"], second.lines()[0]["solved"]) == ("5 of 17", "5 of 17")
+
+def test_what_was_not_answered_is_asked_again_and_the_rest_is_not(tmp_path):
+    tasks, fails = [Task(f"question {i}?", "x", i) for i in range(10)], True
+    def answer(body):
+        number = int(re.findall(r"question (\d+)\?", str(body["messages"]))[-1])
+        return Http(500, {"error": {"message": "down"}}) if fails and number == 3 else f"FINAL({number})"
+    with ChatServer(answer) as s:
+        rlm = RLM("openai/m", {"base_url": s.base_url, "max_retries": 0}, verbose=False)
+        first = evaluate(rlm, tasks[:6], tmp_path/"r.jsonl", max_concurrent=1)
+        assert [o.solved for o in first.outcomes] == [True, True, True, False, True, True] and "LMServerError" in first.outcomes[3].end
+        fails = False
+        limited = evaluate(rlm, tasks, tmp_path/"r.jsonl", max_concurrent=1, max_tokens=first.outcomes[0].tokens * 2)
+        assert limited.outcomes[3].solved and not limited.outcomes[9].solved
+        assert [o.question for o in evaluate(rlm, tasks, tmp_path/"r.jsonl").outcomes if o.solved] == [t.question for t in tasks]
+        counts = Counter(re.findall(r"question (\d+)\?", str(m))[-1] for m in s.messages)
+    assert counts == Counter({str(i): 1 + (i == 3) for i in range(10)})
+
+def test_an_outcome_is_recorded_before_a_slower_one(tmp_path):
+    over, record = threading.Event(), tmp_path/"r.jsonl"
+    class Slow:
+        model = "slow"
+        def complete(self, messages): return "FINAL(1)" if "question 0" not in str(messages) else over.wait(60) and "FINAL(1)"
+    for asks in (RLM(Slow(), verbose=False), Plain(RLM(Slow(), verbose=False))):
+        over.clear()
+        record.unlink(missing_ok=True)
+        with ThreadPoolExecutor(1) as pool:
+            found = pool.submit(evaluate, asks, [Task(f"question {i}?", "x", "1") for i in range(9)], record, max_concurrent=2)
+            until = time.monotonic() + 30
+            while (not record.exists() or record.read_text().count("\n") < 8) and time.monotonic() < until: time.sleep(0.02)
+            early = record.read_text().count("\n")
+            over.set()
+        assert early == 8 and [o.question for o in found.result().outcomes] == [f"question {i}?" for i in range(9)]
+
+def test_a_record_is_read_whatever_was_said(tmp_path):
+    odd = "one\u2028two\u2029three\x85four\x1efive"
+    first = evaluate(RLM(Says(f"FINAL({odd})"), verbose=False), [Task(odd, odd, odd)], tmp_path/"r.jsonl")
+    assert first.outcomes[0].solved and read_evaluation(tmp_path/"r.jsonl").outcomes == first.outcomes
+    assert evaluate(RLM(Says("FINAL(no)"), verbose=False), [Task(odd, odd, odd)], tmp_path/"r.jsonl").outcomes == first.outcomes
+
+def test_an_option_that_only_an_rlm_has_is_refused():
+    with pytest.raises(ConfigurationError, match="log_dir: only an RLM has that"): evaluate(Plain(RLM(Says("1"))), [Task("?", "x", 1)], log_dir="logs")
+
 # Plain calls, and rows
+
+def test_a_plain_call_has_all_of_a_table():
+    class Sees:
+        model = "sees"
+        def complete(self, messages): return str(all(f"{i},{i * i}" in messages[0]["content"] for i in range(1_000)))
+    squares = pd.DataFrame({"n": range(1_000), "square": [i * i for i in range(1_000)]})
+    assert Plain(RLM(Sees(), verbose=False)).completion("Is it all there?", context=squares).response == "True"
+
+def test_models_for_parts_are_for_the_ways_that_ask_them():
+    found = ways(Says("1"), other_backends=[Says("2", "small")])
+    assert [way.sub_calls for name, way in found.items() if name != "plain call"] == [False, True, True]
 
 def test_a_plain_call_is_cut_as_far_as_the_server_takes_it():
     def answer(body):
@@ -232,3 +297,9 @@ def test_oolong_is_read_from_parquet(tmp_path):
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "oolong.parquet")
     task, = read_oolong(tmp_path / "oolong.parquet", lambda row: row["dataset"] == "trec_coarse")
     assert (task.context, task.kind, task.check(said(1)), task.check(said("no idea"))) == ("text 1", "counting", 1, 0)
+
+def test_a_date_of_oolong_is_right_however_it_is_written(tmp_path):
+    (tmp_path / "o.jsonl").write_text(json.dumps(dict(context_window_text="x", question="When?", answer="[datetime.date(2023, 5, 6)]")))
+    task, = read_oolong(tmp_path / "o.jsonl")
+    assert all(task.check(said(day)) for day in ("May 6, 2023", "6 May 2023", "On May 06, 2023.", "2023-05-06", "05/06/2023"))
+    assert not any(task.check(said(day)) for day in ("May 16, 2023", "6 May 2024", "June 5, 2023"))

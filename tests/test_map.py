@@ -1,6 +1,7 @@
 """`rlm.map`: many prompts on threads, after crashes, with limits, in event loops and in real kernels."""
 import asyncio, gc, itertools, json, os, re, signal, subprocess, sys, threading, time, weakref
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -328,6 +329,41 @@ def test_ctrl_c_stops_the_runs_and_the_map_goes_on_where_it_was():
         found += items
         assert [i.value for i in found] == list(range(30)) and not any(i.error for i in found)
         assert len(s.requests) <= 30 + 3
+
+@pytest.mark.slow
+def test_what_was_finished_can_be_had_after_the_end():
+    over = threading.Event()
+    class Second:
+        model = "second"
+        def complete(self, messages): return "FINAL(1)" if "#1 " not in str(messages) else over.wait(60) and "FINAL(1)"
+    items = RLM(Second(), verbose=False).map(numbered(4))
+    assert next(items).index == 0
+    until = time.monotonic() + 30
+    while sum(future.done() for future in items._futures) < 2 and time.monotonic() < until: time.sleep(0.02)
+    items.close()
+    over.set()
+    assert [item.index for item in items] == [2, 3]
+
+def test_whoever_closes_a_map_that_is_read_ends_it():
+    class Slow:
+        model = "slow"
+        def complete(self, messages): return time.sleep(0.02) or "FINAL(1)"
+    for _ in range(10):
+        items = RLM(Slow(), verbose=False).map(numbered(40), max_concurrent=8)
+        threading.Timer(0.07, items.close).start()
+        assert len(list(items)) < 40
+
+def test_an_executor_with_more_places_has_as_many_at_a_time_as_is_said():
+    now, most, lock = [0], [0], threading.Lock()
+    class Counts:
+        model = "counts"
+        def complete(self, messages):
+            with lock: now[0] += 1; most[0] = max(most[0], now[0])
+            time.sleep(0.02)
+            with lock: now[0] -= 1
+            return "FINAL(1)"
+    with ThreadPoolExecutor(16) as executor: list(RLM(Counts(), verbose=False).map(numbered(30), executor=executor, max_concurrent=3))
+    assert most[0] <= 3
 
 @pytest.mark.slow
 def test_a_frame_goes_on_after_ctrl_c_too():
