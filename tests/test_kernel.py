@@ -189,9 +189,13 @@ def test_the_time_limit_interrupts_then_kills(environment):
 def test_ctrl_c_ends_the_run_and_keeps_the_kernel(environment):
     import _thread
     environment.begin(Task("What?", {"context": "c"}, {}, "run 1"))
-    threading.Timer(0.5, _thread.interrupt_main).start()
-    result = environment.run("y = 5\nimport time\ntime.sleep(30)", "iteration 1")
-    assert result.interrupted and result.execution_time < 5
+    def press():
+        until = time.monotonic() + 20
+        while "begun" not in environment._printed and time.monotonic() < until: time.sleep(0.02)
+        _thread.interrupt_main()
+    threading.Thread(target=press).start()
+    result = environment.run("y = 5\nimport time\nprint('begun')\ntime.sleep(60)", "iteration 1")
+    assert result.interrupted and result.execution_time < 40
     environment.end()
     assert environment.begin(Task("What?", {"context": "c"}, {}, "run 1")).own["y"] == 5
     environment.end(keep=False)
