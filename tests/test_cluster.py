@@ -126,6 +126,17 @@ def test_a_pool_that_breaks_is_told_beside_the_items_and_a_new_one_goes_on(tmp_p
         if not item.error: assert counts[item.prompt] == 1
     assert max(counts.values()) <= 2
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options, needs, reached", [({}, "rlm", True), ({"environment": "monty"}, "pydantic_monty", False),
+                                                     ({"environment": "kernel", "environment_kwargs": {"sandbox": None}}, "pyarrow", False)])
+def test_a_wall_stands_in_a_worker_too(options, needs, reached, monkeypatch):
+    pytest.importorskip(needs)
+    monkeypatch.setenv("A_SECRET", "of ours")
+    look = "```repl\nimport os\ntry: found = str(os.getenv('A_SECRET'))\nexcept Exception as e: found = str(e)\nFINAL(found)\n```"
+    with ChatServer(look) as s, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        item, = on(s, **options).map(["What is there?"], executor=pool)
+    assert item.error is None and (item.value == "of ours") is reached
+
 class Inline(Executor):
     "Somebody's own: does it at once."
     def submit(self, f, *args):
